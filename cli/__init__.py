@@ -1,0 +1,1 @@
+"""Command lines: parse, call, show. What is called lives in the other packages."""

@@ -1,0 +1,90 @@
+"""Hits of a ray with a scene: the closest one, the next change of medium, the surfaces around a point."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from ussim.jit import SIMULATED, device
+from ussim.physics.intersect import build
+from ussim.physics.medium import crossed, highest_surface
+from ussim.physics.vector import dot
+
+_ZERO = np.float32(0)
+_FAR_MM = np.float32(1e5)
+# Crossings of one ray that are no interface (hidden below a higher priority).
+MAX_HIDDEN_CROSSINGS = 256
+
+# No fast-math here: fusing the products of an edge function would open cracks between triangles.
+closest_hit = build((lambda f: f) if SIMULATED else numba.njit(error_model="numpy"))
+"""The CPU's traversal; :mod:`ussim.backends.cuda` puts a GPU's in its place when it compiles for one."""
+
+
+@device
+def first_hit(geometry, x, y, z, dx, dy, dz, reach, skip, stack, stack_t):
+    """Distance [mm] and triangle of the first hit before ``reach``; triangle −1 if there is none."""
+    return closest_hit(
+        geometry.boxes, geometry.children, geometry.corners, geometry.primitives,
+        x, y, z, dx, dy, dz, _ZERO, reach, skip, stack, stack_t,
+    )  # fmt: skip
+
+
+@device
+def normal_of(geometry, triangle):
+    """Outward unit normal of a triangle."""
+    return geometry.normals[triangle, 0], geometry.normals[triangle, 1], geometry.normals[triangle, 2]
+
+
+@device
+def medium_of(geometry, inside):
+    """Medium index of a point inside the surfaces of the mask; 0, the background, outside of all."""
+    surface = highest_surface(inside)
+    if surface < 0:
+        return np.int32(0)
+    return geometry.surface_medium[surface]
+
+
+@device
+def surfaces_around(geometry, x, y, z, dx, dy, dz, stack, stack_t):
+    """Mask of the surfaces that hold a point: those which a ray from it leaves first, before entering them."""
+    inside = np.uint64(0)
+    seen = np.uint64(0)
+    skip = np.int32(-1)
+    for _ in range(MAX_HIDDEN_CROSSINGS):
+        t, triangle = first_hit(geometry, x, y, z, dx, dy, dz, _FAR_MM, skip, stack, stack_t)
+        if triangle < 0:
+            break
+        nx, ny, nz = normal_of(geometry, triangle)
+        bit = np.uint64(np.uint64(1) << np.uint64(geometry.triangle_surface[triangle]))
+        if np.uint64(seen & bit) == np.uint64(0):
+            seen = np.uint64(seen | bit)
+            if dot(dx, dy, dz, nx, ny, nz) > _ZERO:
+                inside = np.uint64(inside | bit)
+        x, y, z = x + t * dx, y + t * dy, z + t * dz
+        skip = triangle
+    return inside
+
+
+@device
+def next_interface(geometry, x, y, z, dx, dy, dz, reach, skip, inside, medium, stack, stack_t):
+    """Distance to the next change of medium along a ray.
+
+    Returns:
+        (distance, triangle, mask before, mask after); triangle −1 if nothing changes within ``reach``.
+    """
+    s = _ZERO
+    px, py, pz = x, y, z
+    for _ in range(MAX_HIDDEN_CROSSINGS):
+        t, triangle = first_hit(geometry, px, py, pz, dx, dy, dz, reach - s, skip, stack, stack_t)
+        if triangle < 0:
+            break
+        s = s + t
+        nx, ny, nz = normal_of(geometry, triangle)
+        entering = dot(dx, dy, dz, nx, ny, nz) < _ZERO
+        after = crossed(inside, geometry.triangle_surface[triangle], entering)
+        if medium_of(geometry, after) != medium:
+            return s, triangle, inside, after
+        inside = after
+        skip = triangle
+        px, py, pz = x + s * dx, y + s * dy, z + s * dz
+    return s, np.int32(-1), inside, inside

@@ -1,0 +1,100 @@
+"""Measures of triangle meshes as plain arrays: edges, areas, volumes, bodies, inside and outside.
+
+Everywhere ``vertices`` is (V, 3) float, mm, and ``triangles`` (T, 3) int, counter-clockwise seen from outside.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def count_bad_edges(triangles: np.ndarray, vertex_count: int) -> tuple[int, int]:
+    """Return how many edges are open (used an odd number of times) and flipped (used one way too often).
+
+    A surface tells in from out exactly if every edge is run through as often forwards as backwards. That also
+    holds where two touching bodies share an edge of four faces, which a two-faces-per-edge test would refuse.
+    """
+    a = triangles.astype(np.int64)
+    b = a[:, [1, 2, 0]]
+    # Undirected edge in the high bits, direction in the lowest: one sort brings the users of an edge together.
+    keys = np.sort(((np.minimum(a, b) * vertex_count + np.maximum(a, b)) * 2 + (a > b)).ravel())
+    if len(keys) % 2 == 0 and not (keys[0::2] & 1).any() and (keys[0::2] + 1 == keys[1::2]).all():
+        return 0, 0
+    edges, owner = np.unique(keys >> 1, return_inverse=True)
+    total = np.bincount(owner, minlength=len(edges))
+    backwards = np.bincount(owner[(keys & 1).astype(bool)], minlength=len(edges))
+    is_open = total % 2 == 1
+    return int(is_open.sum()), int((~is_open & (2 * backwards != total)).sum())
+
+
+def face_shapes(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each triangle its height over its longest edge, relative to that edge, and six times the volume
+    it spans with the middle of the mesh; both (T,) float64.
+    """
+    centred = np.asarray(vertices, dtype=np.float64) - np.mean(vertices, axis=0, dtype=np.float64)
+    a, b, c = (centred[triangles[:, corner]] for corner in range(3))
+    ab, ac = b - a, c - a
+    normal = np.cross(ab, ac)
+    volume6 = np.einsum("ij,ij->i", a, normal)
+    area2 = np.sqrt(np.einsum("ij,ij->i", normal, normal))
+    bc = ac - ab
+    longest2 = np.max([np.einsum("ij,ij->i", edge, edge) for edge in (ab, ac, bc)], axis=0)
+    flatness = np.divide(area2, longest2, out=np.zeros_like(area2), where=longest2 > 0)
+    return flatness, volume6
+
+
+def body_of_triangle(triangles: np.ndarray, vertex_count: int) -> np.ndarray:
+    """Return for each triangle the number of the connected body it belongs to, (T,) int, from 0."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    a, b, c = triangles.T
+    ends = np.concatenate([a, b]), np.concatenate([b, c])
+    graph = coo_matrix((np.ones(len(ends[0]), np.int8), ends), shape=(vertex_count, vertex_count))
+    labels = connected_components(graph, directed=False)[1][a]
+    # Vertices that no triangle uses are bodies to scipy: number only those that have triangles.
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def bounds(vertices: np.ndarray) -> np.ndarray:
+    """Return the lowest and highest corner, (2, 3) float64."""
+    return np.stack([vertices.min(axis=0), vertices.max(axis=0)]).astype(np.float64)
+
+
+def bounds_meet(a: np.ndarray, b: np.ndarray) -> bool:
+    """Return whether two (2, 3) bounding boxes touch or overlap."""
+    return bool((a[0] <= b[1]).all() and (b[0] <= a[1]).all())
+
+
+def winding_number(point: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> float:
+    """Return how often a closed mesh goes round a point: 1 inside an outward body, 0 outside.
+
+    The solid angles of the triangles added up and divided by 4π, after van Oosterom & Strackee 1983.
+    """
+    a, b, c = (vertices[triangles[:, corner]].astype(np.float64) - point for corner in range(3))
+    la, lb, lc = (np.sqrt(np.einsum("ij,ij->i", side, side)) for side in (a, b, c))
+    triple = np.einsum("ij,ij->i", a, np.cross(b, c))
+    dots = [np.einsum("ij,ij->i", p, q) for p, q in ((a, b), (b, c), (c, a))]
+    below = la * lb * lc + dots[0] * lc + dots[1] * la + dots[2] * lb
+    return float(np.arctan2(triple, below).sum() / (2 * np.pi))
+
+
+def overlap_volume_mm3(meshes: list[tuple[np.ndarray, np.ndarray]]) -> float | None:
+    """Return the volume that closed outward meshes count more than once, mm³: Σ volumes − volume of the union.
+
+    Returns:
+        The volume, or None if the boolean kernel does not accept one of the meshes.
+    """
+    import manifold3d as m3d
+
+    # float64 so that the kernel's tolerance is that of the coordinates, not of its own rounding
+    solids = [
+        m3d.Manifold(m3d.Mesh64(np.ascontiguousarray(v, np.float64), np.ascontiguousarray(t, np.uint64)))
+        for v, t in meshes
+    ]
+    if any(solid.status() != m3d.Error.NoError for solid in solids):
+        return None
+    union = m3d.Manifold.batch_boolean(solids, m3d.OpType.Add)
+    if union.status() != m3d.Error.NoError:
+        return None
+    return sum(solid.volume() for solid in solids) - union.volume()

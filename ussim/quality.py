@@ -1,0 +1,28 @@
+"""Quality presets: how many rays and elevational layers an image is made from."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Quality(BaseModel):
+    """How much work goes into one image. Everything else is identical between two qualities.
+
+    Attributes:
+        rays: Primary rays per scanline and layer.
+        layers: Elevational layers, summed coherently before the envelope. Odd, so that there is a central one.
+        taps: Points of the beam's cross-section that gather scatterers in each layer. With fewer rays than
+            taps a ray carries several; with more rays than taps every ray is a tap of its own. Two qualities
+            of the same ``taps`` see the same scatterers in the central layer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rays: int = Field(1, ge=1, le=65536)
+    layers: int = Field(1, ge=1, le=63, multiple_of=1)
+    taps: int = Field(32, ge=1, le=1024)
+
+
+LQ = Quality(rays=1, layers=1)
+HQ = Quality(rays=32, layers=3)
+PRESETS = {"lq": LQ, "hq": HQ}
