@@ -1,16 +1,14 @@
-"""What the commands show: tables on stdout, progress on stderr, plain lines where there is no terminal."""
+"""What the commands show: tables, sizes and times on stdout; plain text where there is no terminal."""
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
-SECONDS_BETWEEN_LINES = 5.0
 WIDTH_WITHOUT_TERMINAL = 200
 
 
@@ -30,7 +28,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    _console().print(table)
+    _print(table)
 
 
 def show_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
@@ -42,7 +40,7 @@ def show_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     table.add_column(overflow="fold")
     for name, value in pairs:
         table.add_row(name, _cell(value))
-    _console().print(table)
+    _print(table)
 
 
 def settings_text(fields: dict[str, Any]) -> str:
@@ -56,7 +54,9 @@ def gigabytes(size: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time as ``1 h 05 min``, ``3 min 20 s`` or ``4.2 s``."""
+    """A time as ``1 h 05 min``, ``3 min 20 s``, ``4.2 s`` or ``35 ms``."""
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -65,64 +65,17 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-class Reporter:
-    """Shows progress on stderr while a ``with`` block runs: a bar on a terminal, lines elsewhere.
-
-    Call it with a phase, how much of it is done and how much there is.
-    """
-
-    def __init__(self, words: dict[str, str] | None = None, unit: str = "frames"):
-        self._words = words or {}
-        self._unit = unit
-        self._bar: Any = None
-        self._tasks: dict[str, Any] = {}
-        self._started: dict[str, float] = {}
-        self._last_line = 0.0
-
-    def __enter__(self) -> Reporter:
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(elapsed_when_finished=True),
-            )
-            self._bar = Progress(*columns, console=Console(stderr=True))
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def __call__(self, phase: str, done: int, total: int) -> None:
-        """Take note of progress."""
-        words = self._words.get(phase, phase)
-        now = time.monotonic()
-        first = phase not in self._started
-        self._started.setdefault(phase, now)
-        if self._bar is not None:
-            if first:
-                self._tasks[phase] = self._bar.add_task(words, total=total)
-            self._bar.update(self._tasks[phase], completed=done, total=total)
-        elif total <= 1:
-            if first:
-                click.echo(words, err=True)
-        elif first or done == total or now - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._last_line = now
-            spent = now - self._started[phase]
-            speed = f", {duration(spent / done * (total - done))} left" if 0 < done < total else ""
-            click.echo(f"{words}: {done} of {total} {self._unit}{speed}", err=True)
-
-
-def _console() -> Any:
+def _print(table: Any) -> None:
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+    if sys.stdout.isatty():
+        Console(highlight=False, markup=False, emoji=False).print(table)
+        return
+    console = Console(width=WIDTH_WITHOUT_TERMINAL, highlight=False, markup=False, emoji=False, no_color=True)
+    with console.capture() as text:
+        console.print(table)
+    for line in text.get().splitlines():  # rich fills lines with blanks, which no script wants
+        click.echo(line.rstrip())
 
 
 def _cell(value: Any) -> str:

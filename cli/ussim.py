@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.program import Program
-from cli.show import (
-    Reporter,
-    duration,
-    gigabytes,
-    settings_text,
-    show_json,
-    show_pairs,
-    show_table,
-)
+from cli.progress import Reporter
+from cli.show import duration, gigabytes, settings_text, show_json, show_pairs, show_table
 from ussim.errors import UssimError
 
 if TYPE_CHECKING:
@@ -54,21 +47,22 @@ def scene() -> None:
 
 
 @scene.command("build")
-@click.option("--detail", default="demo", show_default=True, help="How fine the meshes are.")
+@click.option("--detail", default="demo", show_default=True, help="How fine: tiny, demo or paper.")
 @click.option("-o", "--output", type=PATH, required=True, help="Folder to make.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the anatomy.")
-@click.option("--weeks", type=float, default=None, help="Gestational age.")
+@click.option("--weeks", type=float, default=None, help="Gestational age, 16 to 36.  [default: 22]")
 def scene_build(detail: str, output: Path, seed: int, weeks: float | None) -> None:
     """Build the procedural obstetric scene."""
     import meshes
 
     age = {} if weeks is None else {"weeks": weeks}
     try:
-        with Reporter(unit="surfaces") as progress:
-            path = meshes.build_scene(detail, output, seed=seed, progress=progress, **age)
+        path = meshes.build_scene(
+            detail, output, seed=seed, progress=lambda text: click.echo(text, err=True), **age
+        )
     except ValueError as error:
         raise UssimError(str(error)) from None
-    click.echo(f"wrote {path or output}; look at it with: ussim scene info {output}")
+    click.echo(f"wrote {path}; look at it with: ussim scene info {output}")
 
 
 @scene.command("info")
@@ -220,7 +214,12 @@ def render(
         show = show_json if as_json else _show_plan
         show(_plan_json(plan, output, resume or part is not None, part))
         return
-    with Reporter({"prepare": "checking poses, building the tree", "gain": "fitting the gain"}) as progress:
+    phases = {
+        "prepare": "checking poses",
+        "gain": "fitting the gain (a first run compiles)",
+        "render": "rendered",
+    }
+    with Reporter(phases) as progress:
         summary = job.run(plan, output, resume=resume, shard=part, progress=progress)
     if summary.rendered:
         speed = duration(summary.seconds / summary.rendered)
@@ -332,7 +331,7 @@ def verify(context: click.Context, store: Path, as_json: bool) -> None:
     from ussim.verify import verify as check
 
     with Reporter() as progress:
-        verdict = check(store, progress=lambda done, total: progress("checking", done, total))
+        verdict = check(store, progress=lambda done, total: progress("checked", done, total))
     if as_json:
         show_json({**asdict(verdict), "path": str(verdict.path), "ok": verdict.ok})
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +13,20 @@ from meshes import fetus_trunk, mesher, poses
 from meshes.errors import OutputError, SettingError
 from meshes.fetus import fetus_parts, outline
 from meshes.fetus_plan import FetusPlan, plan_fetus
-from meshes.growth import median_growth
+from meshes.growth import check_weeks, grow
 from meshes.mesher import Mesh
 from meshes.mother import MotherPlan, mother_parts, plan_mother
 from meshes.part import Part
+from meshes.planes import standard_planes
 from meshes.poses import Sweep
-from meshes.uterus import UterusPlan, cord_path, plan_uterus, presentation, uterus_parts
+from meshes.uterus import UterusPlan, cord_path, fetal_axes, plan_uterus, uterus_parts
+from meshes.variation import Variation, draw
 
 
 @dataclass(frozen=True)
 class Detail:
     """How finely a scene is meshed: triangle budgets of both groups, samples across the smallest feature,
-    how far simplification may move a surface (a fraction of its smallest feature), and the parts left out."""
+    how far simplification may move a surface (as a fraction of its smallest feature), and the parts left out."""
 
     fetal_triangles: int
     maternal_triangles: int
@@ -33,10 +36,18 @@ class Detail:
     left_out: frozenset[str]
 
 
+# what a mesh of a few thousand triangles cannot hold
+TOO_FINE = frozenset(
+    {
+        "cord_vessels", "maternal_spine", "maternal_pelvis", "maternal_fascia", "maternal_bowel", "maternal_psoas",
+        "chorionic_plate", "cervical_canal", "fetal_diaphragm", "fetal_airway", "fetal_fat", "fetal_falx", "fetal_girdles", "fetal_lenses",
+        "fetal_renal_pelves", "fetal_gallbladder", "fetal_choroid_plexus", "fetal_spinal_cord", "fetal_face_bones",
+    }
+)  # fmt: skip
 DETAILS = {
-    "tiny": Detail(6_500, 3_300, 0.85, 0.6, 1.0, frozenset({"cord_vessels"})),
-    "demo": Detail(54_000, 30_000, 1.7, 1.3, 0.35, frozenset()),
-    "paper": Detail(400_000, 275_000, 3.2, 3.6, 0.35, frozenset()),
+    "tiny": Detail(6_600, 3_800, 0.8, 0.55, 1.2, TOO_FINE),
+    "demo": Detail(56_000, 32_000, 1.6, 1.1, 0.45, frozenset()),
+    "paper": Detail(400_000, 275_000, 1.6, 1.1, 0.35, frozenset()),
 }
 BUDGET_TOLERANCE = 0.025
 
@@ -45,6 +56,7 @@ BUDGET_TOLERANCE = 0.025
 class Anatomy:
     """All plans and parts of one scene."""
 
+    variation: Variation
     fetus: FetusPlan
     uterus: UterusPlan
     mother: MotherPlan
@@ -57,42 +69,30 @@ def plan_anatomy(weeks: float = 22, seed: int = 0) -> Anatomy:
     Raises:
         SettingError: weeks or seed out of range.
     """
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
-        raise SettingError("seed", seed, "a whole number from 0 to 2147483647")
-    fetus = plan_fetus(median_growth(weeks), seed)
+    weeks = check_weeks(weeks)
+    variation = draw(weeks, seed)
+    growth = grow(weeks, variation.head_z, variation.abdomen_z, variation.femur_z)
+    fetus = plan_fetus(growth, variation)
     skin = outline(fetus)
-    points = mesher.to_mesh(mesher.surface(skin, 3.0, "fetal_skin").simplify(0.5)).vertices_mm.astype(float)
-    uterus = plan_uterus(points, presentation(18.0, 6.0, False), (-0.35, 0.80, 0.55), weeks, 4.0, seed)
-    mother = plan_mother(uterus, 12.0, seed)
+    body = mesher.surface(skin, 3.0, "fetal_skin")
+    points = mesher.to_mesh(body.simplify(1.2)).vertices_mm.astype(float)
+    uterus = plan_uterus(points, body.volume() * 1e-3, fetal_axes(variation), variation, weeks)
+    mother = plan_mother(uterus, variation.fat_mm, seed)
     cord_radius = 4.0 * (weeks / 22) ** 0.7
     cord = cord_path(uterus, skin, fetus_trunk.umbilicus(fetus), cord_radius)
     parts = (*mother_parts(mother), *uterus_parts(uterus, cord, cord_radius), *fetus_parts(fetus))
-    return Anatomy(fetus, uterus, mother, parts)
+    return Anatomy(variation, fetus, uterus, mother, parts)
 
 
 def plan_sweeps(anatomy: Anatomy) -> tuple[Sweep, ...]:
-    """Sweeps and standard planes of an anatomy."""
-    fetus, lie, skin = anatomy.fetus, anatomy.uterus.lie, anatomy.mother.skin
-    radii = anatomy.uterus.radii_mm
-    rotate = lie.rotation
-    crown, rump = lie.to_scene(fetus.head_at(0, 0, 18)), lie.to_scene(fetus.at(0.93, 0, 15, 0))
-    head = rotate @ fetus.head_axes.T  # columns: left, posterior, up of the head, in the scene
-    belly = rotate @ fetus.axes(0.57).T
-    back = rotate @ fetus.axes(0.5).T
-    return (
-        poses.exam(skin, 0.62 * radii[0], *sorted((crown[2], rump[2]))),
-        poses.plane_through(
-            skin, lie.to_scene(fetus.head_at(0, 0, 1)), head[:, 2], "Head, level of the thalami", "transthalamic"
-        ),
-        poses.plane_through(
-            skin, lie.to_scene(fetus.at(0.57, 0, 14, 0)), belly[:, 2], "Abdomen, level of the stomach",
-            "abdominal_circumference",
-        ),
-        poses.plane_through(
-            skin, lie.to_scene(fetus.at(0.5, 0, 2, 0)), back[:, 0], "Spine in its long axis", "spine_sagittal",
-            (0, 0, -1),
-        ),
-    )  # fmt: skip
+    """The regular exam and the standard planes of an anatomy."""
+    fetus, uterus, mother = anatomy.fetus, anatomy.uterus, anatomy.mother
+    reach = poses.Reach(mother.skin, mother.half_height_mm - 25.0)
+    ends = [uterus.lie.to_scene(p) for p in (fetus.head_at(0, 0, 18), fetus.at(0.93, 0, 15, 0))]
+    low, high = sorted(float(end[2]) for end in ends)
+    low, high = min(low, -0.45 * uterus.radii_mm[2]), max(high, 0.45 * uterus.radii_mm[2])
+    sweep = poses.exam(reach.skin, 0.62 * min(float(uterus.radii_mm[0]), 95.0), low, high)
+    return (sweep, *[poses.standing(plane, reach) for plane in standard_planes(fetus, uterus)])
 
 
 def _meshes(anatomy: Anatomy, detail: Detail, progress: Callable[[str], None]) -> dict[str, Mesh]:
@@ -103,11 +103,11 @@ def _meshes(anatomy: Anatomy, detail: Detail, progress: Callable[[str], None]) -
         ("fetus", detail.fetal_triangles, detail.fetal_steps),
     ):
         parts = [part for part in anatomy.parts if part.group == group and part.name not in detail.left_out]
-        meshes = mesher.mesh_parts(parts, budget, steps, BUDGET_TOLERANCE, detail.reach, progress)
+        meshes = mesher.mesh_parts(parts, budget, steps, detail.reach, BUDGET_TOLERANCE, progress)
         for part, mesh in zip(parts, meshes, strict=True):
             if group == "fetus":
                 mesh = Mesh(anatomy.uterus.lie.to_scene(mesh.vertices_mm).astype(np.float32), mesh.triangles)
-            found[part.name] = mesh
+            found[part.name] = mesher.without_pinches(mesh)
     return found
 
 
@@ -148,6 +148,7 @@ def build_scene(
         (out_dir / "meshes").mkdir(parents=True, exist_ok=True)
         for name, mesh in meshes.items():
             mesher.write_ply(mesh, out_dir / "meshes" / f"{name}.ply")
+        shutil.copyfile(Path(__file__).with_name("tissues.toml"), out_dir / "tissues.toml")
         path = out_dir / "scene.toml"
         path.write_text(_toml([part for part in anatomy.parts if part.name in meshes], sweeps, f"Fetus of {weeks:g} weeks, seed {seed}, {detail}"), "utf-8")
     except OSError as error:
@@ -160,7 +161,7 @@ def _numbers(values) -> str:
 
 
 def _toml(parts, sweeps, name: str) -> str:
-    lines = ["format = 1", f'name = "{name}"', 'background = "gel"', ""]
+    lines = ["format = 1", f'name = "{name}"', 'background = "gel"', 'tissues = ["tissues.toml"]', ""]
     for part in sorted(parts, key=lambda p: p.priority):
         lines += [
             "[[surface]]", f'name = "{part.name}"', f'mesh = "meshes/{part.name}.ply"', f'tissue = "{part.tissue}"',

@@ -21,9 +21,9 @@ def fetus_parts(plan: FetusPlan) -> list[Part]:
     fat_mm = 0.35 + 0.09 * (plan.growth.weeks - 16)  # hardly any fat before 20 weeks, millimetres near term
     body = solids.rough(solids.offset(skin, -(skin_mm + fat_mm)), 0.12, 6.0, plan.seed + 2)
     return [
-        Part("fetal_skin", "skin", 20, "fetus", skin, 2.0),
-        Part("fetal_fat", "fat", 21, "fetus", solids.offset(skin, -skin_mm), 2.0),
-        Part("fetal_body", "fetal_soft", 22, "fetus", body, 2.0),
+        Part("fetal_skin", "skin", 24, "fetus", skin, 2.0),
+        Part("fetal_fat", "fat", 25, "fetus", solids.offset(skin, -skin_mm), 2.0),
+        Part("fetal_muscle", "muscle", 26, "fetus", body, 2.0),
         *fetus_trunk.trunk_parts(plan),
         *fetus_limbs.limb_parts(plan),
         *fetus_head.head_parts(plan),

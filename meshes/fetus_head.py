@@ -5,20 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from meshes import solids
-from meshes.fetus_plan import FetusPlan
+from meshes.fetus_plan import SKULL_HALF_WIDTH, FetusPlan
 from meshes.part import Part
 from meshes.solids import Solid
 
-SKULL = (27.0, 35.0, 28.5)  # outer half axes: BPD 54, OFD 70
+SKULL_HEIGHT = 28.5  # outer half axis upwards
 SKULL_WALL = 1.2
 EYE = (11.5, -28.0, -15.5)  # left globe
+
+
+def _skull_radii(plan: FetusPlan) -> np.ndarray:
+    """Outer half axes of the skull from BPD and OFD, in 22-week millimetres."""
+    return np.array([SKULL_HALF_WIDTH, 0.5 * plan.growth.ofd_mm / plan.head_scale, SKULL_HEIGHT])
 
 
 def skin(plan: FetusPlan) -> Solid:
     """Outline of head, face and neck."""
     ball, at, k = plan.head_ball, plan.head_at, plan.head_scale
     parts = [
-        ball((0, 0, 0), np.add(SKULL, 2.2)),
+        ball((0, 0, 0), _skull_radii(plan) + 2.2),
         ball((0, -22, -20), (17.5, 14, 17)),  # face
         ball((0, -28, -33), (8, 7, 6)),  # chin
         ball((0, -34, -27), (6, 4, 3.5)),  # lips
@@ -34,11 +39,11 @@ def skin(plan: FetusPlan) -> Solid:
 def _skull(plan: FetusPlan) -> Solid:
     """Outer skull, filled: the fluid space inside has the higher priority. Sutures and fontanelle cut it."""
     ball, at, k = plan.head_ball, plan.head_at, plan.head_scale
-    outer = solids.rough(ball((0, 0, 0), SKULL), 0.15, 6.0, plan.seed + 11)
+    outer = solids.rough(ball((0, 0, 0), _skull_radii(plan)), 0.15, 6.0, plan.seed + 11)
 
     def on_skull(direction):
         d = np.asarray(direction, float)
-        return at(*(d / np.sqrt(np.sum((d / np.subtract(SKULL, SKULL_WALL / 2)) ** 2))))
+        return at(*(d / np.sqrt(np.sum((d / (_skull_radii(plan) - SKULL_WALL / 2)) ** 2))))
 
     sagittal = [on_skull((0, np.sin(a), np.cos(a))) for a in np.radians(np.linspace(-62, 55, 16))]
     coronal = [on_skull((np.sin(a), -0.42, np.cos(a))) for a in np.radians(np.linspace(-68, 68, 16))]
@@ -63,7 +68,7 @@ def _face_bones(plan: FetusPlan) -> Solid:
 def _brain(plan: FetusPlan) -> Solid:
     """Both hemispheres with the cleft between them, cerebellum excluded."""
     ball, k = plan.head_ball, plan.head_scale
-    inner = np.subtract(SKULL, SKULL_WALL + 1.6)
+    inner = _skull_radii(plan) - SKULL_WALL - 1.6
     folds = 0.25 + 0.05 * (plan.growth.weeks - 16)  # the cortex folds as it grows
     body = solids.rough(ball((0, 0, 0), inner), folds, 7.0, plan.seed + 12)
     cleft = solids.box(plan.head_at(0, 0, 16), np.array([0.9, 34, 13]) * k, 0.3, plan.head_axes)
@@ -77,7 +82,7 @@ def _falx(plan: FetusPlan) -> Solid:
     """Sheet of 0.8 mm in the midline, open around the thalami and the cavum; it ends in the skull."""
     k = plan.head_scale
     half = max(0.4 * k, 0.4)
-    sheet = plan.head_ball((0, 0, 0), np.subtract(SKULL, SKULL_WALL * 0.5))
+    sheet = plan.head_ball((0, 0, 0), _skull_radii(plan) - SKULL_WALL * 0.5)
     slab = solids.box(plan.head_at(0, 0, 12), np.array([half / k, 40, 18]) * k, 0.1, plan.head_axes)
     centre = solids.box(plan.head_at(0, -1, -2), np.array([5, 17.5, 10]) * k, 2.0 * k, plan.head_axes)
     # the tube is cut from the narrow slab: its box bounds the sampling
@@ -90,7 +95,7 @@ def _ventricles(plan: FetusPlan) -> Solid:
     horns = []
     for side in (1, -1):
         line = [(4.5, -17, 6), (5.5, -8, 9), (7.5, 3, 10), (11, 12, 6.5), (11.5, 18, 3), (10.5, 23, 1)]
-        radii = np.array([1.6, 2.0, 2.2, 3.3, 2.8, 1.6]) * k
+        radii = np.array([1.6, 2.0, 2.2, 3.3, 2.8, 1.6]) * k * plan.organs["ventricles"]
         horns.append(solids.tube([plan.head_at(side * x, y, z) for x, y, z in line], radii))
     return solids.union(*horns)
 
@@ -108,32 +113,33 @@ def _choroid(plan: FetusPlan) -> Solid:
 def _cerebellum(plan: FetusPlan) -> Solid:
     """Two lobes and the vermis: a dumbbell about as wide in mm as the age in weeks."""
     ball, k = plan.head_ball, plan.head_scale
-    lobes = [ball((side * 6.0, 18, -13), (5.8, 5.0, 5.5)) for side in (1, -1)]
-    return solids.rough(solids.union(*lobes, ball((0, 18.5, -12), (3.5, 3.6, 5)), blend=1.5 * k), 0.15, 2.0, plan.seed)
+    half = 0.5 * plan.growth.tcd_mm / k  # in 22-week millimetres
+    lobes = [ball((side * (half - 5.6), 18, -13), (5.6, 5.0, 5.5)) for side in (1, -1)]
+    whole = solids.union(*lobes, ball((0, 18.5, -12), (0.35 * half, 3.6, 5)), blend=1.5 * k)
+    return solids.rough(whole, 0.15, 2.0, plan.seed + 14)
 
 
 def head_parts(plan: FetusPlan) -> list[Part]:
     """Surfaces of the head, outermost first."""
     ball = plan.head_ball
-    eyes = [(side * x, y, z) for side in (1, -1) for x, y, z in (EYE,)]
-    thalami = solids.union(*[ball((side * 5.2, 2, 0), (4.6, 7.5, 5.5)) for side in (1, -1)])
+    eyes = [(side * EYE[0], *EYE[1:]) for side in (1, -1)]
+    thalami = solids.union(*[ball((side * 5.4, 2, 0), (4.6, 7.5, 5.5)) for side in (1, -1)])
+    third = ball((0, 2, 0.5), (0.75, 6.5, 4.0))
+    globes = solids.union(*[ball(eye, (5.3, 5.3, 5.3)) for eye in eyes])
+    lenses = solids.union(*[ball((x, y - 3.4, z), (1.9, 1.2, 1.9)) for x, y, z in eyes])
+    inner = ball((0, 0, 0), np.subtract(_skull_radii(plan), SKULL_WALL))
     return [
-        Part("fetal_face_bones", "fetal_bone", 39, "fetus", _face_bones(plan), 1.6),
-        Part("fetal_skull", "fetal_bone", 40, "fetus", _skull(plan), 1.6),
-        Part(
-            "fetal_subarachnoid", "csf", 41, "fetus", ball((0, 0, 0), np.subtract(SKULL, SKULL_WALL)), 3.0
-        ),
-        Part("fetal_brain", "brain", 42, "fetus", _brain(plan), 1.6),
-        Part("fetal_cisterna_magna", "csf", 43, "fetus", ball((0, 24.5, -14.5), (9, 4.5, 6)), 2.0),
-        Part("fetal_cerebellum", "brain", 44, "fetus", _cerebellum(plan), 1.6),
-        Part("fetal_thalami", "cord", 45, "fetus", thalami, 2.0),
-        Part("fetal_ventricles", "csf", 46, "fetus", _ventricles(plan), 1.6),
-        Part("fetal_choroid_plexus", "placenta", 47, "fetus", _choroid(plan), 1.4),
-        Part("fetal_cavum", "csf", 48, "fetus", ball((0, -14, 2.5), (2.3, 4.5, 3)), 1.6),
-        Part("fetal_falx", "cartilage", 49, "fetus", _falx(plan), 0.8),
-        Part("fetal_eyes", "csf", 50, "fetus", solids.union(*[ball(e, (5.3, 5.3, 5.3)) for e in eyes]), 2.0),
-        Part(
-            "fetal_lenses", "cartilage", 51, "fetus",
-            solids.union(*[ball((x, y - 3.4, z), (1.9, 1.2, 1.9)) for x, y, z in eyes]), 1.2,
-        ),
-    ]  # fmt: skip
+        Part("fetal_face_bones", "fetal_bone", 45, "fetus", _face_bones(plan), 1.6),
+        Part("fetal_skull", "fetal_bone", 46, "fetus", _skull(plan), 1.6),
+        Part("fetal_subarachnoid", "csf", 47, "fetus", inner, 3.0),
+        Part("fetal_brain", "brain", 48, "fetus", _brain(plan), 1.6),
+        Part("fetal_cisterna_magna", "csf", 49, "fetus", ball((0, 24.5, -14.5), (9, 4.5, 6)), 2.0),
+        Part("fetal_cerebellum", "cerebellum", 50, "fetus", _cerebellum(plan), 1.6),
+        Part("fetal_thalami", "thalamus", 51, "fetus", thalami, 2.0),
+        Part("fetal_ventricles", "csf", 52, "fetus", solids.union(_ventricles(plan), third), 1.4),
+        Part("fetal_choroid_plexus", "choroid_plexus", 53, "fetus", _choroid(plan), 1.4),
+        Part("fetal_cavum", "csf", 54, "fetus", ball((0, -14, 2.5), (2.3, 4.5, 3)), 1.6),
+        Part("fetal_falx", "dura", 55, "fetus", _falx(plan), 0.8),
+        Part("fetal_eyes", "csf", 56, "fetus", globes, 2.0),
+        Part("fetal_lenses", "cartilage", 57, "fetus", lenses, 1.2),
+    ]

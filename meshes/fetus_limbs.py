@@ -15,14 +15,14 @@ def skin(plan: FetusPlan) -> Solid:
     k, pieces = plan.limb_scale, []
     for arm in plan.arms:
         mid = 0.7 * arm.root + 0.3 * arm.middle
-        pieces.append(solids.tube([arm.root, mid, arm.middle], np.array([6.0, 6.0, 4.6]) * k))
-        pieces.append(solids.tube([arm.middle, 0.7 * arm.middle + 0.3 * arm.end, arm.end], np.array([4.6, 4.8, 3.2]) * k))
+        pieces.append(solids.tube([arm.root, mid, arm.middle], np.array([6.6, 6.8, 5.0]) * k))
+        pieces.append(solids.tube([arm.middle, 0.7 * arm.middle + 0.3 * arm.end, arm.end], np.array([5.0, 5.3, 3.5]) * k))
         pieces.append(_hand(arm, k, 1.0))
     for leg in plan.legs:
         mid = 0.65 * leg.root + 0.35 * leg.middle
-        pieces.append(solids.tube([leg.root, mid, leg.middle], np.array([9.5, 8.6, 6.0]) * k))
+        pieces.append(solids.tube([leg.root, mid, leg.middle], np.array([11.0, 9.8, 6.6]) * k))
         calf = 0.68 * leg.middle + 0.32 * leg.end
-        pieces.append(solids.tube([leg.middle, calf, leg.end], np.array([6.0, 6.0, 4.0]) * k))
+        pieces.append(solids.tube([leg.middle, calf, leg.end], np.array([6.6, 6.8, 4.3]) * k))
         pieces.append(_foot(leg, k, 1.0))
     return solids.union(*pieces, blend=2.0 * k)
 
@@ -116,6 +116,6 @@ def _cartilage(plan: FetusPlan) -> Solid:
 def limb_parts(plan: FetusPlan) -> list[Part]:
     """Surfaces inside the limbs."""
     return [
-        Part("fetal_epiphyses", "cartilage", 38, "fetus", _cartilage(plan), 2.0),
-        Part("fetal_limb_bones", "fetal_bone", 55, "fetus", _bones(plan), 1.2),
+        Part("fetal_epiphyses", "cartilage", 44, "fetus", _cartilage(plan), 2.0),
+        Part("fetal_limb_bones", "fetal_bone", 62, "fetus", _bones(plan), 1.2),
     ]

@@ -6,13 +6,18 @@ Fetus frame: x fetal left, y posterior, z cranial, mm. Regions place their organ
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from meshes import solids
 from meshes.growth import Growth
 from meshes.solids import Solid
+from meshes.variation import Variation
+
+SPINE_MM = 125.0  # C1 to the tip of the sacrum at 22 weeks
+SKULL_HALF_WIDTH = 27.0  # of the 22-week drawing
+TRUNK_AC = 165.5  # abdominal circumference of the 22-week drawing, mm
 
 # Trunk outline at 22 weeks: fraction of the spine, half width, ventral and dorsal depth from the spine axis, length
 SECTIONS = np.array(
@@ -51,6 +56,7 @@ class FetusPlan:
         spine_bend: (n,) angle of the spine against the z axis, radians, positive leaning backward going down.
         head_centre: centre of the skull; head_axes rows are left, posterior, up.
         arms, legs: left then right.
+        organs: factor on the size of single organs.
         seed: seed of the relief.
     """
 
@@ -65,6 +71,7 @@ class FetusPlan:
     head_axes: np.ndarray
     arms: tuple[Limb, Limb]
     legs: tuple[Limb, Limb]
+    organs: dict[str, float]
     seed: int
 
     def axes(self, s: float) -> np.ndarray:
@@ -114,33 +121,42 @@ def _unit(*v: float) -> np.ndarray:
     return np.asarray(v, float) / np.linalg.norm(v)
 
 
-def _legs(side: float, root, axes, fl: float) -> Limb:
-    """A flexed leg: thigh forward and outward, shin back down across the midline, foot forward."""
-    knee = root + 1.16 * fl * (_unit(0.36 * side, 0.88, 0.24) @ axes)
-    ankle = knee + 1.02 * fl * (_unit(-0.30 * side, -0.12, -0.90) @ axes)
-    toes = ankle + 0.80 * fl * (_unit(0.10 * side, 0.90, -0.40) @ axes)
-    return Limb(root, knee, ankle, toes, _unit(0.0, -0.4, -0.9) @ axes)
+def _turned(direction: np.ndarray, turns) -> np.ndarray:
+    """A direction in local axes, turned by two small angles: sideways and up."""
+    return _unit(*(direction + np.array([turns[0], 0.0, turns[1]])))
 
 
-def _arms(side: float, root, axes, fl: float) -> Limb:
+def _leg(side: float, root, axes, fl: float, turns) -> Limb:
+    """A flexed leg: thigh forward and outward, shin back and down across the midline, foot down."""
+    spread = abs(turns[0]) * side  # legs open, they do not cross
+    knee = root + 1.16 * fl * (_turned(_unit(0.36 * side, 0.88, 0.24), (spread, turns[1])) @ axes)
+    ankle = knee + 1.02 * fl * (_turned(_unit(-0.32 * side, -0.55, -0.78), (0.0, turns[0])) @ axes)
+    toes = ankle + 0.80 * fl * (_unit(0.12 * side, 0.15, -1.0) @ axes)
+    return Limb(root, knee, ankle, toes, _unit(0.0, -1.0, 0.0) @ axes)
+
+
+def _arm(side: float, root, axes, fl: float, turns) -> Limb:
     """A flexed arm: elbow beside the chest, hand before the chin."""
-    elbow = root + 1.02 * fl * (_unit(0.22 * side, 0.55, -0.78) @ axes)
-    wrist = elbow + 0.92 * fl * (_unit(-0.42 * side, 0.66, 0.55) @ axes)
+    spread = abs(turns[0]) * side
+    elbow = root + 1.02 * fl * (_turned(_unit(0.22 * side, 0.55, -0.78), (spread, turns[1])) @ axes)
+    wrist = elbow + 0.92 * fl * (_turned(_unit(-0.42 * side, 0.66, 0.55), (0.6 * spread, turns[0])) @ axes)
     tip = wrist + 0.52 * fl * (_unit(-0.25 * side, 0.50, 0.80) @ axes)
     return Limb(root, elbow, wrist, tip, _unit(-0.9 * side, -0.3, 0.0) @ axes)
 
 
-def plan_fetus(growth: Growth, seed: int = 0) -> FetusPlan:
+def plan_fetus(growth: Growth, variation: Variation) -> FetusPlan:
     """Computes the landmarks of one fetus."""
-    head, trunk = growth.bpd_mm / 54.0, growth.ac_mm / 170.0
+    head, trunk = growth.bpd_mm / (2 * SKULL_HALF_WIDTH), growth.ac_mm / TRUNK_AC
     length, limb = growth.crl_mm / 190.0, growth.fl_mm
-    spine, bend = _spine(122.0 * length, np.radians(24), np.radians(-38))
-    pitch = np.radians(16)
+    bend = variation.flexion
+    spine, angles = _spine(SPINE_MM * length, np.radians(24) * bend, np.radians(-38) * bend)
+    pitch = np.radians(16 + variation.nod_deg)
     head_axes = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
     centre = spine[0] - head * (np.array([0.0, 9.0, -29.0]) @ head_axes)
-    blank = FetusPlan(
-        growth, head, trunk, length, limb / 37.0, spine, bend, centre, head_axes, (), (), seed
+    bare = FetusPlan(
+        growth, head, trunk, length, limb / 37.0, spine, angles, centre, head_axes, (), (), variation.organs, variation.seed
     )
-    arms = tuple(_arms(side, blank.at(0.19, 20 * side, 11, 0), blank.axes(0.30), limb) for side in (1.0, -1.0))
-    legs = tuple(_legs(side, blank.at(0.90, 11.5 * side, 10, 0), blank.axes(0.86), limb) for side in (1.0, -1.0))
-    return FetusPlan(growth, head, trunk, length, limb / 37.0, spine, bend, centre, head_axes, arms, legs, seed)
+    turns = variation.limb_turns
+    arms = [_arm(s, bare.at(0.19, 20 * s, 11, 0), bare.axes(0.30), limb, turns[i]) for i, s in enumerate((1, -1))]
+    legs = [_leg(s, bare.at(0.90, 11.5 * s, 10, 0), bare.axes(0.86), limb, turns[2 + i]) for i, s in enumerate((1, -1))]
+    return replace(bare, arms=tuple(arms), legs=tuple(legs))

@@ -92,15 +92,52 @@ def _girdles(plan: FetusPlan) -> Solid:
     return solids.union(*pieces)
 
 
+def cavity(plan: FetusPlan) -> Solid:
+    """What the trunk wall encloses: chest, belly and pelvis, without the back muscles."""
+    pieces = []
+    for s, half_width, ventral, _, length in SECTIONS[2:]:
+        wall = 3.6 if s < 0.5 else 2.8
+        depth = ventral - wall + 1.0
+        pieces.append(plan.organ(s, (0, ventral - wall - depth / 2, 0), (half_width - wall, depth / 2, length - wall)))
+    return solids.union(*pieces, blend=5 * plan.trunk_scale)
+
+
+def _diaphragm(plan: FetusPlan) -> Solid:
+    """Two domes of 1.2 mm over the liver and the stomach."""
+    domes = solids.union(
+        plan.organ(0.56, (-8, 14, 0), (17.5, 20, 16.5)), plan.organ(0.56, (9, 15, -1), (15.5, 19, 15.5)), blend=5.0
+    )
+    up = plan.axes(0.52)[2]
+    sheet = solids.shell(domes, max(1.2 * plan.trunk_scale, 0.9))
+    sheet = solids.intersect(sheet, solids.below(plan.at(0.53, 0, 14, 0), -up))
+    return solids.intersect(sheet, solids.offset(cavity(plan), 0.6))
+
+
+def _airway(plan: FetusPlan) -> Solid:
+    """Mouth, throat and windpipe, filled with fluid."""
+    k, t = plan.head_scale, plan.trunk_scale
+    mouth = plan.head_ball((0, -25, -27.2), (5.5, 8, 1.1))
+    head = [plan.head_at(0, -19, -27.5), plan.head_at(0, -11, -30), plan.head_at(0, -6.5, -36)]
+    chest = [plan.at(0.10, 0, 7.5, 0), plan.at(0.20, 0, 9.5, 0), plan.at(0.27, 0, 10, 0)]
+    pipe = solids.tube([*head, *chest], np.array([1.3 * k, 1.6 * k, 1.5 * k, 1.3 * t, 1.3 * t, 1.3 * t]))
+    fork = [solids.cone(chest[-1], plan.at(0.305, side * 6, 9, 0), 1.1 * t, 0.9 * t) for side in (1, -1)]
+    return solids.union(mouth, pipe, *fork)
+
+
+def heart_axes() -> tuple[np.ndarray, np.ndarray]:
+    """Axes of the heart as rows (up, from right to left ventricle, base to apex) and its middle, trunk coordinates."""
+    base, apex = np.array([1.0, 13.0, 1.0]), np.array([9.5, 25.0, -3.5])
+    return solids.rotation_to(apex - base, (0.0, 0.0, 1.0)), 0.5 * (base + apex)
+
+
 def _heart(plan: FetusPlan) -> tuple[Solid, Solid]:
     """Muscle with its walls and septum, and the blood of four chambers; apex to the left and forward."""
-    base, apex = np.array([1.0, 13.0, 1.0]), np.array([9.5, 25.0, -3.5])
-    axis = (apex - base) / np.linalg.norm(apex - base)
-    turn = solids.rotation_to(axis, (0.0, 0.0, 1.0))  # rows: up, across (right to left ventricle), long axis
-    middle = 0.5 * (base + apex)
+    turn, middle = heart_axes()
+
+    size = plan.organs["heart"]
 
     def ball(up, across, along, radii):
-        return plan.organ(0.375, middle + np.array([up, across, along]) @ turn, radii, turn)
+        return plan.organ(0.375, middle + size * np.array([up, across, along]) @ turn, size * np.array(radii), turn)
 
     muscle = solids.union(ball(0, 0, 0.5, (8.6, 8.8, 11.0)), ball(0.5, 0, -6, (7.5, 8.2, 5.5)), blend=3.0)
     chambers = [
@@ -141,7 +178,9 @@ def _umbilical_vein(plan: FetusPlan) -> Solid:
 def _liver(plan: FetusPlan) -> Solid:
     """Large right lobe and a left one that crosses the midline below the diaphragm."""
     lobes = solids.union(
-        plan.organ(0.555, (-8.5, 15, 0), (13.5, 18.5, 13.5)), plan.organ(0.535, (8, 22, 2), (13, 12.5, 8)), blend=6.0
+        plan.organ(0.555, (-8.5, 15, 0), np.array([13.5, 18.5, 13.5]) * plan.organs["liver"]),
+        plan.organ(0.535, (8, 22, 2), np.array([13, 12.5, 8]) * plan.organs["liver"]),
+        blend=6.0,
     )
     return solids.rough(lobes, 0.25, 6.0, plan.seed + 32)
 
@@ -156,27 +195,36 @@ def _bowel(plan: FetusPlan) -> Solid:
 
 def trunk_parts(plan: FetusPlan) -> list[Part]:
     """Surfaces of the trunk, low priority first."""
-    t, organ = plan.trunk_scale, plan.organ
+    t, organ, size = plan.trunk_scale, plan.organ, plan.organs
     muscle, chambers = _heart(plan)
-    kidneys = [organ(0.665, (side * 10.0, 2.5, 0), (5.3, 5.0, 9.5)) for side in (1, -1)]
-    pelves = [organ(0.665, (side * 8.6, 3.2, 0), (1.6, 1.4, 3.6)) for side in (1, -1)]
+    kidneys = [organ(0.665, (s * 10.0, 2.5, 0), np.array([5.3, 5.0, 9.5]) * size["kidneys"]) for s in (1, -1)]
+    pelves = [organ(0.665, (s * 8.6, 3.2, 0), np.array([1.6, 1.4, 3.6]) * size["kidneys"]) for s in (1, -1)]
     gallbladder = solids.cone(plan.at(0.60, -6.5, 27, 0), plan.at(0.635, -8, 33, 0), 1.2 * t, 2.3 * t)
+    stomach = solids.union(
+        organ(0.575, (13.5, 12.5, 0), np.array([5.0, 7.0, 6.3]) * size["stomach"]),
+        organ(0.60, (8.5, 19.0, 0), np.array([5.0, 4.0, 3.2]) * size["stomach"]),
+        blend=3.0,
+    )
+    bladder = organ(0.87, (0, 20, 0), np.array([5.5, 5.5, 6.5]) * size["bladder"])
     return [
-        Part("fetal_lungs", "fetal_lung", 24, "fetus", _lungs(plan), 2.5),
-        Part("fetal_liver", "liver", 25, "fetus", _liver(plan), 2.5),
-        Part("fetal_bowel", "bowel", 26, "fetus", _bowel(plan), 2.0),
-        Part("fetal_kidneys", "kidney", 27, "fetus", solids.rough(solids.union(*kidneys), 0.3, 4, plan.seed + 34), 2.0),
-        Part("fetal_renal_pelves", "urine", 28, "fetus", solids.union(*pelves), 1.4),
-        Part("fetal_stomach", "stomach_fluid", 29, "fetus", organ(0.575, (14.0, 13.5, 0), (5.2, 8.0, 6.5)), 2.0),
-        Part("fetal_gallbladder", "urine", 30, "fetus", gallbladder, 1.4),
-        Part("fetal_bladder", "urine", 31, "fetus", organ(0.87, (0, 20, 0), (5.5, 5.5, 6.5)), 2.0),
-        Part("fetal_heart_muscle", "heart_muscle", 32, "fetus", muscle, 2.0),
-        Part("fetal_vessels", "blood", 33, "fetus", _vessels(plan), 1.4),
-        Part("fetal_umbilical_vein", "blood", 34, "fetus", _umbilical_vein(plan), 1.6),
-        Part("fetal_heart_chambers", "blood", 35, "fetus", chambers, 1.8),
-        Part("fetal_spinal_canal", "csf", 36, "fetus", _canal(plan, 2.3, 0.95), 1.6),
-        Part("fetal_spinal_cord", "brain", 37, "fetus", _canal(plan, 1.3, 0.72), 1.4),
-        Part("fetal_vertebrae", "fetal_bone", 52, "fetus", _vertebrae(plan), 1.3),
-        Part("fetal_ribs", "fetal_bone", 53, "fetus", _ribs(plan), 1.3),
-        Part("fetal_girdles", "fetal_bone", 54, "fetus", _girdles(plan), 1.3),
+        Part("fetal_cavity", "fetal_soft", 27, "fetus", cavity(plan), 2.5),
+        Part("fetal_lungs", "fetal_lung", 28, "fetus", _lungs(plan), 2.5),
+        Part("fetal_liver", "liver", 29, "fetus", _liver(plan), 2.5),
+        Part("fetal_bowel", "bowel", 30, "fetus", _bowel(plan), 2.0),
+        Part("fetal_kidneys", "kidney", 31, "fetus", solids.rough(solids.union(*kidneys), 0.3, 4, plan.seed + 34), 2.0),
+        Part("fetal_renal_pelves", "urine", 32, "fetus", solids.union(*pelves), 1.4),
+        Part("fetal_stomach", "stomach_fluid", 33, "fetus", stomach, 2.0),
+        Part("fetal_gallbladder", "urine", 34, "fetus", gallbladder, 1.4),
+        Part("fetal_bladder", "urine", 35, "fetus", bladder, 2.0),
+        Part("fetal_diaphragm", "muscle", 36, "fetus", _diaphragm(plan), 1.2),
+        Part("fetal_heart_muscle", "heart_muscle", 37, "fetus", muscle, 2.0),
+        Part("fetal_vessels", "blood", 38, "fetus", _vessels(plan), 1.4),
+        Part("fetal_umbilical_vein", "blood", 39, "fetus", _umbilical_vein(plan), 1.6),
+        Part("fetal_heart_chambers", "blood", 40, "fetus", chambers, 1.8),
+        Part("fetal_airway", "amniotic_fluid", 41, "fetus", _airway(plan), 1.4),
+        Part("fetal_spinal_canal", "csf", 42, "fetus", _canal(plan, 2.3, 0.95), 1.6),
+        Part("fetal_spinal_cord", "brain", 43, "fetus", _canal(plan, 1.3, 0.72), 1.4),
+        Part("fetal_vertebrae", "fetal_bone", 59, "fetus", _vertebrae(plan), 1.3),
+        Part("fetal_ribs", "fetal_bone", 60, "fetus", _ribs(plan), 1.3),
+        Part("fetal_girdles", "fetal_bone", 61, "fetus", _girdles(plan), 1.3),
     ]

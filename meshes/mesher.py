@@ -75,14 +75,20 @@ def mesh_parts(
     parts: Sequence[Part],
     triangle_budget: int,
     steps_per_feature: float,
-    tolerance: float,
     reach: float,
+    tolerance: float,
     progress: Callable[[str], None] = lambda text: None,
 ) -> list[Mesh]:
     """Meshes the parts so that together they hold `triangle_budget` triangles ± `tolerance` (a fraction).
 
-    Every part is simplified with the same geometric tolerance (but never more than `reach` times its
-    smallest feature), so that triangles go where the shape needs them.
+    Args:
+        parts: what to mesh.
+        triangle_budget: number of triangles of all parts together.
+        steps_per_feature: least number of samples across the smallest feature of a part; made finer until the
+            budget can be met.
+        reach: simplification moves no surface by more than this fraction of its smallest feature.
+        tolerance: allowed deviation from the budget, as a fraction.
+        progress: called with the name of each part.
 
     Raises:
         SurfaceError: a part cannot be meshed, or the budget is out of reach.
@@ -91,33 +97,71 @@ def mesh_parts(
     for _ in range(4):
         raw = []
         for part in parts:
-            progress(f"{part.name}")
-            raw.append(surface(part.solid, part.feature_mm / steps_per_feature / finer, part.name))
+            progress(part.name)
+            raw.append(surface(part.solid, part.feature_mm / (steps_per_feature * finer), part.name))
         total = sum(body.num_tri() for body in raw)
-        if total >= 1.05 * triangle_budget:
-            return [to_mesh(body) for body in _simplified(raw, parts, triangle_budget, tolerance, reach)]
-        finer *= 1.1 * np.sqrt(1.1 * triangle_budget / total)
+        if total >= 1.25 * triangle_budget:
+            progress("simplifying")
+            return [to_mesh(body) for body in _simplified(raw, parts, triangle_budget, reach, tolerance)]
+        finer *= float(np.sqrt(1.55 * triangle_budget / total))  # triangles go with the square of the step
     raise SurfaceError(f"{total} triangles at the finest step, fewer than the {triangle_budget} asked for")
 
 
-def _simplified(raw, parts, budget, tolerance, reach):
-    """Finds the common tolerance by bisection of its logarithm."""
-    low, high = np.log(1e-4), np.log(3.0)
-    start = raw
-    for _ in range(14):
+def _simplified(raw, parts, budget, reach, tolerance):
+    """Finds the common strength by bisection of its logarithm; goes on from the last result that had too many."""
+    low, high = np.log(2e-4), np.log(6.0)
+    start, total = raw, 0
+    for _ in range(16):
         middle = 0.5 * (low + high)
         bodies = [
-            body.simplify(min(float(np.exp(middle)), reach * part.feature_mm))
+            _reduced(body, _deviation(float(np.exp(middle)), part, reach))
             for body, part in zip(start, parts, strict=True)
         ]
         total = sum(body.num_tri() for body in bodies)
         if abs(total - budget) <= tolerance * budget:
-            return bodies
+            return [_not_empty(body, part) for body, part in zip(bodies, parts, strict=True)]
         if total > budget:
-            low = middle
+            low, start = middle, bodies
         else:
             high = middle
-    raise SurfaceError(f"no simplification gives {budget} triangles ± {tolerance:.0%} (nearest {total})")
+    raise SurfaceError(f"no simplification gives {budget} triangles ± {tolerance:.1%} (nearest {total})")
+
+
+def _deviation(strength: float, part: Part, reach: float) -> float:
+    """How far simplification may move a part's surface, in mm: finer parts less, and none beyond its reach."""
+    return min(strength * part.feature_mm**0.5, reach * part.feature_mm)
+
+
+def _reduced(body, deviation_mm):
+    """Simplifies in two rounds: one round with a large deviation leaves many short edges."""
+    return body.simplify(0.4 * deviation_mm).simplify(deviation_mm)
+
+
+def _not_empty(body, part):
+    if body.is_empty():
+        raise SurfaceError(f"{part.name}: nothing is left at this triangle budget")
+    return body
+
+
+def without_pinches(mesh: Mesh, gap_mm: float = 2e-3) -> Mesh:
+    """Draws apart vertices that share one position, so that a reader who merges equal vertices keeps it closed.
+
+    Where two sheets touch in a point or an edge, a manifold holds the vertex twice; each copy moves a little
+    inwards along its own normal.
+    """
+    _, inverse, counts = np.unique(mesh.vertices_mm, axis=0, return_inverse=True, return_counts=True)
+    shared = counts[inverse.ravel()] > 1
+    if not shared.any():
+        return mesh
+    corners = mesh.vertices_mm[mesh.triangles].astype(float)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    total = np.zeros((len(mesh.vertices_mm), 3))
+    for i in range(3):
+        np.add.at(total, mesh.triangles[:, i], normals)
+    total /= np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+    vertices = mesh.vertices_mm.astype(float)
+    vertices[shared] -= gap_mm * total[shared]
+    return Mesh(vertices.astype(np.float32), mesh.triangles)
 
 
 def write_ply(mesh: Mesh, path: Path) -> None:

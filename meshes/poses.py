@@ -1,6 +1,6 @@
 """Where the probe stands: sweeps over the abdominal skin and standard planes, as scene.toml keys.
 
-A key is a position on the skin (the centre of the probe face, pressed in a little), the beam's axis and the lateral
+A key is a position at the skin (the centre of the probe face, pressed in a little), the beam's axis and the lateral
 direction of the image.
 """
 
@@ -28,30 +28,69 @@ class Key:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A named path of probe poses."""
+    """A named path of probe poses; one key is a standing probe."""
 
     name: str
     description: str
     keys: tuple[Key, ...]
 
 
+@dataclass(frozen=True)
+class Plane:
+    """A plane to be seen.
+
+    Attributes:
+        name, description: of the sweep it becomes.
+        target: (3,) point that must be in the picture, scene frame, mm.
+        normal: (3,) normal of the plane.
+        prefer: (3,) side from which the beam should come, as far as the plane and the skin allow.
+    """
+
+    name: str
+    description: str
+    target: np.ndarray
+    normal: np.ndarray
+    prefer: np.ndarray
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The skin, and the part of it that a probe can reach.
+
+    Attributes:
+        skin: outside of the mother.
+        half_height_mm: contacts are at |z| below this.
+        farthest_back: contacts are where the direction from the target has y (posterior) below this.
+    """
+
+    skin: Solid
+    half_height_mm: float
+    farthest_back: float = 0.30
+
+
 def skin_point(skin: Solid, inside, direction) -> np.ndarray:
-    """Where the ray from a point inside the body along `direction` leaves the skin.
+    """Where the ray from a point inside the body along `direction` leaves the skin for good.
 
     Raises:
         SurfaceError: the ray does not leave it within 400 mm.
     """
     d = np.asarray(direction, float) / np.linalg.norm(direction)
-    t = np.arange(0.0, 400.0, 1.0)
+    t = np.arange(0.0, 402.0, 2.0)
     values = sdf.distance(skin, np.asarray(inside, float) + t[:, None] * d)
     out = np.flatnonzero((values[:-1] < 0) & (values[1:] >= 0))
     if not len(out):
         raise SurfaceError(f"poses: no skin from {np.round(inside, 1)} along {np.round(d, 2)}")
     low, high = t[out[-1]], t[out[-1] + 1]
-    for _ in range(30):
+    for _ in range(24):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if sdf.distance(skin, inside + middle * d)[0] < 0 else (low, middle)
     return inside + low * d
+
+
+def image_lateral(axial, hint) -> np.ndarray:
+    """Lateral direction: `hint` made orthogonal to the axis."""
+    lateral = np.asarray(hint, float) - axial * (np.asarray(hint, float) @ axial)
+    return lateral / np.linalg.norm(lateral)
 
 
 def key_on_skin(skin: Solid, contact, target, lateral, lean: float = 0.6) -> Key:
@@ -60,40 +99,65 @@ def key_on_skin(skin: Solid, contact, target, lateral, lean: float = 0.6) -> Key
     towards = np.asarray(target, float) - contact
     axial = (1 - lean) * inward + lean * towards / np.linalg.norm(towards)
     axial /= np.linalg.norm(axial)
-    lateral = np.asarray(lateral, float) - axial * (np.asarray(lateral, float) @ axial)
-    return Key(contact + PRESS_MM * inward, axial, lateral / np.linalg.norm(lateral))
+    return Key(contact + PRESS_MM * inward, axial, image_lateral(axial, lateral))
 
 
 def exam(skin: Solid, half_width: float, low: float, high: float) -> Sweep:
-    """Serpentine of transverse passes up the abdomen, then longitudinal passes across it."""
+    """Serpentine of six transverse passes up the abdomen, then four longitudinal passes across it.
+
+    Args:
+        skin: outside of the mother.
+        half_width: the passes reach this far to both sides, mm.
+        low, high: lowest and highest level, mm.
+    """
     keys = []
+    middle = 0.5 * (low + high)
     columns = np.linspace(-half_width, half_width, 7)
     for row, z in enumerate(np.linspace(low, high, 6)):
         for x in columns if row % 2 == 0 else columns[::-1]:
             contact = skin_point(skin, np.array([x, 0.0, z]), (0, -1, 0))
-            keys.append(key_on_skin(skin, contact, (0.35 * x, 10.0, z * 0.92), (1, 0, 0)))
+            keys.append(key_on_skin(skin, contact, (0.35 * x, 10.0, middle + 0.95 * (z - middle)), (1, 0, 0)))
     levels = np.linspace(high, low, 7)
     for column, x in enumerate(np.linspace(half_width * 0.7, -half_width * 0.7, 4)):
         for z in levels if column % 2 == 0 else levels[::-1]:
             contact = skin_point(skin, np.array([x, 0.0, z]), (0, -1, 0))
-            keys.append(key_on_skin(skin, contact, (0.35 * x, 10.0, z * 0.8), (0, 0, -1)))
+            keys.append(key_on_skin(skin, contact, (0.35 * x, 10.0, middle + 0.8 * (z - middle)), (0, 0, -1)))
     text = "Regular exam: six transverse passes up the abdomen, then four longitudinal ones"
     return Sweep("exam", text, tuple(keys))
 
 
-def plane_through(skin: Solid, target, normal, description: str, name: str, lateral_hint=(1, 0, 0)) -> Sweep:
-    """One pose whose image holds `target` and is perpendicular to `normal`, from the nearest reachable skin.
+def standing(plane: Plane, reach: Reach) -> Sweep:
+    """The probe position from which a plane is seen best: near, in contact, from the preferred side.
 
-    The beam comes from the direction inside the plane that points most to the front of the mother.
+    Tries every 6 degrees inside the plane. The probe is pressed in along the beam, so that the plane is kept.
+
+    Raises:
+        SurfaceError: no part of the plane's edge is on reachable skin.
     """
-    target, normal = np.asarray(target, float), np.asarray(normal, float) / np.linalg.norm(normal)
-    front = np.array([0.0, -1.0, 0.0])
-    up = front - normal * (front @ normal)
-    up /= np.linalg.norm(up)
-    contact = skin_point(skin, target, up)
-    lateral = np.cross(normal, -up)
-    if lateral @ np.asarray(lateral_hint, float) < 0:
-        lateral = -lateral
-    inward = -sdf.normal(skin, contact, 3.0)[0]
-    depth = PRESS_MM / max(float(-up @ inward), 0.3)  # pressed in along the beam: the plane is kept
-    return Sweep(name, description, (Key(contact - depth * up, -up, lateral),))
+    n = plane.normal / np.linalg.norm(plane.normal)
+    u = np.cross(n, (0, 0, 1)) if abs(n[2]) < 0.9 else np.cross(n, (1, 0, 0))
+    u /= np.linalg.norm(u)
+    v = np.cross(n, u)
+    prefer = plane.prefer / np.linalg.norm(plane.prefer)
+    best = None
+    for angle in np.radians(np.arange(0, 360, 6)):
+        out = np.cos(angle) * u + np.sin(angle) * v
+        if out[1] > reach.farthest_back:
+            continue
+        contact = skin_point(reach.skin, plane.target, out)
+        if abs(contact[2]) > reach.half_height_mm:
+            continue
+        inward = -sdf.normal(reach.skin, contact, 3.0)[0]
+        facing = float(-out @ inward)
+        if facing < 0.5:
+            continue
+        cost = np.linalg.norm(contact - plane.target) - 35.0 * (out @ prefer) + 60.0 * (1 - facing)
+        if best is None or cost < best[0]:
+            best = (cost, contact, out, facing)
+    if best is None:
+        raise SurfaceError(f"poses: no reachable skin for the plane {plane.name}")
+    _, contact, out, facing = best
+    lateral = np.cross(n, -out)
+    leading = lateral[0] if abs(lateral[0]) > abs(lateral[2]) else -lateral[2]
+    key = Key(contact - PRESS_MM / facing * out, -out, lateral if leading >= 0 else -lateral)
+    return Sweep(plane.name, plane.description, (key,))

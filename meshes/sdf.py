@@ -306,20 +306,33 @@ def _sample(rows, origin, step, shape, slack, starts, stops, runs):
     return grid
 
 
-@njit(cache=True, parallel=True)
-def _at_points(rows, points):
-    """Signed distance at (n, 3) points."""
+@njit(cache=True)
+def _at_few_points(rows, points):
+    """Signed distance at (n, 3) points on one thread."""
     out = np.empty(points.shape[0])
     order = np.arange(rows.shape[0])
-    for i in prange(points.shape[0]):
-        stack = np.empty(_STACK)
+    stack = np.empty(_STACK)
+    for i in range(points.shape[0]):
         out[i] = _evaluate(rows, order, rows.shape[0], stack, points[i, 0], points[i, 1], points[i, 2])
+    return out
+
+
+@njit(cache=True, parallel=True)
+def _at_many_points(rows, points):
+    """The same on all threads."""
+    out = np.empty(points.shape[0])
+    chunks = (points.shape[0] + 1023) // 1024
+    for chunk in prange(chunks):
+        first, last = chunk * 1024, min((chunk + 1) * 1024, points.shape[0])
+        out[first:last] = _at_few_points(rows, points[first:last])
     return out
 
 
 def distance(solid: Solid, points) -> np.ndarray:
     """Signed distance in mm, negative inside, of `points` (n, 3) to `solid`; (n,) float64."""
-    return _at_points(solid.rows, np.ascontiguousarray(np.atleast_2d(points), dtype=np.float64))
+    points = np.ascontiguousarray(np.atleast_2d(points), dtype=np.float64)
+    at = _at_few_points if len(points) * len(solid.rows) < 100_000 else _at_many_points  # threads cost to start
+    return at(solid.rows, points)
 
 
 def normal(solid: Solid, points, step_mm: float = 0.5) -> np.ndarray:

@@ -5,7 +5,8 @@ Scene frame (DICOM patient axes): x maternal left, y posterior, z cranial, mm; o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import gamma
 
 import numpy as np
 from skimage.graph import MCP_Geometric
@@ -14,8 +15,12 @@ from meshes import sdf, solids
 from meshes.errors import SurfaceError
 from meshes.part import Part
 from meshes.solids import Solid
+from meshes.variation import Variation
 
-CAVITY_EXPONENT = 2.35
+CAVITY_EXPONENT = 2.3
+WALL_GAP_MM = 2.0  # least fluid between the fetus and the wall
+PLACENTA_GAP_MM = 1.5  # and the placenta
+MOST_BULGES = 16
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ class UterusPlan:
     """Landmarks of the pregnant uterus.
 
     Attributes:
-        radii_mm: (3,) half axes of the amniotic cavity.
+        radii_mm: (3,) half axes of the egg that the amniotic cavity starts from.
+        bulges: (n, 4) centres and radii of the balls that widen it.
         wall_mm: thickness of the myometrium.
         lie: pose of the fetus.
         placenta_site: unit vector from the middle of the cavity to the middle of the placenta.
@@ -48,6 +54,7 @@ class UterusPlan:
     """
 
     radii_mm: np.ndarray
+    bulges: np.ndarray
     wall_mm: float
     lie: Lie
     placenta_site: np.ndarray
@@ -57,77 +64,117 @@ class UterusPlan:
 
     @property
     def cavity(self) -> Solid:
-        """The amniotic cavity, placenta included."""
-        return solids.superellipsoid((0, 0, 0), self.radii_mm, CAVITY_EXPONENT)
+        """The amniotic cavity, placenta included: an egg that bulges where the fetus presses on the wall."""
+        egg = solids.superellipsoid((0, 0, 0), self.radii_mm, CAVITY_EXPONENT)
+        if not len(self.bulges):
+            return egg
+        balls = solids.union(*[solids.sphere(row[:3], row[3]) for row in self.bulges])
+        return solids.union(egg, balls, blend=24.0)
 
     def wall_point(self, direction) -> np.ndarray:
-        """Where the ray from the middle along `direction` meets the wall of the cavity."""
+        """Where the ray from the middle along `direction` meets the wall of the egg."""
         d = np.asarray(direction, float)
         return d / np.sum((np.abs(d) / self.radii_mm) ** CAVITY_EXPONENT) ** (1 / CAVITY_EXPONENT)
 
 
-def presentation(roll_deg: float, tilt_deg: float, breech: bool) -> np.ndarray:
-    """Rotation of a longitudinal lie.
-
-    Args:
-        roll_deg: where the fetal back points: 0 maternal left, 90 posterior, 180 right, 270 anterior.
-        tilt_deg: turn of the long axis in the coronal plane of the mother.
-        breech: head up instead of down.
-    """
-    roll, tilt = np.radians(roll_deg), np.radians(tilt_deg)
+def fetal_axes(variation: Variation) -> np.ndarray:
+    """Rotation of the fetus; its columns are the fetal axes (left, posterior, cranial) in the scene."""
+    roll = np.radians(variation.roll_deg)
+    lie = {"cephalic": 0.0, "breech": 0.0, "transverse": 80.0}[variation.presentation]
+    tilt = np.radians(lie + variation.tilt_deg)
     back = np.array([np.cos(roll), np.sin(roll), 0.0])
-    up = np.array([0.0, 0.0, 1.0 if breech else -1.0])
+    up = np.array([0.0, 0.0, 1.0 if variation.presentation == "breech" else -1.0])
     turn = np.array([[np.cos(tilt), 0, np.sin(tilt)], [0, 1, 0], [-np.sin(tilt), 0, np.cos(tilt)]])
     return turn @ np.stack([np.cross(back, up), back, up], axis=1)
 
 
+def fluid_volume_ml(weeks: float, factor: float) -> float:
+    """Amniotic fluid: usual volumes after Brace & Wolf, Am J Obstet Gynecol 1989;161:382–388, rounded, times `factor`."""
+    return float(np.interp(weeks, [16, 22, 28, 33, 36], [200, 480, 700, 780, 740])) * factor
+
+
+def _egg_volume_ml(radii) -> float:
+    p = CAVITY_EXPONENT
+    return 8e-3 * float(np.prod(radii)) * gamma(1 + 1 / p) ** 3 / gamma(1 + 3 / p)
+
+
 def plan_uterus(
-    fetal_skin: np.ndarray,
-    rotation: np.ndarray,
-    placenta_site,
-    weeks: float,
-    fluid_mm: float,
-    seed: int,
+    fetal_skin: np.ndarray, fetal_volume_ml: float, rotation: np.ndarray, variation: Variation, weeks: float
 ) -> UterusPlan:
-    """Fits the cavity around the fetus and moves the fetus clear of the placenta.
+    """Fits an egg of the right volume around the fetus, clear of the placenta, then bulges it where it must give.
 
     Args:
         fetal_skin: (n, 3) points of the fetal skin, fetus frame.
+        fetal_volume_ml: volume of the fetus.
         rotation: columns are the fetal axes in the scene.
-        placenta_site: direction from the middle of the cavity.
+        variation: placental site and thickness, amount of fluid, seed.
         weeks: gestational age.
-        fluid_mm: least distance between the fetus and the wall.
-        seed: seed of the relief.
 
     Raises:
         SurfaceError: no place for the fetus beside the placenta (does not happen in the allowed ranges).
     """
-    points = fetal_skin @ rotation.T
-    middle = 0.5 * (points.min(axis=0) + points.max(axis=0))
-    points = points - middle
-    site = np.asarray(placenta_site, float) / np.linalg.norm(placenta_site)
-    thickness = weeks + 1.0  # placental thickness in mm is about the age in weeks
+    everything = fetal_skin @ rotation.T
+    middle = 0.5 * (everything.min(axis=0) + everything.max(axis=0))
+    everything = everything - middle
+    points = _outermost(everything)
+    site = np.asarray(variation.placenta_site, float)
+    thickness = (weeks + 1.0) * variation.placenta_factor  # in mm about the age in weeks
     radius = 26.0 + 1.35 * weeks
+    content = fetal_volume_ml + 2.4e-3 * radius**2 * thickness + fluid_volume_ml(weeks, variation.fluid_factor)
 
-    def fitted(x):
-        return UterusPlan(np.exp(x[3:]), 7.0, Lie(rotation, x[:3] - middle), site, thickness, radius, seed)
+    def fitted(x, volume, bulges=()):
+        radii = np.exp([x[3], x[4], -x[3] - x[4]])
+        radii *= (volume / _egg_volume_ml(radii)) ** (1 / 3)
+        lie = Lie(rotation, x[:3] - middle)
+        return UterusPlan(radii, np.reshape(bulges, (-1, 4)), 7.0, lie, site, thickness, radius, variation.seed)
 
-    def badness(x):
-        plan, placed = fitted(x), points + x[:3]
-        short = np.maximum(sdf.distance(plan.cavity, placed) + fluid_mm, 0.0)
-        touch = np.maximum(3.0 - sdf.distance(_placenta(plan, 0.0), placed), 0.0)
-        squat = np.maximum(np.abs(x[3:] - x[3:].mean()) - 0.45, 0.0).sum()  # a uterus is an egg, not a sausage
-        return x[3:].sum() + 2.0 * squat + 0.3 * (short.max() + touch.max())
+    half = points.max(axis=0)
+    shape = np.log(half) - np.log(half).mean()
+    best = np.r_[-0.3 * thickness * site, 0.6 * shape[:2]]
+    for volume in content * np.array([1.0, 1.06, 1.12, 1.2, 1.3, 1.45, 1.6, 1.8]):
 
-    best = np.r_[-8.0 * site, np.log(1.2 * (points.max(axis=0) + fluid_mm))]
-    best = _descend(badness, best, np.array([8.0, 8.0, 8.0, 0.1, 0.1, 0.1]))
-    for _ in range(60):
-        plan, placed = fitted(best), points + best[:3]
-        clear = sdf.distance(_placenta(plan, 0.0), placed).min()
-        if sdf.distance(plan.cavity, placed).max() <= 0.5 - fluid_mm and clear >= 2.0:
+        def badness(x, volume=volume):
+            plan, placed = fitted(x, volume), points + x[:3]
+            out = np.maximum(sdf.distance(plan.cavity, placed) + WALL_GAP_MM, 0.0)
+            touch = np.maximum(PLACENTA_GAP_MM + 1.0 - sdf.distance(_placenta(plan, 0.0), placed), 0.0)
+            long = max(0.0, np.ptp(np.log(plan.radii_mm)) - 0.9)  # a uterus is an egg, not a sausage
+            return (out**2).mean() + 0.05 * out.max() ** 2 + touch.max() ** 2 + 100.0 * long
+
+        best = _descend(badness, best, np.array([8.0, 8.0, 8.0, 0.1, 0.1]))
+        placed = everything + best[:3]
+        bulges = _bulges(fitted(best, volume), placed)
+        if bulges is None:
+            continue
+        plan = fitted(best, volume, bulges)
+        if sdf.distance(_placenta(plan, 0.0), placed).min() >= PLACENTA_GAP_MM:
             return plan
-        best[3:] += 0.01
     raise SurfaceError("uterus: no place for the fetus beside the placenta")
+
+
+def _bulges(plan: UterusPlan, placed: np.ndarray) -> np.ndarray | None:
+    """Balls (n, 4) that take in what sticks out of the egg, worst first; None when the egg is far too small."""
+    bulges = []
+    for _ in range(MOST_BULGES + 1):
+        out = sdf.distance(replace(plan, bulges=np.reshape(bulges, (-1, 4))).cavity, placed) + WALL_GAP_MM
+        worst = int(np.argmax(out))
+        if out[worst] <= 0.0:
+            return np.reshape(bulges, (-1, 4))
+        if out[worst] > 14.0:
+            return None
+        inward = -placed[worst] / plan.radii_mm**2
+        inward /= np.linalg.norm(inward)
+        depth = 20.0  # the ball's centre lies this far inside, so that the bulge is wide and shallow
+        bulges.append((*(placed[worst] + depth * inward), depth + WALL_GAP_MM + 0.6))
+    return None
+
+
+def _outermost(points: np.ndarray, directions: int = 400) -> np.ndarray:
+    """The points that are extreme in evenly spread directions, and every eighth of the others."""
+    i = np.arange(directions) + 0.5
+    tilt, turn = np.arccos(1 - 2 * i / directions), np.pi * (1 + 5**0.5) * i
+    spread = np.stack([np.cos(turn) * np.sin(tilt), np.sin(turn) * np.sin(tilt), np.cos(tilt)], axis=1)
+    extreme = np.argmax(points @ spread.T, axis=0)
+    return points[np.unique(np.r_[extreme, np.arange(0, len(points), 8)])]
 
 
 def _descend(cost, start: np.ndarray, steps: np.ndarray) -> np.ndarray:
@@ -174,12 +221,13 @@ def cord_path(plan: UterusPlan, fetal_skin: Solid, umbilicus: np.ndarray, radius
     The way is the cheapest path on a 3 mm grid where closeness to any wall costs.
     """
     step = 3.0
-    axes = [np.arange(-r, r + step, step) for r in plan.radii_mm]
+    cavity = plan.cavity
+    axes = [np.arange(low, high + step, step) for low, high in zip(cavity.low_mm, cavity.high_mm, strict=True)]
     cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     flat = cells.reshape(-1, 3)
     room = np.minimum(
         np.minimum(sdf.distance(fetal_skin, plan.lie.to_fetus(flat)), sdf.distance(_placenta(plan, 0.0), flat)),
-        -sdf.distance(plan.cavity, flat),
+        -sdf.distance(cavity, flat),
     ).reshape(cells.shape[:3])
     cost = np.where(room > radius, 1.0 + 12.0 / (1.0 + room - radius), 40.0 + 60.0 * np.maximum(radius - room, 0))
     root = plan.wall_point(plan.placenta_site)
@@ -225,11 +273,14 @@ def uterus_parts(plan: UterusPlan, cord: np.ndarray, cord_radius: float) -> list
         solids.tube(_helix(_resample(cord, 1.2), 0.42 * cord_radius, 20.0, phase), share * cord_radius)
         for phase, share in ((0.0, 0.38), (2.3, 0.20), (4.0, 0.20))
     ]
+    cake = _placenta(plan)
+    plate = solids.intersect(solids.shell(cake, 1.2), solids.offset(plan.cavity, -3.0))
     return [
-        Part("uterus", "uterus", 11, "mother", uterus, 5.0),
-        Part("cervical_canal", "csf", 12, "mother", canal, 1.6),
-        Part("amniotic_fluid", "amniotic_fluid", 13, "mother", solids.rough(plan.cavity, 0.5, 18.0, plan.seed + 52), 4.0),
-        Part("placenta", "placenta", 14, "mother", _placenta(plan), 3.0),
-        Part("cord", "cord", 15, "mother", solids.tube(cord, cord_radius), 2.2),
-        Part("cord_vessels", "blood", 16, "mother", solids.union(*vessels), 1.4),
+        Part("uterus", "uterus", 14, "mother", uterus, 5.0),
+        Part("cervical_canal", "csf", 15, "mother", canal, 1.6),
+        Part("amniotic_fluid", "amniotic_fluid", 16, "mother", solids.rough(plan.cavity, 0.5, 18.0, plan.seed + 52), 4.0),
+        Part("placenta", "placenta", 17, "mother", cake, 3.0),
+        Part("chorionic_plate", "chorion", 18, "mother", plate, 1.6),
+        Part("cord", "cord", 19, "mother", solids.tube(cord, cord_radius), 2.2),
+        Part("cord_vessels", "blood", 20, "mother", solids.union(*vessels), 1.4),
     ]

@@ -28,7 +28,7 @@ def box_mesh(size_mm: POINT, centre: POINT = (0, 0, 0)) -> trimesh.Trimesh:
 
 
 def sphere_mesh(radius_mm: float, centre: POINT = (0, 0, 0), subdivisions: int = 3) -> trimesh.Trimesh:
-    """A closed sphere of 20·4**subdivisions triangles; its vertices lie on the sphere, its faces just inside."""
+    """A closed sphere of 20·4**subdivisions triangles; vertices lie on the sphere, faces just inside."""
     mesh = trimesh.creation.icosphere(subdivisions=subdivisions, radius=radius_mm)
     mesh.apply_translation(centre)
     return mesh
@@ -54,7 +54,8 @@ def layered_phantom(
 ) -> Scene:
     """Slabs stacked along z, the axial direction of a probe at the origin that looks along z.
 
-    Every slab reaches below the bottom of the whole stack and wins over the ones above it, so no walls coincide.
+    Every slab reaches below the bottom of the whole stack and wins over the ones above it, so no walls
+    coincide.
 
     Args:
         layers: (tissue, thickness in mm) from the probe downwards.

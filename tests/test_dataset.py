@@ -206,6 +206,7 @@ def _set_attribute(path: Path, **attributes) -> None:
         (lambda path: shutil.rmtree(path), "no such store"),
         (lambda path: (path / "zarr.json").unlink(), "not a Zarr v3 store"),
         (lambda path: (path / "zarr.json").write_text("{"), "not a ussim store"),
+        (lambda path: [(path / "zarr.json").unlink(), (path / "zarr.json").mkdir()], "cannot read zarr.json"),
         (lambda path: (path / "zarr.json").write_text('{"attributes": {}}'), "not a ussim store"),
         (lambda path: _set_attribute(path, schema_version=2), "schema version 2; this ussim reads version 1"),
         (lambda path: _set_attribute(path, frames="many"), "damaged attributes: frames"),

@@ -208,13 +208,13 @@ def test_the_union_of_shards_is_the_whole(tmp_path, whole):
 
 
 def _render_shard(path: Path, index: int) -> int:
-    return job.run(ball_plan(), path, make_renderer=SlowRenderer, shard=(index, 3)).rendered
+    return job.run(ball_plan(), path, make_renderer=SlowRenderer, shard=(index, 2)).rendered
 
 
 def test_shards_that_start_at_once_share_one_store(tmp_path, whole):
     path = tmp_path / "a.zarr"
-    with get_context("spawn").Pool(3) as pool:
-        rendered = pool.starmap(_render_shard, [(path, index) for index in (1, 2, 3)], chunksize=1)
+    with get_context("spawn").Pool(2) as pool:
+        rendered = pool.starmap(_render_shard, [(path, index) for index in (1, 2)], chunksize=1)
     assert sum(rendered) == 22
     assert all_files(path) == whole
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.zarr"]
@@ -360,7 +360,10 @@ def test_progress_counts_every_frame_once(tmp_path):
         progress=lambda *call: calls.append(call),
     )
     rendered = [(done, total) for phase, done, total in calls if phase == "render"]
-    assert rendered == [(0, 22), (4, 22), (8, 22), (12, 22), (16, 22), (20, 22), (22, 22)]
+    frames_done = [done for done, _ in rendered]
+    assert {total for _, total in rendered} == {22}
+    assert (frames_done[0], frames_done[-1]) == (0, 22)
+    assert frames_done == sorted(set(frames_done))
 
 
 # Plans and poses --------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """Surface-area-heuristic tree over triangles, as flat arrays for CPU and GPU kernels.
 
-The tree is built binary (binned surface-area heuristic, after Wald 2007, "On fast construction of SAH-based
-bounding volume hierarchies"), then collapsed so that every node has up to ``WIDTH`` children: the ray tests all of
-them at once, and a leaf is one block of up to ``WIDTH`` triangles that are also tested at once. A CPU does
-both in vector registers; a GPU thread walks the same four lanes one by one.
+The tree is built binary (binned surface-area heuristic: Wald 2007, "On fast construction of SAH-based
+bounding volume hierarchies"), then collapsed to ``WIDTH`` children a node in the cheapest way (dynamic
+programming: Ylitie, Karras & Laine 2017, "Efficient incoherent ray traversal on GPUs through compressed wide
+BVHs"). A leaf is one block of up to ``WIDTH`` triangles. A ray tests all the lanes of a node, or of a block,
+together: a CPU in vector registers, a GPU thread one by one.
 
 Usage, in a kernel of either kind (``closest_hit`` comes from :func:`ussim.physics.intersect.build`)::
 
@@ -25,30 +26,31 @@ from numba import njit
 
 from ussim.errors import UssimError
 
-WIDTH = 4
-"""Children of a node and triangles of a leaf."""
+WIDTH = 8
+"""Children of a node, and triangles of a leaf block."""
 
-STACK_SIZE = 64
-"""Entries of the two scratch arrays a traversal needs: ``build_bvh`` never makes a tree that needs more."""
+STACK_SIZE = 96
+"""Entries of each of the two scratch arrays of a traversal; the last ``WIDTH`` take one test's distances."""
 
 _BINS = 32
-_SCRATCH = WIDTH  # the end of the stack is where a vectorised box test leaves its distances
-_PADDING = np.float32(4e-7)
-_SORTED_DEPTH = 64  # below this depth split by count, which bounds the depth
+_MEDIAN_DEPTH = 64  # a binary tree deeper than this is split by count from here on
+_PADDING = np.float32(2e-6)
+_LARGEST_MM = 1e9  # areas of boxes must not overflow float32
 
 
 class Bvh(NamedTuple):
     """A tree of ``N`` nodes and ``B`` leaf blocks. One flat tuple: numba's ``prange`` rejects nested ones.
 
-    A child is a node when it is ≥ 0, else the leaf block ``~child >> 2`` with ``(~child & 3) + 1`` triangles.
+    A child is a node if it is > 0, a leaf if it is < 0: block ``~child // 8`` with ``~child % 8 + 1``
+    triangles. Child 0 (the root is nobody's child) means that there is none here nor in the lanes behind.
 
     Attributes:
-        boxes: Boxes of the children, float32 of shape (N, 6, 4), mm: rows x_min, x_max, y_min, y_max, z_min, z_max.
-            A missing child has an empty box (min = +inf, max = -inf).
-        children: int32 of shape (N, 4); 0 (the root, nobody's child) where missing.
-        corners: Triangles of a block, float32 of shape (B, 9, 4), mm: rows ax, ay, az, bx, by, bz, cx, cy, cz.
-            Missing triangles are NaN, which no test accepts.
-        primitives: Original index of each triangle, int32 of shape (B, 4); -1 where missing.
+        boxes: Boxes of the children, float32 of shape (N, 6, 8), mm: rows x_min, x_max, y_min, y_max, z_min,
+            z_max. A missing child has an empty box (min = +inf, max = -inf).
+        children: int32 of shape (N, 8).
+        corners: Triangles of a block, float32 of shape (B, 9, 8), mm: rows ax, ay, az, bx, by, bz, cx, cy,
+            cz. Missing triangles are NaN, which no test accepts.
+        primitives: Original index of each triangle, int32 of shape (B, 8); -1 where missing.
     """
 
     boxes: np.ndarray
@@ -58,11 +60,11 @@ class Bvh(NamedTuple):
 
 
 def build_bvh(vertices_mm: np.ndarray, triangles: np.ndarray) -> Bvh:
-    """Builds the tree. The same input gives the same arrays, whatever the machine's number of cores.
+    """Builds the tree. The same input gives the same arrays, on one thread whatever the machine.
 
     Args:
         vertices_mm: (V, 3) float32, mm.
-        triangles: (T, 3) int32, rows of ``vertices_mm``. Degenerate triangles are kept and never hit.
+        triangles: (T, 3) int32, rows of ``vertices_mm``. Triangles without area are kept and never hit.
 
     Returns:
         The tree.
@@ -71,16 +73,38 @@ def build_bvh(vertices_mm: np.ndarray, triangles: np.ndarray) -> Bvh:
         UssimError: No triangle, a vertex that is not finite, an index outside the vertices, or wrong shapes.
     """
     vertices, faces = _checked(vertices_mm, triangles)
+    bvh, need = _build(vertices, faces, _MEDIAN_DEPTH)
+    if need > STACK_SIZE - WIDTH:
+        # Very uneven input made a lopsided tree. Halving by count throughout is balanced: even 2**28
+        # triangles then need fewer than 70 entries.
+        bvh, need = _build(vertices, faces, 0)
+    return bvh
+
+
+def triangle_normals(vertices_mm: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """Unit normals of triangles: outward where corners run anticlockwise seen from outside.
+
+    Args:
+        vertices_mm: (V, 3) float32, mm.
+        triangles: (T, 3) int32, rows of ``vertices_mm``.
+
+    Returns:
+        (T, 3) float32; zero for a triangle without area.
+    """
+    a, b, c = (np.asarray(vertices_mm, np.float64)[triangles[:, k]] for k in range(3))
+    normals = np.cross(b - a, c - a)
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0).astype(np.float32)
+
+
+def _build(vertices: np.ndarray, faces: np.ndarray, median_depth: int) -> tuple[Bvh, int]:
+    """The tree, and the most stack entries that a traversal of it can need."""
+    prims = _primitive_boxes(vertices, faces)
     order = np.arange(len(faces), dtype=np.int32)
-    for depth_of_median in (_SORTED_DEPTH, 0):
-        prims = _primitive_boxes(vertices, faces)
-        order[:] = np.arange(len(faces), dtype=np.int32)
-        boxes, links = _split(prims, order, depth_of_median)
-        del prims
-        wide_boxes, children, corners, primitives, need = _collapse(boxes, links, order, vertices, faces)
-        if need <= STACK_SIZE - _SCRATCH:
-            break
-    return Bvh(wide_boxes, children, corners, primitives)
+    boxes, links = _split(prims, order, median_depth)
+    wide, children, leaves = _collapse(boxes, links, _plan(boxes, links))
+    corners, primitives = _gather(leaves, order, vertices, faces)
+    return Bvh(wide, children, corners, primitives), _stack_need(children)
 
 
 def _checked(vertices_mm: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,9 +118,11 @@ def _checked(vertices_mm: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray
         raise UssimError("triangles: none given, a scene needs at least 1")
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise UssimError(f"triangles: index {faces.min()} to {faces.max()}, must be 0 to {len(vertices) - 1}")
-    if not np.isfinite(vertices).all():
-        row = int(np.flatnonzero(~np.isfinite(vertices).all(axis=1))[0])
-        raise UssimError(f"vertices_mm: row {row} is {vertices[row].tolist()}, must be finite")
+    bad = np.flatnonzero(~(np.abs(vertices) <= _LARGEST_MM).all(axis=1))
+    if len(bad) > 0:
+        raise UssimError(
+            f"vertices_mm: row {bad[0]} is {vertices[bad[0]].tolist()}, must be within ±{_LARGEST_MM:g} mm"
+        )
     return vertices, faces
 
 
@@ -112,55 +138,69 @@ def _primitive_boxes(vertices, faces):
     return boxes
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(cache=True, error_model="numpy")
 def _half_area(x, y, z):
     return x * y + y * z + z * x
 
 
 @njit(cache=True, error_model="numpy")
-def _best_split(prims, begin, end, low, scale, bins, counts, bounds, right_cost):
-    """Cheapest plane over three axes: (axis, last bin of the left side), axis -1 if the centroids coincide.
+def _bin(prims, i, axis, low, scale, bins):
+    """Bin of the (doubled) centroid of a primitive."""
+    c = prims[i, axis] + prims[i, axis + 3]
+    return min(np.int32((c - low[axis]) * scale[axis]), np.int32(bins - 1))
 
-    The cost of a side is its area times its number of leaf blocks, not of triangles: a block is tested whole.
-    """
+
+@njit(cache=True, error_model="numpy")
+def _fill_bins(prims, begin, end, low, scale, bins, counts, bounds):
+    """Counts the primitives in every bin of every axis, and bounds them."""
     counts[:] = 0
-    for axis in range(3):
-        for b in range(bins):
-            for k in range(3):
-                bounds[axis, b, k] = np.inf
-                bounds[axis, b, k + 3] = -np.inf
+    bounds[:, :, :3] = np.inf
+    bounds[:, :, 3:] = -np.inf
     for i in range(begin, end):
         for axis in range(3):
-            c = prims[i, axis] + prims[i, axis + 3]
-            b = np.uint32(min(np.int32((c - low[axis]) * scale[axis]), np.int32(bins - 1)))
+            b = np.uint32(_bin(prims, i, axis, low, scale, bins))
             counts[axis, b] += 1
             for k in range(3):
                 bounds[axis, b, k] = min(bounds[axis, b, k], prims[i, k])
                 bounds[axis, b, k + 3] = max(bounds[axis, b, k + 3], prims[i, k + 3])
+
+
+@njit(cache=True, error_model="numpy")
+def _best_split(counts, bounds, scale, bins, right_cost):
+    """Cheapest plane over three axes: (axis, last bin of the left side), axis -1 if the centroids coincide.
+
+    The cost of a side is its area times its number of leaf blocks, not of triangles: a block is tested whole.
+    """
     best_axis, best_bin, best_cost = -1, 0, np.float32(np.inf)
     for axis in range(3):
         if scale[axis] == np.float32(0):
             continue
-        _sweep_right(counts[axis], bounds[axis], bins, right_cost)
+        right = _sweep_right(counts[axis], bounds[axis], bins, right_cost)
         left = 0
         x0 = y0 = z0 = np.float32(np.inf)
         x1 = y1 = z1 = np.float32(-np.inf)
         for b in range(bins - 1):
             left += counts[axis, b]
+            right -= counts[axis, b]
             x0, x1 = min(x0, bounds[axis, b, 0]), max(x1, bounds[axis, b, 3])
             y0, y1 = min(y0, bounds[axis, b, 1]), max(y1, bounds[axis, b, 4])
             z0, z1 = min(z0, bounds[axis, b, 2]), max(z1, bounds[axis, b, 5])
-            if left == 0 or left == end - begin:
+            if left == 0 or right == 0:
                 continue
-            cost = _half_area(x1 - x0, y1 - y0, z1 - z0) * np.float32((left + 3) >> 2) + right_cost[b + 1]
+            cost = _half_area(x1 - x0, y1 - y0, z1 - z0) * _blocks(left) + right_cost[b + 1]
             if cost < best_cost:
                 best_axis, best_bin, best_cost = axis, b, cost
     return best_axis, best_bin
 
 
 @njit(cache=True, error_model="numpy")
+def _blocks(count):
+    return np.float32((count + WIDTH - 1) // WIDTH)
+
+
+@njit(cache=True, error_model="numpy")
 def _sweep_right(counts, bounds, bins, right_cost):
-    """Cost of everything from bin b on, for every b."""
+    """Cost of everything from bin b on, for every b; returns the count of all bins."""
     right = 0
     x0 = y0 = z0 = np.float32(np.inf)
     x1 = y1 = z1 = np.float32(-np.inf)
@@ -171,7 +211,8 @@ def _sweep_right(counts, bounds, bins, right_cost):
         z0, z1 = min(z0, bounds[b, 2]), max(z1, bounds[b, 5])
         right_cost[b] = np.float32(np.inf)
         if right > 0:
-            right_cost[b] = _half_area(x1 - x0, y1 - y0, z1 - z0) * np.float32((right + 3) >> 2)
+            right_cost[b] = _half_area(x1 - x0, y1 - y0, z1 - z0) * _blocks(right)
+    return right + counts[0]
 
 
 @njit(cache=True, error_model="numpy")
@@ -190,19 +231,13 @@ def _partition(prims, order, begin, end, axis, low, scale, bins, last_left):
         order[i], order[j] = order[j], order[i]
 
 
-@njit(cache=True, error_model="numpy", inline="always")
-def _bin(prims, i, axis, low, scale, bins):
-    c = prims[i, axis] + prims[i, axis + 3]
-    return min(np.int32((c - low[axis]) * scale[axis]), np.int32(bins - 1))
-
-
 @njit(cache=True, error_model="numpy")
-def _split(prims, order, depth_of_median):
+def _split(prims, order, median_depth):
     """Binary tree. Reorders ``prims`` and ``order`` so that every node is a range of them.
 
     Returns:
-        boxes (M, 6) float32 and links (M, 2) int32: the index of the left child (the right one follows it) and
-        0, or the first primitive and the number of primitives of a leaf.
+        boxes (M, 6) float32 and links (M, 2) int32: the index of the left child (the right one follows it)
+        and 0, or the first primitive and the number of primitives of a leaf.
     """
     total = len(order)
     boxes = np.empty((2 * total, 6), np.float32)
@@ -225,13 +260,15 @@ def _split(prims, order, depth_of_median):
         for k in range(3):
             extent = high[k] - low[k]
             scale[k] = np.float32(bins) / extent if extent > np.float32(1e-30) else np.float32(0)
-        axis = -1
-        if depth < depth_of_median:
-            axis, last_left = _best_split(prims, begin, end, low, scale, bins, counts, bounds, right_cost)
+        axis, last_left = -1, 0
+        if depth < median_depth:
+            _fill_bins(prims, begin, end, low, scale, bins, counts[:, :bins], bounds[:, :bins])
+            axis, last_left = _best_split(counts, bounds, scale, bins, right_cost)
         if axis >= 0:
             middle = _partition(prims, order, begin, end, axis, low, scale, bins, last_left)
         else:
-            middle = begin + (((end - begin + 7) >> 3) << 2)  # whole blocks on the left
+            blocks = (end - begin + WIDTH - 1) // WIDTH
+            middle = begin + (blocks + 1) // 2 * WIDTH
         links[node, 0], links[node, 1] = made, 0
         for side in range(2):
             todo[pending + side, 0] = made + 1 - side
@@ -258,90 +295,116 @@ def _measure(prims, begin, end, box, low, high):
 
 
 @njit(cache=True, error_model="numpy")
-def _collapse(boxes, links, order, vertices, faces):
-    """Pulls grandchildren up, largest first, until every node has ``WIDTH`` children; gathers the leaf blocks."""
-    leaves = 0
-    for m in range(len(links)):
-        leaves += links[m, 1] > 0
-    wide = np.empty((leaves, 6, WIDTH), np.float32)
-    children = np.empty((leaves, WIDTH), np.int32)
-    corners = np.full((leaves, 9, WIDTH), np.nan, np.float32)
-    primitives = np.full((leaves, WIDTH), -1, np.int32)
-    parent = np.full(leaves, -1, np.int32)
-    source = np.empty(leaves, np.int32)
-    todo = np.empty(leaves + WIDTH, np.int32)
-    # Rounding moves a corner, seen from the ray, by some ulps of the coordinates: the boxes must cover that.
-    size = np.float32(0)
-    for k in range(6):
-        size = max(size, abs(boxes[0, k]))
-    pad = size * _PADDING
-    slots = np.empty(WIDTH, np.int32)
-    nodes = blocks = 0
-    todo[0], pending = 0, 1
-    source[0] = 0
-    nodes = 1
-    while pending > 0:
-        pending -= 1
-        node = todo[pending]
-        used = _open(boxes, links, source[node], slots)
-        for s in range(WIDTH):
-            for k in range(3):
-                wide[node, 2 * k, s], wide[node, 2 * k + 1, s] = np.inf, -np.inf
-            children[node, s] = 0
-        for s in range(used):
-            m = slots[s]
-            for k in range(3):
-                wide[node, 2 * k, s] = boxes[m, k] - pad
-                wide[node, 2 * k + 1, s] = boxes[m, k + 3] + pad
-            count = links[m, 1]
-            if count == 0:
-                children[node, s] = nodes
-                parent[nodes], source[nodes] = node, m
-                todo[pending] = nodes
-                pending += 1
-                nodes += 1
-                continue
-            children[node, s] = ~(blocks * WIDTH + count - 1)
-            for i in range(count):
-                p = order[links[m, 0] + i]
-                primitives[blocks, i] = p
-                for v in range(3):
-                    for k in range(3):
-                        corners[blocks, 3 * v + k, i] = vertices[faces[p, v], k]
-            blocks += 1
-    need = _stack_need(children, parent, nodes)
-    return wide[:nodes].copy(), children[:nodes].copy(), corners[:blocks], primitives[:blocks], need
+def _plan(boxes, links):
+    """How many of ``j`` wide children of a common parent the left half of a binary node should get.
+
+    Returns:
+        (M, WIDTH + 1) uint8: row n, column j; 0 where node n had better be one child. The cost of a wide tree
+        is the summed area of its nodes: the leaves are the same in every plan.
+    """
+    roots = np.zeros((len(links), WIDTH + 1), np.uint8)
+    cost = np.zeros((len(links), WIDTH + 1), np.float32)
+    for n in range(len(links) - 1, -1, -1):  # children come after their parent
+        if links[n, 1] > 0:
+            continue
+        left, right = cost[links[n, 0]], cost[links[n, 0] + 1]
+        for j in range(2, WIDTH + 1):
+            cost[n, j] = np.inf
+            for k in range(1, j):
+                if left[k] + right[j - k] < cost[n, j]:
+                    cost[n, j], roots[n, j] = left[k] + right[j - k], k
+        area = _half_area(boxes[n, 3] - boxes[n, 0], boxes[n, 4] - boxes[n, 1], boxes[n, 5] - boxes[n, 2])
+        cost[n, 1] = area + cost[n, WIDTH]
+        for j in range(2, WIDTH):
+            if cost[n, 1] <= cost[n, j]:
+                cost[n, j], roots[n, j] = cost[n, 1], 0
+    return roots
 
 
 @njit(cache=True, error_model="numpy")
-def _open(boxes, links, m, slots):
-    """Fills ``slots`` with the binary nodes that become the children of binary node ``m``; returns how many."""
-    slots[0] = m
-    used = 1
-    while used < WIDTH:
-        best, best_area = -1, np.float32(-1)
+def _collapse(boxes, links, roots):
+    """Makes the wide nodes, parents before children, siblings side by side.
+
+    Returns:
+        boxes (N, 6, WIDTH), children (N, WIDTH), and the (B, 2) range of primitives of every leaf block.
+    """
+    total = len(links)
+    wide = np.empty((total, 6, WIDTH), np.float32)
+    children = np.zeros((total, WIDTH), np.int32)
+    leaves = np.empty((total, 2), np.int32)
+    source = np.zeros(total, np.int32)
+    todo = np.zeros(total, np.int32)
+    slots = np.empty(WIDTH, np.int32)
+    # Rounding shifts a corner, as a ray sees it, by a few ulps of its distance: the boxes must cover that.
+    pad = np.float32(0)
+    for k in range(6):
+        pad = max(pad, abs(boxes[0, k]) * _PADDING)
+    nodes, blocks, pending = 1, 0, 1
+    while pending > 0:
+        pending -= 1
+        node = todo[pending]
+        used = _open(links, roots, source[node], slots)
+        for s in range(WIDTH):
+            for k in range(3):
+                wide[node, 2 * k, s] = boxes[slots[s], k] - pad if s < used else np.inf
+                wide[node, 2 * k + 1, s] = boxes[slots[s], k + 3] + pad if s < used else -np.inf
         for s in range(used):
-            n = slots[s]
-            area = _half_area(boxes[n, 3] - boxes[n, 0], boxes[n, 4] - boxes[n, 1], boxes[n, 5] - boxes[n, 2])
-            if links[n, 1] == 0 and area > best_area:
-                best, best_area = s, area
-        if best < 0:
-            break
-        left = links[slots[best], 0]
-        slots[best], slots[used] = left, left + 1
-        used += 1
+            m = slots[s]
+            if links[m, 1] > 0:
+                leaves[blocks, 0], leaves[blocks, 1] = links[m, 0], links[m, 1]
+                children[node, s] = ~(blocks * WIDTH + links[m, 1] - 1)
+                blocks += 1
+            else:
+                source[nodes], todo[pending], children[node, s] = m, nodes, nodes
+                pending += 1
+                nodes += 1
+    return wide[:nodes].copy(), children[:nodes].copy(), leaves[:blocks].copy()
+
+
+@njit(cache=True, error_model="numpy")
+def _open(links, roots, m, slots):
+    """Fills ``slots`` with the binary nodes that become the children of wide node ``m``; returns how many."""
+    todo, share = np.empty(WIDTH + 1, np.int32), np.empty(WIDTH + 1, np.int32)
+    todo[0], share[0] = m, WIDTH
+    used, pending = 0, 1
+    while pending > 0:
+        pending -= 1
+        n, j = todo[pending], share[pending]
+        k = np.int32(roots[n, j])
+        if k == 0:
+            slots[used] = n
+            used += 1
+            continue
+        todo[pending], share[pending] = links[n, 0] + 1, j - k
+        todo[pending + 1], share[pending + 1] = links[n, 0], k
+        pending += 2
     return used
 
 
 @njit(cache=True, error_model="numpy")
-def _stack_need(children, parent, nodes):
-    """Most entries a traversal can have waiting: parents come before their children in the arrays."""
-    need = np.zeros(nodes, np.int32)
-    for node in range(nodes - 1, -1, -1):
-        used = 0
+def _gather(leaves, order, vertices, faces):
+    """Corners and original indices of the triangles of every leaf block."""
+    corners = np.full((len(leaves), 9, WIDTH), np.nan, np.float32)
+    primitives = np.full((len(leaves), WIDTH), -1, np.int32)
+    for b in range(len(leaves)):
+        for i in range(leaves[b, 1]):
+            p = order[leaves[b, 0] + i]
+            primitives[b, i] = p
+            for v in range(3):
+                for k in range(3):
+                    corners[b, 3 * v + k, i] = vertices[faces[p, v], k]
+    return corners, primitives
+
+
+@njit(cache=True, error_model="numpy")
+def _stack_need(children):
+    """Most entries that can wait in a traversal: all siblings but one, at every level of the worst path."""
+    need = np.ones(len(children), np.int32)
+    for node in range(len(children) - 1, -1, -1):
+        deepest, used = 1, 0
         for s in range(WIDTH):
             used += children[node, s] != 0
-        need[node] = used - 1 + max(need[node], 1)
-        if parent[node] >= 0:
-            need[parent[node]] = max(need[parent[node]], need[node])
+            if children[node, s] > 0:
+                deepest = max(deepest, need[children[node, s]])
+        need[node] = used - 1 + deepest
     return need[0]

@@ -31,10 +31,10 @@ UNIT_FRAMES = 8
 """Frames in a work unit unless asked otherwise."""
 TGC_POSES = 16
 """Poses, spread over the sweep, that time-gain compensation is fitted to, whatever the number of frames."""
-WRITER_THREADS = 2
+WRITER_THREADS = 4
 LARGEST_SEED = 2**32 - 1
 BACKENDS = ("auto", "cpu", "cuda")
-# zstd level 1 on rendered frames, measured: bytes on disk per byte of array
+# bytes on disk per byte of array, zstd level 1, measured on speckle that fills the sector: an upper estimate
 DISK_SHARE = {"lq": 0.56, "hq": 0.56, "segmentation": 0.01, "attenuation": 0.22}
 
 Progress = Callable[[str, int, int], None]
@@ -433,22 +433,23 @@ def _render_units(
 ) -> int:
     """Render units batch by batch while a pool writes those before; returns the number of frames."""
     header = dataset.header
-    total = sum(len(header.unit_range(unit)) for unit in pending)
-    batch = int(renderer.batch_size(list(plan.settings.qualities.values())))
+    batch = max(1, int(renderer.batch_size(list(plan.settings.qualities.values()))))
     together = max(1, batch // header.unit_frames)
-    finished = 0
-
-    def count(unit: int) -> None:
-        nonlocal finished
-        finished += len(header.unit_range(unit))
-        progress("render", finished, total)
+    total = sum(len(header.unit_range(unit)) for unit in pending)
+    rendered = 0
 
     progress("render", 0, total)
-    writers = _Writers(dataset, limit=2 * together, on_done=count)
+    writers = _Writers(dataset, limit=2 * together)
     try:
         for start in range(0, len(pending), together):
             units = pending[start : start + together]
-            for unit, data in _render_batch(plan, renderer, header, units, poses):
+            frames = np.concatenate([header.unit_range(unit) for unit in units])
+            parts = []
+            for first in range(0, len(frames), batch):
+                parts.append(_render_frames(plan, renderer, frames[first : first + batch], poses))
+                rendered += len(frames[first : first + batch])
+                progress("render", rendered, total)
+            for unit, data in _by_unit(header, units, parts):
                 writers.submit(unit, data)
         writers.finish()
     except KeyboardInterrupt:
@@ -459,14 +460,13 @@ def _render_units(
         raise UssimError(f"{dataset.path}: {error}: {_state(dataset)}") from None
     finally:
         writers.close()
-    return finished
+    return rendered
 
 
-def _render_batch(
-    plan: Plan, renderer: FrameRenderer, header: Header, units: list[int], poses: np.ndarray
-) -> list[tuple[int, dict[str, np.ndarray]]]:
-    """The data of some units."""
-    frames = np.concatenate([np.asarray(header.unit_range(unit)) for unit in units])
+def _render_frames(
+    plan: Plan, renderer: FrameRenderer, frames: np.ndarray, poses: np.ndarray
+) -> dict[str, np.ndarray]:
+    """All arrays of some frames."""
     poses = poses[frames]
     data = {
         name: renderer.render(poses, quality, frames=frames)
@@ -474,11 +474,18 @@ def _render_batch(
     }
     maps = renderer.maps(poses)
     data["segmentation"] = maps.segmentation
-    data["attenuation"] = maps.attenuation.astype(np.float16)
+    data["attenuation"] = maps.attenuation
     data["attenuation_scale"] = maps.attenuation_scale
+    return data
+
+
+def _by_unit(
+    header: Header, units: list[int], parts: list[dict[str, np.ndarray]]
+) -> list[tuple[int, dict[str, np.ndarray]]]:
+    """The arrays of consecutive batches, cut where one unit ends and the next begins."""
     ends = np.cumsum([len(header.unit_range(unit)) for unit in units])[:-1]
-    split = {name: np.split(array, ends) for name, array in data.items()}
-    return [(unit, {name: split[name][i] for name in split}) for i, unit in enumerate(units)]
+    cut = {name: np.split(np.concatenate([part[name] for part in parts]), ends) for name in parts[0]}
+    return [(unit, {name: arrays[i] for name, arrays in cut.items()}) for i, unit in enumerate(units)]
 
 
 def _state(dataset: Dataset) -> str:
@@ -498,18 +505,17 @@ class _WriteFailedError(Exception):
 class _Writers:
     """A few threads that write units. An error in one of them surfaces at the next call here."""
 
-    def __init__(self, dataset: Dataset, limit: int, on_done: Callable[[int], None]):
+    def __init__(self, dataset: Dataset, limit: int):
         self._dataset = dataset
         self._limit = limit
-        self._on_done = on_done
         self._pool = ThreadPoolExecutor(min(WRITER_THREADS, os.cpu_count() or 1), "ussim-writer")
-        self._pending: deque[tuple[int, Future]] = deque()
+        self._pending: deque[Future] = deque()
 
     def submit(self, unit: int, data: dict[str, np.ndarray]) -> None:
         """Queue a unit; waits while too many are queued, which bounds memory."""
-        while len(self._pending) >= self._limit or (self._pending and self._pending[0][1].done()):
+        while len(self._pending) >= self._limit or (self._pending and self._pending[0].done()):
             self._collect()
-        self._pending.append((unit, self._pool.submit(self._dataset.write_unit, unit, data)))
+        self._pending.append(self._pool.submit(self._dataset.write_unit, unit, data))
 
     def finish(self) -> None:
         """Wait for all that is queued."""
@@ -518,7 +524,7 @@ class _Writers:
 
     def drain(self) -> None:
         """Wait for all that is queued, whatever becomes of it: an error is being reported already."""
-        for _, future in self._pending:
+        for future in self._pending:
             future.exception()
         self._pending.clear()
 
@@ -527,10 +533,8 @@ class _Writers:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _collect(self) -> None:
-        unit, future = self._pending.popleft()
         try:
-            future.result()
+            self._pending.popleft().result()
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise _WriteFailedError("the disk is full" if full else error.strerror or str(error)) from error
-        self._on_done(unit)

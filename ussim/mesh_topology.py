@@ -1,11 +1,14 @@
 """Measures of triangle meshes as plain arrays: edges, areas, volumes, bodies, inside and outside.
 
-Everywhere ``vertices`` is (V, 3) float, mm, and ``triangles`` (T, 3) int, counter-clockwise seen from outside.
+Everywhere ``vertices`` is (V, 3) float, mm, and ``triangles`` (T, 3) int, counter-clockwise seen from
+outside.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+from ussim.errors import UssimError
 
 
 def count_bad_edges(triangles: np.ndarray, vertex_count: int) -> tuple[int, int]:
@@ -16,7 +19,8 @@ def count_bad_edges(triangles: np.ndarray, vertex_count: int) -> tuple[int, int]
     """
     a = triangles.astype(np.int64)
     b = a[:, [1, 2, 0]]
-    # Undirected edge in the high bits, direction in the lowest: one sort brings the users of an edge together.
+    # Undirected edge in the high bits, direction in the lowest: one sort brings the users of an edge
+    # together.
     keys = np.sort(((np.minimum(a, b) * vertex_count + np.maximum(a, b)) * 2 + (a > b)).ravel())
     if len(keys) % 2 == 0 and not (keys[0::2] & 1).any() and (keys[0::2] + 1 == keys[1::2]).all():
         return 0, 0
@@ -27,9 +31,16 @@ def count_bad_edges(triangles: np.ndarray, vertex_count: int) -> tuple[int, int]
     return int(is_open.sum()), int((~is_open & (2 * backwards != total)).sum())
 
 
+def count_duplicate_faces(triangles: np.ndarray) -> int:
+    """Return how many triangles have the same three vertices as an earlier one, in any order."""
+    corners = np.sort(triangles, axis=1)
+    corners = corners[np.lexsort(corners.T)]
+    return int((corners[1:] == corners[:-1]).all(axis=1).sum())
+
+
 def face_shapes(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each triangle its height over its longest edge, relative to that edge, and six times the volume
-    it spans with the middle of the mesh; both (T,) float64.
+    """Return for each triangle its height over its longest edge, relative to that edge, and six times the
+    volume it spans with the middle of the mesh; both (T,) float64.
     """
     centred = np.asarray(vertices, dtype=np.float64) - np.mean(vertices, axis=0, dtype=np.float64)
     a, b, c = (centred[triangles[:, corner]] for corner in range(3))
@@ -61,9 +72,13 @@ def bounds(vertices: np.ndarray) -> np.ndarray:
     return np.stack([vertices.min(axis=0), vertices.max(axis=0)]).astype(np.float64)
 
 
-def bounds_meet(a: np.ndarray, b: np.ndarray) -> bool:
-    """Return whether two (2, 3) bounding boxes touch or overlap."""
-    return bool((a[0] <= b[1]).all() and (b[0] <= a[1]).all())
+def pairs_that_meet(boxes: np.ndarray) -> list[tuple[int, int]]:
+    """Return which of (n, 2, 3) bounding boxes touch or overlap each other, as pairs of numbers."""
+    pairs = []
+    for first in range(len(boxes)):
+        meets = (boxes[first, 0] <= boxes[first + 1 :, 1]) & (boxes[first + 1 :, 0] <= boxes[first, 1])
+        pairs += [(first, first + 1 + int(other)) for other in np.flatnonzero(meets.all(axis=1))]
+    return pairs
 
 
 def winding_number(point: np.ndarray, vertices: np.ndarray, triangles: np.ndarray) -> float:
@@ -79,22 +94,23 @@ def winding_number(point: np.ndarray, vertices: np.ndarray, triangles: np.ndarra
     return float(np.arctan2(triple, below).sum() / (2 * np.pi))
 
 
-def overlap_volume_mm3(meshes: list[tuple[np.ndarray, np.ndarray]]) -> float | None:
-    """Return the volume that closed outward meshes count more than once, mm³: Σ volumes − volume of the union.
+def overlap_volume_mm3(meshes: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Return the volume that two closed outward meshes share, mm³, added up over all pairs.
 
-    Returns:
-        The volume, or None if the boolean kernel does not accept one of the meshes.
+    Raises:
+        UssimError: A mesh whose bounds meet those of another is not closed.
     """
+    pairs = pairs_that_meet(np.stack([bounds(vertices) for vertices, _ in meshes]))
+    if not pairs:
+        return 0.0
     import manifold3d as m3d
 
-    # float64 so that the kernel's tolerance is that of the coordinates, not of its own rounding
-    solids = [
-        m3d.Manifold(m3d.Mesh64(np.ascontiguousarray(v, np.float64), np.ascontiguousarray(t, np.uint64)))
-        for v, t in meshes
-    ]
-    if any(solid.status() != m3d.Error.NoError for solid in solids):
-        return None
-    union = m3d.Manifold.batch_boolean(solids, m3d.OpType.Add)
-    if union.status() != m3d.Error.NoError:
-        return None
-    return sum(solid.volume() for solid in solids) - union.volume()
+    solids = {}
+    for number in {number for pair in pairs for number in pair}:
+        vertices, triangles = meshes[number]
+        # float64, so that the kernel's tolerance is below the rounding of the coordinates
+        mesh = m3d.Mesh64(vertices.astype(np.float64, order="C"), triangles.astype(np.uint64, order="C"))
+        solids[number] = m3d.Manifold(mesh)
+        if solids[number].status() != m3d.Error.NoError:
+            raise UssimError(f"mesh {number}: {solids[number].status().name}; allowed: closed meshes")
+    return float(sum((solids[i] ^ solids[j]).volume() for i, j in pairs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -49,7 +50,7 @@ class _Axes:
     def ticks(self, axis: int) -> list[tuple[int, float]]:
         """(pixel, mm) of round numbers along x (0) or z (1)."""
         span_mm = self.size[axis] / self.px_per_mm
-        step = nice_step(span_mm * 70 / self.size[axis])  # a label about every 70 px
+        step = nice_step(span_mm * 45 / self.size[axis])  # labels are up to 40 px wide
         first = math.ceil(self.origin_mm[axis] / step)
         last = math.floor((self.origin_mm[axis] + span_mm) / step)
         marks = [number * step for number in range(first, last + 1)]
@@ -125,7 +126,8 @@ def save_sheet(dataset: Dataset, path: Path, frames: Sequence[int] = (), panel_w
         scratch.write_bytes(data.getvalue())
         scratch.replace(path)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            scratch.unlink(missing_ok=True)
         raise UssimError(f"{path}: cannot write: {error.strerror or error}") from None
     return path
 

@@ -11,15 +11,15 @@ class Quality(BaseModel):
     Attributes:
         rays: Primary rays per scanline and layer.
         layers: Elevational layers, summed coherently before the envelope. Odd, so that there is a central one.
-        taps: Points of the beam's cross-section that gather scatterers in each layer. With fewer rays than
-            taps a ray carries several; with more rays than taps every ray is a tap of its own. Two qualities
-            of the same ``taps`` see the same scatterers in the central layer.
+        taps: Points of the beam's cross-section that gather scatterers in each layer. A ray carries several taps
+            if there are fewer rays, and several rays share a tap if there are more. Two qualities of the same
+            ``taps`` see the same scatterers in the central layer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rays: int = Field(1, ge=1, le=65536)
-    layers: int = Field(1, ge=1, le=63, multiple_of=1)
+    layers: int = Field(1, ge=1, le=63)
     taps: int = Field(32, ge=1, le=1024)
 
 

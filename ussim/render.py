@@ -12,15 +12,15 @@ import numpy as np
 from ussim.backends import open_backend
 from ussim.errors import UssimError
 from ussim.imaging import Imaging
-from ussim.kernels.inputs import ECHO_FIELDS, SEGMENT_FIELDS, Paths
+from ussim.kernels.inputs import ECHO_FIELDS, SPAN_FIELDS, Paths
 from ussim.probe import ConvexProbe, Probe
 from ussim.quality import LQ, Quality
 from ussim.scene import Scene
 from ussim.tables import beam_table, display_table, geometry_table, key_of, media_table, pixel_table
 
 _PERCENTILE = 98.0
-# The percentile is taken over every 16th depth: attenuation has no detail finer than that.
-_PERCENTILE_STRIDE = 16
+# Statistics of attenuation are taken over every 16th depth: it has no detail finer than that.
+_STATISTICS_STRIDE = 16
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,10 @@ class Renderer:
             The curve [dB], (axial_samples,) float32, never falling with depth.
         """
         polar = self._attenuation_lines(self._checked_poses(poses))
-        loss_db = -40 * np.log10(np.maximum(np.median(self._backend.get(polar), axis=0), 1e-6))
-        self.tgc_db = np.maximum.accumulate(loss_db).astype(np.float32)
+        median = np.median(self._backend.every(polar, _STATISTICS_STRIDE), axis=0)
+        loss_db = np.maximum.accumulate(-40 * np.log10(np.maximum(median, 1e-6)))
+        samples = np.arange(self.probe.axial_samples)
+        self.tgc_db = np.interp(samples, samples[::_STATISTICS_STRIDE], loss_db).astype(np.float32)
         return self.tgc_db
 
     def batch_size(self, qualities: Sequence[Quality] = (LQ,)) -> int:
@@ -135,11 +137,7 @@ class Renderer:
         Returns:
             (n, H, W) uint8; 0 outside the sector.
         """
-        poses = self._checked_poses(poses)
-        numbers = range(len(poses)) if frames is None else frames
-        keys = np.array([key_of("frame", self.seed, int(number)) for number in numbers], np.uint32)
-        if len(keys) != len(poses):
-            raise UssimError(f"frames: {len(keys)} numbers for {len(poses)} poses")
+        poses, keys = self._checked_frames(poses, frames)
         step = self.batch_size((quality,))
         return np.concatenate(
             [
@@ -147,6 +145,24 @@ class Renderer:
                 for i in range(0, len(poses), step)
             ]
         )
+
+    def baseband(
+        self, poses: np.ndarray, quality: Quality = LQ, frames: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Complex baseband (IQ) scanlines, before noise, gain and compression.
+
+        Arguments are those of :meth:`render`.
+
+        Returns:
+            (n, scanlines, axial_samples) complex64; the phase of an echo at depth d is −2π·2·f0·d/c0.
+        """
+        poses, keys = self._checked_frames(poses, frames)
+        lines = []
+        for pose, key in zip(poses, keys, strict=True):
+            self._render_batch(pose[None], key[None], quality)
+            buffers = self._image_buffers(1, quality)
+            lines.append(self._backend.get(buffers["iq_real"]) + 1j * self._backend.get(buffers["iq_imag"]))
+        return np.stack(lines)
 
     def maps(self, poses: np.ndarray) -> Maps:
         """Segmentation slices and attenuation maps of (n, 4, 4) poses."""
@@ -164,7 +180,7 @@ class Renderer:
         buffers = self._image_buffers(len(poses), quality)
         paths, real, imag = buffers["paths"], buffers["iq_real"], buffers["iq_imag"]
         run("trace", backend.trace, self._geometry, self._media, beam, poses_f32, keys, paths)
-        run("march", backend.march, self._media, beam, poses_f32, paths, real, imag)
+        run("march", backend.march, self._media, beam, paths, real, imag)
         run(
             "receive", backend.receive, beam, self._display, keys, paths, real, imag,
             buffers["out_real"], buffers["out_imag"], buffers["grey"],
@@ -186,7 +202,7 @@ class Renderer:
         planes = backend.put(np.ascontiguousarray([self._image_plane(pose) for pose in poses], np.float32))
         run("segmentation", backend.segment, self._geometry, planes, self._mask, labels)
         polar = self._attenuation_lines(poses)
-        sampled = backend.get(polar[:, ::_PERCENTILE_STRIDE]).reshape(len(poses), -1)
+        sampled = backend.every(polar, _STATISTICS_STRIDE).reshape(len(poses), -1)
         scale = np.percentile(sampled, _PERCENTILE, axis=1).astype(np.float32)
         attenuation = backend.zeros((len(poses), shape[1] * shape[2]), np.float32)
         run(
@@ -224,7 +240,7 @@ class Renderer:
         return self.probe.scanlines * quality.layers * quality.rays
 
     def _bytes_per_frame(self, quality: Quality) -> int:
-        per_path = self.imaging.max_segments * 4 * (SEGMENT_FIELDS + 1 + ECHO_FIELDS)
+        per_path = self.imaging.max_segments * 4 * (1 + SPAN_FIELDS + ECHO_FIELDS)
         return self._path_count(quality) * per_path + self.probe.scanlines * self.probe.axial_samples * 5 * 4
 
     def _image_buffers(self, frames: int, quality: Quality) -> dict:
@@ -243,11 +259,12 @@ class Renderer:
                 (frames, self.probe.image_height * self.probe.image_width), np.uint8
             )
             held["paths"] = Paths(
-                segment=empty((count, most, SEGMENT_FIELDS), np.float32),
-                segment_medium=empty((count, most), np.int32),
+                amplitude=empty((count, most), np.float32),
+                span=empty((count, most, SPAN_FIELDS), np.int32),
                 segment_count=empty(count, np.int32),
                 echo=empty((count, most, ECHO_FIELDS), np.float32),
                 echo_count=empty(count, np.int32),
+                tap_line=empty((count // quality.rays * quality.taps, 6), np.float32),
             )
             self._buffers[quality] = held
         return held
@@ -261,6 +278,17 @@ class Renderer:
         kernel(*arguments)
         self._backend.wait()
         self.stage_s[stage] += time.perf_counter() - began
+
+    def _checked_frames(
+        self, poses: np.ndarray, frames: Sequence[int] | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Poses, and the key of every frame's random numbers."""
+        poses = self._checked_poses(poses)
+        numbers = range(len(poses)) if frames is None else frames
+        keys = np.array([key_of("frame", self.seed, int(number)) for number in numbers], np.uint32)
+        if len(keys) != len(poses):
+            raise UssimError(f"frames: {len(keys)} numbers for {len(poses)} poses; allowed: one each")
+        return poses, keys
 
     def _checked_poses(self, poses: np.ndarray) -> np.ndarray:
         poses = np.asarray(poses, np.float64)

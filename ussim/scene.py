@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ussim.errors import UssimError
-from ussim.scene_check import SurfaceReport, check_surfaces, failed_to_load
-from ussim.scene_file import SceneFile, SurfaceEntry, find_scene_file, load_mesh, read_scene_file
+from ussim.scene_check import SurfaceReport, check_surfaces
+from ussim.scene_file import SceneFile, SurfaceEntry, SweepEntry, find_scene_file, load_mesh, read_scene_file
 from ussim.sweep import Sweep, SweepKey
 from ussim.tissue import Tissue, TissueLibrary
 from ussim.toml_file import suggest
@@ -68,8 +68,8 @@ class Scene:
         name: For people.
         path: The scene file, or None.
         surfaces: Sorted by (priority, order given); the index is the bit in a ray's inside mask. At most 64.
-        media: The background tissue, then the tissues of the surfaces by first use. Segmentation images hold the
-            index here plus 1.
+        media: The background tissue, then the tissues of the surfaces by first use. Segmentation images hold
+            the index here plus 1.
         surface_media: (S,) int32, index into ``media`` of what fills each surface.
         sweeps: Sweeps by name.
         vertices_mm: (V, 3) float32, all surfaces one after another.
@@ -95,8 +95,8 @@ class Scene:
             path: A scene.toml, or a folder that holds one.
 
         Raises:
-            UssimError: The file or a surface fails a check. Names the first failing surface, what is allowed and
-                how many others fail; :meth:`inspect` tells about all of them.
+            UssimError: The file or a surface fails a check. Names the first failing surface, what is allowed
+                and how many others fail; :meth:`inspect` tells about all of them.
         """
         draft = _Draft.read(path)
         failing = [report for report in draft.reports() if not report.ok]
@@ -111,7 +111,8 @@ class Scene:
         """Check every surface of a scene file, also of one that does not load; in the order of the file.
 
         Raises:
-            UssimError: The scene file itself or a tissue library is bad, so that there are no surfaces to report.
+            UssimError: The scene file itself or a tissue library is bad, so that there are no surfaces to
+                report.
         """
         return _Draft.read(path).reports()
 
@@ -175,8 +176,8 @@ class Scene:
     def digest(self) -> str:
         """SHA-256, hexadecimal, over all that decides pixels: geometry, priorities, tissues, sweeps.
 
-        File paths, names of surfaces, colours and descriptions take no part, so a moved or relabelled scene keeps
-        its digest.
+        File paths, names of surfaces, colours and descriptions take no part, so a moved or relabelled scene
+        keeps its digest.
         """
         words = {
             "media": [_physical(tissue) for tissue in self.media],
@@ -188,7 +189,7 @@ class Scene:
                 name: [asdict(key) for key in sweep.keys] for name, sweep in sorted(self.sweeps.items())
             },
         }
-        digest = hashlib.sha256(json.dumps(words, sort_keys=True, default=float).encode())
+        digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
         digest.update(np.ascontiguousarray(self.vertices_mm, dtype="<f4").data)
         digest.update(np.ascontiguousarray(self.triangles, dtype="<i4").data)
         return digest.hexdigest()
@@ -201,6 +202,7 @@ class _Draft:
     path: Path
     file: SceneFile
     library: TissueLibrary
+    sweeps: dict[str, Sweep]
     surfaces: list[Surface | SurfaceReport]
 
     @classmethod
@@ -215,9 +217,11 @@ class _Draft:
                 raise UssimError(
                     f"background = '{background}': no such tissue; {suggest(background, library)}"
                 )
+            sweeps = {entry.name: _make_sweep(entry) for entry in file.sweep}
         except UssimError as error:
             raise UssimError(f"{path}: {error}") from None
-        return cls(path, file, library, [_load_surface(path, entry, library) for entry in file.surface])
+        surfaces = [_load_surface(path, entry, library) for entry in file.surface]
+        return cls(path, file, library, sweeps, surfaces)
 
     def reports(self) -> list[SurfaceReport]:
         loaded = [item for item in self.surfaces if isinstance(item, Surface)]
@@ -225,41 +229,41 @@ class _Draft:
         return [next(checked) if isinstance(item, Surface) else item for item in self.surfaces]
 
     def scene(self) -> Scene:
-        try:
-            sweeps = {
-                entry.name: Sweep(
-                    entry.name,
-                    tuple(SweepKey(*map(tuple, (k.position_mm, k.axial, k.lateral))) for k in entry.key),
-                    entry.description,
-                )
-                for entry in self.file.sweep
-            }
-            return Scene.from_surfaces(
-                self.surfaces, self.file.background, self.library, sweeps, name=self.file.name, path=self.path
-            )
-        except UssimError as error:
-            raise UssimError(f"{self.path}: {error}") from None
+        return Scene.from_surfaces(
+            self.surfaces,
+            self.file.background,
+            self.library,
+            self.sweeps,
+            name=self.file.name,
+            path=self.path,
+        )
+
+
+def _make_sweep(entry: SweepEntry) -> Sweep:
+    keys = (SweepKey(tuple(key.position_mm), tuple(key.axial), tuple(key.lateral)) for key in entry.key)
+    return Sweep(entry.name, tuple(keys), entry.description)
 
 
 def _load_surface(scene_path: Path, entry: SurfaceEntry, library: TissueLibrary) -> Surface | SurfaceReport:
+    """Return the surface, or a report of why its mesh or tissue cannot be had."""
+    report = SurfaceReport(entry.name, entry.tissue, entry.priority, entry.group)
     try:
         library.find(entry.tissue)
     except UssimError as error:
-        return failed_to_load(entry.name, entry.tissue, entry.priority, entry.group, str(error))
+        return report.with_problem(str(error))
     path = scene_path.parent / entry.mesh
     try:
         vertices, triangles = load_mesh(path, entry.scale, entry.transform)
     except UssimError as error:
-        problem = f"mesh = '{entry.mesh}': {error}"
-        return failed_to_load(entry.name, entry.tissue, entry.priority, entry.group, problem)
+        return report.with_problem(f"mesh = '{entry.mesh}': {error}")
     return Surface(entry.name, path, entry.tissue, entry.priority, entry.group, vertices, triangles)
 
 
 def _require_countable(names: list[str]) -> None:
     if len(names) > LARGEST_SURFACE_COUNT:
         raise UssimError(
-            f"{len(names)} surfaces; allowed: at most {LARGEST_SURFACE_COUNT} (put bodies of one tissue that do not "
-            "overlap into one mesh)"
+            f"{len(names)} surfaces; allowed: at most {LARGEST_SURFACE_COUNT} (put bodies of one tissue "
+            "that do not overlap into one mesh)"
         )
     for name in names:
         if names.count(name) > 1:
@@ -285,7 +289,7 @@ def _collect_media(
 
 
 def _concatenate(surfaces: tuple[Surface, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return all vertices (V, 3) float32, triangles (T, 3) int32 and the surface of each triangle (T,) int32."""
+    """Return all vertices (V, 3) float32, triangles (T, 3) int32 and the surface of each (T,) int32."""
     vertices = [np.empty((0, 3), np.float32), *(surface.vertices_mm for surface in surfaces)]
     offsets = np.cumsum([0, *(len(part) for part in vertices[1:])]).astype(np.int32)
     shifted = [surface.triangles + offset for surface, offset in zip(surfaces, offsets, strict=False)]
@@ -300,3 +304,8 @@ def _concatenate(surfaces: tuple[Surface, ...]) -> tuple[np.ndarray, np.ndarray,
 def _physical(tissue: Tissue) -> dict:
     """Return what of a tissue decides pixels."""
     return {key: value for key, value in asdict(tissue).items() if key not in ("color", "source")}
+
+
+def _numbers(key: SweepKey) -> list[list[float]]:
+    """Return a key frame as floats, so that 1, 1.0 and a NumPy 1 are one."""
+    return [[float(value) for value in vector] for vector in (key.position_mm, key.axial, key.lateral)]

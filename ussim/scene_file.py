@@ -34,8 +34,8 @@ class SurfaceEntry(BaseModel):
         priority: Where surfaces overlap the higher one wins; equal ones must not overlap.
         group: Free word such as ``fetus`` or ``mother``.
         scale: Factor to millimetres: 1000 for a mesh in metres. Applied before ``transform``.
-        transform: 4×4 affine matrix, mm → mm, rows first. If it mirrors, the winding is turned with it, so that
-            an outward surface stays outward.
+        transform: 4×4 affine matrix, mm → mm, rows first. If it mirrors, the winding is turned with it, so
+            that an outward surface stays outward.
     """
 
     model_config = _CHECKED
@@ -65,7 +65,7 @@ class SurfaceEntry(BaseModel):
 
 
 class KeyEntry(BaseModel):
-    """One ``[[sweep.key]]`` table; see :class:`ussim.sweep.SweepKey`. NaN passes here and is refused there."""
+    """One ``[[sweep.key]]`` table. NaN passes: :class:`~ussim.sweep.SweepKey` refuses it by name."""
 
     model_config = _CHECKED | ConfigDict(allow_inf_nan=True)
 
@@ -131,8 +131,9 @@ def read_scene_file(path: Path) -> SceneFile:
 def load_mesh(path: Path, scale: float = 1.0, transform: list[list[float]] | None = None) -> tuple:
     """Load one mesh file as the tracer will see it. Nothing is repaired.
 
-    Vertices that no triangle uses are dropped. If the mesh is open as the file stores it, vertices at exactly the
-    same place become one: STL stores no shared vertices at all, and other formats split them along texture seams.
+    Vertices that no triangle uses are dropped. If the mesh is open as the file stores it, vertices at exactly
+    the same place become one: STL stores no shared vertices at all, and other formats split them along
+    texture seams.
 
     Args:
         path: STL, OBJ, PLY, GLB or OFF file; the parts of one file with several become one mesh.
@@ -147,7 +148,7 @@ def load_mesh(path: Path, scale: float = 1.0, transform: list[list[float]] | Non
     """
     import numpy as np
 
-    from ussim.scene_check import count_open_edges
+    from ussim.mesh_topology import count_bad_edges
 
     vertices, triangles = _read_triangles(path)
     vertices = vertices * scale
@@ -157,7 +158,7 @@ def load_mesh(path: Path, scale: float = 1.0, transform: list[list[float]] | Non
         if np.linalg.det(matrix[:3, :3]) < 0:
             triangles = triangles[:, ::-1]
     vertices = vertices.astype(np.float32)
-    if count_open_edges(triangles, len(vertices)):
+    if count_bad_edges(triangles, len(vertices))[0]:
         triangles = _merged_vertex_ids(vertices)[triangles]
     used = np.flatnonzero(np.bincount(triangles.ravel(), minlength=len(vertices)))
     renumbered = np.zeros(len(vertices), dtype=np.int32)
@@ -176,7 +177,7 @@ def _read_triangles(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import trimesh
 
     try:
-        # process=False: trimesh would otherwise remove NaN and merge vertices without a word.
+        # process=False: what the file stores, since trimesh would remove NaN and merge vertices silently.
         mesh = trimesh.load_mesh(path, file_type=suffix, process=False)
         vertices = np.asarray(mesh.vertices, dtype=np.float64)
         triangles = np.asarray(mesh.faces, dtype=np.int64)
@@ -193,10 +194,10 @@ def _read_triangles(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _merged_vertex_ids(vertices: np.ndarray) -> np.ndarray:
-    """Return for every vertex (V, 3) the number of the first one in sorted order at exactly its place, (V,)."""
+    """Return for every vertex (V, 3) the number of one vertex at exactly its place, (V,)."""
     import numpy as np
 
-    x, y, z = (vertices + np.float32(0.0)).T  # −0 and 0 are one place
+    x, y, z = vertices.T
     order = np.lexsort((z, y, x))
     placed = vertices[order]
     starts = np.concatenate([[True], (placed[1:] != placed[:-1]).any(axis=1)])

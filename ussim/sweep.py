@@ -44,9 +44,6 @@ class SweepKey:
                 "allowed: two directions that span the image plane"
             )
         lateral = lateral / np.linalg.norm(lateral)
-        # Once more, because the first subtraction leaves rounding that a short remainder magnifies.
-        lateral = lateral - axial * (axial @ lateral)
-        lateral = lateral / np.linalg.norm(lateral)
         pose = np.eye(4)
         pose[:3, 0], pose[:3, 1], pose[:3, 2], pose[:3, 3] = (
             lateral,
@@ -80,8 +77,8 @@ class Sweep:
     def poses(self, n: int) -> np.ndarray:
         """Return poses at regular distances along the path, first and last key included.
 
-        Positions follow straight lines between the keys, regular in arc length; orientations turn at a constant
-        rate within each stretch (slerp). A path that only turns is regular in angle instead.
+        Positions follow straight lines between the keys, regular in arc length; orientations turn at a
+        constant rate within each stretch (slerp). A path that only turns is regular in angle instead.
 
         Args:
             n: Number of poses; 1 gives the first key.
@@ -119,7 +116,7 @@ class Sweep:
         return np.stack(poses)
 
     def _parameter(self, poses: np.ndarray) -> np.ndarray:
-        """Return what the path is regular in, (keys,): arc length in mm, or angle in degrees if it only turns."""
+        """Return what the path is regular in, (keys,): arc length in mm, or degrees if it only turns."""
         steps_mm = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1)
         # trace(AᵀB) = 1 + 2·cos(angle between the orientations A and B)
         traces = np.einsum("kij,kij->k", poses[:-1, :3, :3], poses[1:, :3, :3])
@@ -136,8 +133,8 @@ class Sweep:
                 raise UssimError(f"{where} are the same pose: allowed: keys that move or turn; remove one")
             if not only_turns and step == 0:
                 raise UssimError(
-                    f"{where} share position_mm = {list(self.keys[number].position_mm)}: allowed: keys that move "
-                    "(a turn on the spot is a sweep of its own)"
+                    f"{where} share position_mm = {list(self.keys[number].position_mm)}: allowed: keys that "
+                    "move (a turn on the spot is a sweep of its own)"
                 )
         return np.concatenate([[0.0], np.cumsum(turns_deg if only_turns else steps_mm)])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.special import ndtri
@@ -12,6 +13,7 @@ from ussim.beam import elevation_sigmas_mm, lateral_sigma_mm
 from ussim.bvh import build_bvh
 from ussim.imaging import Imaging
 from ussim.kernels.inputs import Beam, Display, Geometry, Media, Pixels
+from ussim.normals import surface_normals
 from ussim.probe import SPEED_ASSUMED_M_S, Probe
 from ussim.quality import Quality
 from ussim.scene import Scene
@@ -21,6 +23,7 @@ from ussim.scene import Scene
 _LAYER_REACH = 1.0
 _LAYER_WEIGHT_SIGMA = 0.85
 _TAP_SHARE = 0.7
+_GAIN_DEPTHS = 48  # depths at which the crowding of taps is worked out
 # Roberts' R3 sequence: the reciprocal powers of the root of x⁴ = x + 1 spread points evenly in the unit cube.
 _R3 = 1 / 1.2207440846057594759 ** np.arange(1, 4)
 
@@ -31,15 +34,23 @@ def key_of(*parts: object) -> np.uint32:
     return np.uint32(int.from_bytes(digest, "little"))
 
 
+_built: WeakKeyDictionary[Scene, Geometry] = WeakKeyDictionary()
+
+
 def geometry_table(scene: Scene) -> Geometry:
-    """Build the tree and the per-triangle tables of a scene."""
+    """Return the tree and the per-triangle tables of a scene, built once for each scene object."""
+    if scene not in _built:
+        _built[scene] = _build_geometry(scene)
+    return _built[scene]
+
+
+def _build_geometry(scene: Scene) -> Geometry:
     bvh = build_bvh(scene.vertices_mm, scene.triangles)
-    a, b, c = (scene.vertices_mm[scene.triangles[:, i]].astype(np.float64) for i in range(3))
-    normals = np.cross(b - a, c - a)
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    normals, corner_normals = surface_normals(scene.vertices_mm, scene.triangles)
     return Geometry(
         *bvh,
-        normals=np.ascontiguousarray(normals / np.maximum(lengths, 1e-30), np.float32),
+        normals=normals,
+        corner_normals=corner_normals,
         vertices=np.ascontiguousarray(scene.vertices_mm, np.float32),
         triangles=np.ascontiguousarray(scene.triangles, np.int32),
         triangle_surface=np.ascontiguousarray(scene.triangle_surface, np.int32),
@@ -85,18 +96,42 @@ def _draws(layer_key: int, count: int) -> np.ndarray:
 
 
 def _taps_and_rays(layer_key: int, taps: int, rays: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows (lateral, aperture, focus): rays (3, rays), and taps relative to the ray that carries them (3, taps)."""
+    """Start (lateral, lens, focus) of every tap (taps, 3) and of every ray (rays, 3).
+
+    A ray that carries several taps runs in their midst; rays beyond the number of taps share them in turn.
+    """
     u = _draws(layer_key, taps)
-    points = np.stack([u[:, 0] - 0.5, _TAP_SHARE * ndtri(u[:, 1]), _TAP_SHARE * ndtri(u[:, 2])])
-    carried = [points[:, ray::rays].mean(axis=1) for ray in range(rays)]
-    centre = np.stack(carried, axis=1)
-    return centre, points - centre[:, np.arange(taps) % rays]
+    tap = np.stack([u[:, 0] - 0.5, _TAP_SHARE * ndtri(u[:, 1]), _TAP_SHARE * ndtri(u[:, 2])], axis=1)
+    ray = np.stack([tap[ray % taps :: rays].mean(axis=0) for ray in range(rays)])
+    return tap, ray
+
+
+def _tap_gain(
+    probe: Probe, pitch_mm: float, lateral_mm: np.ndarray, elevation_mm: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """Amplitude factor that keeps uniform speckle equally bright where taps crowd, (axial_samples,) float32.
+
+    Two taps Δ apart share a lattice cell with probability Π(1 − |Δ|/pitch) per axis, and then add up in amplitude.
+
+    Args:
+        probe: Gives the depths.
+        pitch_mm: Pitch of the scatterer lattice.
+        lateral_mm, elevation_mm: Place of every tap at a few depths, (depths, taps).
+        weight: Weight of every tap, (taps,); the squares sum to 1.
+    """
+
+    def shared(place: np.ndarray) -> np.ndarray:
+        return np.maximum(1 - np.abs(place[:, :, None] - place[:, None, :]) / pitch_mm, 0)
+
+    power = np.einsum("i,dij,j->d", weight, shared(lateral_mm) * shared(elevation_mm), weight)
+    depths = np.linspace(0, probe.depth_mm, len(power))
+    return np.interp(probe.sample_depths_mm, depths, 1 / np.sqrt(power)).astype(np.float32)
 
 
 def beam_table(probe: Probe, imaging: Imaging, quality: Quality) -> Beam:
     """Scanlines, rays and taps of a probe at a quality."""
     layers, rays = quality.layers, quality.rays
-    taps = max(quality.taps, rays)
+    taps = quality.taps
     keys = np.arange(layers) - (layers - 1) // 2
     offsets = np.linspace(-_LAYER_REACH, _LAYER_REACH, layers) if layers > 1 else np.zeros(1)
     weight = np.exp(-0.5 * (offsets / _LAYER_WEIGHT_SIGMA) ** 2)
@@ -104,8 +139,20 @@ def beam_table(probe: Probe, imaging: Imaging, quality: Quality) -> Beam:
         probe.wavelength_mm, probe.elevation_aperture_mm, probe.elevation_focus_mm
     )
     drawn = [_taps_and_rays(int(key), taps, rays) for key in keys]
-    ray = np.stack([r for r, _ in drawn]).astype(np.float32)
-    tap = np.stack([t for _, t in drawn]).astype(np.float32)
+    tap_start = np.stack([tap for tap, _ in drawn])
+    layer_offset_mm = offsets * math.sqrt(sigma_aperture * sigma_focus)
+    incoherent = weight / np.sqrt((weight**2).sum())
+
+    depths = np.linspace(0, probe.depth_mm, _GAIN_DEPTHS)[:, None, None]
+    along = depths / probe.elevation_focus_mm
+    across = tap_start[:, :, 0] * np.maximum(probe.line_pitch_mm(depths), 1e-6)
+    lens, focus = tap_start[:, :, 1] * sigma_aperture, tap_start[:, :, 2] * sigma_focus
+    elevation = layer_offset_mm[:, None] + lens * (1 - along) + focus * along
+    every = (_GAIN_DEPTHS, layers * taps)
+    gain = _tap_gain(
+        probe, imaging.scatter_pitch_mm, across.reshape(every), elevation.reshape(every),
+        np.repeat(incoherent / math.sqrt(taps), taps),
+    )  # fmt: skip
     f32, i32 = np.float32, np.int32
     return Beam(
         scanlines=i32(probe.scanlines),
@@ -129,16 +176,14 @@ def beam_table(probe: Probe, imaging: Imaging, quality: Quality) -> Beam:
         max_reflections=i32(imaging.max_reflections),
         max_segments=i32(imaging.max_segments),
         cells_per_mm=f32(1 / imaging.scatter_pitch_mm),
+        pitch_mm=f32(imaging.scatter_pitch_mm),
         layer_key=keys.astype(np.int32),
-        layer_offset_mm=(offsets * math.sqrt(sigma_aperture * sigma_focus)).astype(np.float32),
-        incoherent_weight=(weight / np.sqrt((weight**2).sum())).astype(np.float32),
+        layer_offset_mm=layer_offset_mm.astype(np.float32),
+        incoherent_weight=incoherent.astype(np.float32),
         coherent_weight=(weight / weight.sum()).astype(np.float32),
-        ray_lateral=np.ascontiguousarray(ray[:, 0]),
-        ray_aperture=np.ascontiguousarray(ray[:, 1]),
-        ray_focus=np.ascontiguousarray(ray[:, 2]),
-        tap_lateral=np.ascontiguousarray(tap[:, 0]),
-        tap_aperture=np.ascontiguousarray(tap[:, 1]),
-        tap_focus=np.ascontiguousarray(tap[:, 2]),
+        ray_start=np.stack([ray for _, ray in drawn]).astype(np.float32),
+        tap_start=tap_start.astype(np.float32),
+        tap_gain=gain,
     )
 
 

@@ -34,9 +34,10 @@ class Tissue:
         attenuation_exponent: The n of a·fⁿ.
         scatter_mean: Mean amplitude of a scatterer.
         scatter_density: Chance that a cell of the scatterer lattice holds one, 0 to 1.
-        scatter_std: Standard deviation of the amplitude. Density 1 with a standard deviation of 0 has no speckle.
-        roughness_exponent: s of the power-cosine lobe cos τ = ξ^(1/(s+1)) that the surface normal is drawn from;
-            large is a mirror.
+        scatter_std: Standard deviation of the amplitude. Density 1 with a standard deviation of 0 has no
+            speckle.
+        roughness_exponent: s of the power-cosine lobe cos τ = ξ^(1/(s+1)) that the surface normal is drawn
+            from; large is a mirror.
         thickness_mm: Standard deviation of the depth at which the surface is met, mm.
         color: ``#rrggbb`` for pictures and legends; no influence on the simulation.
         source: Where the values come from: literature, estimate, or calibrated by eye.
@@ -102,7 +103,8 @@ class TissueLibrary(Mapping[str, Tissue]):
 
     @classmethod
     def load(cls, *paths: Path) -> TissueLibrary:
-        """Read the packaged library, then further files whose rows add to it or replace rows of the same name.
+        """Read the packaged library, then further files whose rows add to it or replace rows of the same
+        name.
 
         Args:
             *paths: tissues.toml files, in the order in which they take effect.

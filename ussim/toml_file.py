@@ -14,6 +14,9 @@ from ussim.errors import UssimError
 
 Model = TypeVar("Model", bound=BaseModel)
 
+# What pydantic calls a key that does not belong: in a model, in a dataclass.
+UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+
 
 def read_toml(path: Path, model: type[Model]) -> Model:
     """Read and validate one TOML file.
@@ -61,9 +64,11 @@ def explain(error: ValidationError, model: type[BaseModel], data: Any) -> str:
         model: The model that was being filled.
         data: The raw content it was filled from; its ``name`` entries name the tables in the message.
     """
-    first, *others = error.errors(include_url=False)
+    # A misspelt key is also a missing one: the misspelling says more.
+    mistakes = sorted(error.errors(include_url=False), key=lambda one: one["type"] not in UNKNOWN_KEY)
+    first, *others = mistakes
     *tables, last = first["loc"] or ("",)
-    if first["type"] == "extra_forbidden":
+    if first["type"] in UNKNOWN_KEY:
         what = f"unknown key '{last}': {suggest(str(last), _field_names(model, tables))}"
         place = _place(tables, data)
     elif first["type"] == "missing":
@@ -74,12 +79,12 @@ def explain(error: ValidationError, model: type[BaseModel], data: Any) -> str:
         place = _place(first["loc"], data)
         if not isinstance(first["input"], dict | list):
             place = f"{place} = {_short(first['input'])}"
-    more = f" (and {len(others)} more mistakes in this file)" if others else ""
+    more = f" (and {len(others)} more in this file)" if others else ""
     return f"{place}: {what}{more}" if place else f"{what}{more}"
 
 
 def _place(loc: Iterable[str | int], data: Any) -> str:
-    """Spell a location: ('surface', 2, 'scale') → "surface 'skull': scale"; tables count from 1, numbers from 0."""
+    """Spell a location: ('surface', 2, 'scale') → "surface 'skull': scale"; unnamed tables count from 1."""
     text = ""
     for part in loc:
         try:
@@ -102,13 +107,13 @@ def _short(value: Any, length: int = 60) -> str:
 
 
 def _requirement(message: str, field: Any) -> str:
-    """Return pydantic's message in our words, with the whole allowed range and not only the bound that was hit."""
+    """Return pydantic's message with the whole allowed range, not only the bound that was hit."""
     text = message.removeprefix("Value error, ").replace("Input should", "must", 1)
     limits = {}
     for rule in getattr(field, "metadata", ()):
         limits |= {key: getattr(rule, key) for key in ("ge", "gt", "le", "lt") if hasattr(rule, key)}
     words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    allowed = ", ".join(f"{words[key]} {value:g}" for key, value in limits.items())
+    allowed = ", ".join(f"{words[key]} {value:.10g}" for key, value in limits.items())
     return f"{text}; allowed: {allowed}" if allowed else text
 
 

@@ -39,9 +39,9 @@ def _trace(geometry, media, beam, poses, frame_keys, paths):
 
 
 @cpu_kernel
-def _march(media, beam, poses, paths, iq_real, iq_imag):
+def _march(media, beam, paths, iq_real, iq_imag):
     for index in prange(iq_real.shape[0]):
-        march_line(index, media, beam, poses, paths, iq_real, iq_imag)
+        march_line(index, media, beam, paths, iq_real, iq_imag)
 
 
 @cpu_kernel
@@ -153,6 +153,10 @@ class CpuBackend:
 
     def wait(self) -> None:
         """Return when all launched work is done."""
+
+    def every(self, polar, stride: int) -> np.ndarray:
+        """Every ``stride``-th sample of each line, on the host."""
+        return polar[:, ::stride].copy()
 
     def frames_at_once(self, bytes_per_frame: int) -> int:
         """Frames per batch: one, since a frame keeps all cores busy."""

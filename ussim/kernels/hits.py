@@ -8,10 +8,10 @@ import numpy as np
 from ussim.jit import SIMULATED, device
 from ussim.physics.intersect import build
 from ussim.physics.medium import crossed, highest_surface
-from ussim.physics.vector import dot
+from ussim.physics.vector import dot, normalise
 
 _ZERO = np.float32(0)
-_FAR_MM = np.float32(1e5)
+FAR_MM = np.float32(1e5)
 # Crossings of one ray that are no interface (hidden below a higher priority).
 MAX_HIDDEN_CROSSINGS = 256
 
@@ -36,6 +36,35 @@ def normal_of(geometry, triangle):
 
 
 @device
+def smooth_normal_of(geometry, triangle, x, y, z):
+    """Unit normal at a point of a triangle, interpolated between its corners' (Phong)."""
+    a, b, c = (
+        geometry.triangles[triangle, 0],
+        geometry.triangles[triangle, 1],
+        geometry.triangles[triangle, 2],
+    )
+    v = geometry.vertices
+    ux, uy, uz = v[b, 0] - v[a, 0], v[b, 1] - v[a, 1], v[b, 2] - v[a, 2]
+    wx, wy, wz = v[c, 0] - v[a, 0], v[c, 1] - v[a, 1], v[c, 2] - v[a, 2]
+    px, py, pz = x - v[a, 0], y - v[a, 1], z - v[a, 2]
+    uu = dot(ux, uy, uz, ux, uy, uz)
+    uw = dot(ux, uy, uz, wx, wy, wz)
+    ww = dot(wx, wy, wz, wx, wy, wz)
+    pu = dot(px, py, pz, ux, uy, uz)
+    pw = dot(px, py, pz, wx, wy, wz)
+    area = max(uu * ww - uw * uw, np.float32(1e-20))
+    beta = min(np.float32(1), max(_ZERO, (ww * pu - uw * pw) / area))
+    gamma = min(np.float32(1) - beta, max(_ZERO, (uu * pw - uw * pu) / area))
+    alpha = np.float32(1) - beta - gamma
+    n = geometry.corner_normals[triangle]
+    return normalise(
+        alpha * n[0, 0] + beta * n[1, 0] + gamma * n[2, 0],
+        alpha * n[0, 1] + beta * n[1, 1] + gamma * n[2, 1],
+        alpha * n[0, 2] + beta * n[1, 2] + gamma * n[2, 2],
+    )
+
+
+@device
 def medium_of(geometry, inside):
     """Medium index of a point inside the surfaces of the mask; 0, the background, outside of all."""
     surface = highest_surface(inside)
@@ -51,7 +80,7 @@ def surfaces_around(geometry, x, y, z, dx, dy, dz, stack, stack_t):
     seen = np.uint64(0)
     skip = np.int32(-1)
     for _ in range(MAX_HIDDEN_CROSSINGS):
-        t, triangle = first_hit(geometry, x, y, z, dx, dy, dz, _FAR_MM, skip, stack, stack_t)
+        t, triangle = first_hit(geometry, x, y, z, dx, dy, dz, FAR_MM, skip, stack, stack_t)
         if triangle < 0:
             break
         nx, ny, nz = normal_of(geometry, triangle)

@@ -19,6 +19,7 @@ class Geometry(NamedTuple):
     corners: Array
     primitives: Array
     normals: Array  # (T, 3) float32, outward unit normals
+    corner_normals: Array  # (T, 3, 3) float32, smooth unit normals at each triangle's corners
     vertices: Array  # (V, 3) float32, mm
     triangles: Array  # (T, 3) int32
     triangle_surface: Array  # (T,) int32, bit index of the triangle's surface
@@ -64,36 +65,35 @@ class Beam(NamedTuple):
     max_reflections: int
     max_segments: int
     cells_per_mm: float
+    pitch_mm: float
     layer_key: Array  # (L,) int32, number of the layer counted from the central one
     layer_offset_mm: Array  # (L,) elevational offset
     incoherent_weight: Array  # (L,) squares sum to 1
     coherent_weight: Array  # (L,) sum to 1
-    ray_lateral: Array  # (L, N) start of the ray, in scanline pitches off its scanline
-    ray_aperture: Array  # (L, N) elevational start, in sigma_aperture
-    ray_focus: Array  # (L, N) elevational aim, in sigma_focus
-    tap_lateral: Array  # (L, K) the same for the taps, relative to the ray that carries them
-    tap_aperture: Array
-    tap_focus: Array
+    ray_start: Array  # (L, N, 3) lateral, lens, focus: see LATERAL below
+    tap_start: Array  # (L, K, 3) the same for the taps
+    tap_gain: Array  # (J,) amplitude factor where taps crowd
+
+
+# Where a ray or a tap runs within the beam: laterally in scanline pitches off its scanline, elevationally from
+# a point on the lens (in sigma_aperture) to one in the focus (in sigma_focus).
+LATERAL, LENS, FOCUS = 0, 1, 2
 
 
 class Paths(NamedTuple):
     """What tracing leaves behind. P paths, ordered frame, scanline, layer, ray; room for M segments each."""
 
-    segment: Array  # (P, M, SEGMENT_FIELDS) float32
-    segment_medium: Array  # (P, M) int32
+    amplitude: Array  # (P, M) float32, two-way amplitude at a segment's FIRST sample
+    span: Array  # (P, M, SPAN_FIELDS) int32
     segment_count: Array  # (P,) int32
     echo: Array  # (P, M, ECHO_FIELDS) float32
     echo_count: Array  # (P,) int32
+    tap_line: Array  # (frames × scanlines × layers × taps, 6) float32: o and d of a tap's points o + d·depth
 
 
-# Fields of a segment. Its point at depth d is (X, Y, Z) + (DX, DY, DZ)·(d − REFERENCE)·STRETCH.
-X, Y, Z, DX, DY, DZ = 0, 1, 2, 3, 4, 5
-REFERENCE = 6  # depth at the segment's origin [mm]
-START = 7  # depth at which the medium begins to scatter (behind the origin for a thick interface)
-END = 8  # depth at which it ends
-STRETCH = 9  # mm of path per mm of depth
-AMPLITUDE = 10  # two-way amplitude at REFERENCE
-SEGMENT_FIELDS = 11
+# The medium of a segment and the samples it scatters in, FIRST … LAST − 1.
+MEDIUM, FIRST, LAST = 0, 1, 2
+SPAN_FIELDS = 3
 
 # Fields of an interface echo.
 COHERENT_DEPTH, ROUGH_DEPTH, COHERENT_AMPLITUDE, ROUGH_AMPLITUDE = 0, 1, 2, 3

@@ -1,10 +1,12 @@
 """Stage 1: walk one path from interface to interface.
 
-At an interface of reflectance R the path reflects with probability R and transmits otherwise. That accounts
-for the way out; on the way back the echo loses the same share once more, which is the factor √R or √(1 − R)
-on its amplitude (reciprocity). Summed over paths the power behind an interface is then (1 − R)², the two-way
-value. Echoes that keep their phase add up in amplitude, not in power; they carry no such factor, since their
-mean over paths is the two-way amplitude 1 − R already.
+At an interface of reflectance R the path reflects with probability R and transmits otherwise. The two-way
+amplitude behind it is 1 − R, out and back through the same interface; the mean over paths of unit amplitude is
+just that. Where paths add up in power instead, :func:`scatter_weight` keeps the power right.
+
+Media, times and amplitudes come from the path as it is bent and scattered; the texture does not. Scatterers are
+looked up along the taps' straight lines, where the image will show them: all rays of a tap, and both qualities,
+then see the same ones.
 """
 
 from __future__ import annotations
@@ -14,23 +16,18 @@ import math
 import numpy as np
 
 from ussim.jit import device
-from ussim.kernels.hits import medium_of, next_interface, normal_of, surfaces_around
+from ussim.kernels.hits import medium_of, next_interface, normal_of, smooth_normal_of, surfaces_around
 from ussim.kernels.inputs import (
-    AMPLITUDE,
     COHERENT_AMPLITUDE,
     COHERENT_DEPTH,
-    DX,
-    DY,
-    DZ,
-    END,
-    REFERENCE,
+    FIRST,
+    FOCUS,
+    LAST,
+    LATERAL,
+    LENS,
+    MEDIUM,
     ROUGH_AMPLITUDE,
     ROUGH_DEPTH,
-    START,
-    STRETCH,
-    X,
-    Y,
-    Z,
 )
 from ussim.physics.interface import (
     coherent_fraction,
@@ -85,12 +82,40 @@ def scene_ray(beam, pose, line, lateral, start, slope):
 
 
 @device
-def lens_start_and_slope(beam, layer, ray):
-    """Elevational start [mm] and slope of a primary ray: from its draw on the lens to its draw in the focus."""
+def lens_start_and_slope(beam, layer, start):
+    """Elevational start [mm] and slope of a ray or tap: from its point on the lens to its point in the focus."""
     shift = beam.layer_offset_mm[layer]
-    start = shift + beam.ray_aperture[layer, ray] * beam.sigma_aperture_mm
-    aim = shift + beam.ray_focus[layer, ray] * beam.sigma_focus_mm
-    return start, (aim - start) / beam.elevation_focus_mm
+    begin = shift + start[LENS] * beam.sigma_aperture_mm
+    aim = shift + start[FOCUS] * beam.sigma_focus_mm
+    return begin, (aim - begin) / beam.elevation_focus_mm
+
+
+@device
+def first_sample(beam, depth):
+    """Index of the first sample at or behind a depth, clipped to the line."""
+    index = np.int32(math.ceil(depth / beam.sample_mm))
+    return min(max(index, np.int32(0)), np.int32(beam.samples))
+
+
+@device
+def store_tap_line(tap_line, beam, pose, line, layer, start):
+    """Write the line a tap runs along in the scene, o + d·depth, as (o, d)."""
+    begin, slope = lens_start_and_slope(beam, layer, start)
+    x, y, z, dx, dy, dz = scene_ray(beam, pose, line, start[LATERAL], begin, slope)
+    lens = np.float32(math.sqrt(_ONE + slope * slope))
+    tap_line[0], tap_line[1], tap_line[2] = x, y, z
+    tap_line[3], tap_line[4], tap_line[5] = dx * lens, dy * lens, dz * lens
+
+
+@device
+def scatter_weight(probability, drawn, rays_per_tap):
+    """Amplitude of a path for scatter: right in power for any number of rays.
+
+    A tap averages n paths, each of which takes this way with probability P' (``drawn``; below P where roulette
+    thins paths out). The two-way amplitude is P. The mean power of the average of n such paths of amplitude w
+    is w²·P'·(P' + (1 − P')/n); this is P² for the w returned: √P for a single ray, 1 for very many.
+    """
+    return probability / np.float32(math.sqrt(drawn * (drawn + (_ONE - drawn) / rays_per_tap)))
 
 
 @device
@@ -102,23 +127,29 @@ def trace_path(path, geometry, media, beam, poses, frame_keys, paths, stack, sta
     frame = path // (beam.rays * beam.layers * beam.scanlines)
     key = combine(frame_keys[frame], np.uint32(line))
     key = combine(combine(key, np.uint32(beam.layer_key[layer])), np.uint32(ray))
+    rays_per_tap = np.float32(max(1, (beam.rays - 1 - ray % beam.taps) // beam.taps + 1))
+    if ray < beam.taps:
+        for tap in range(ray, beam.taps, beam.rays):
+            tap_line = paths.tap_line[(path // beam.rays) * beam.taps + tap]
+            store_tap_line(tap_line, beam, poses[frame], line, layer, beam.tap_start[layer, tap])
 
-    start, slope = lens_start_and_slope(beam, layer, ray)
+    ray_start = beam.ray_start[layer, ray]
+    begin, slope = lens_start_and_slope(beam, layer, ray_start)
     lens = np.float32(math.sqrt(_ONE + slope * slope))  # the lens evens out the longer way of an oblique ray
-    x, y, z, dx, dy, dz = scene_ray(beam, poses[frame], line, beam.ray_lateral[layer, ray], start, slope)
+    x, y, z, dx, dy, dz = scene_ray(beam, poses[frame], line, ray_start[LATERAL], begin, slope)
     inside = surfaces_around(geometry, x, y, z, -dx, -dy, -dz, stack, stack_t)
     medium = medium_of(geometry, inside)
-    depth = _ZERO  # of the segment's origin
-    start = _ZERO  # where its medium begins
-    attenuation = _ONE  # two-way amplitude, of what attenuates and strays
-    return_amplitude = _ONE  # √ of the probabilities on the way, for the way back
-    coherent_weight = _ONE
+    depth = _ZERO  # of the ray's origin
+    start = _ZERO  # where its medium begins: behind the origin if the interface is thick
+    amplitude = _ONE  # two-way, of what is attenuated and what strays
+    probability = _ONE  # of the way so far, one way
+    drawn = _ONE  # the same including roulette
     skip = np.int32(-1)
     reflections = 0
     echoes = 0
     count = 0
     while count < beam.max_segments:
-        stretch = media.speed_ratio[medium] * lens
+        stretch = media.speed_ratio[medium] * lens  # mm of path per mm of depth
         reach = (beam.depth_mm - depth) * stretch
         s, triangle, inside, after = next_interface(
             geometry, x, y, z, dx, dy, dz, reach, skip, inside, medium, stack, stack_t
@@ -127,45 +158,42 @@ def trace_path(path, geometry, media, beam, poses, frame_keys, paths, stack, sta
 
         # The interface is fuzzy: its echo and the change of medium lie |N(0, thickness)| behind the hit.
         key_here = combine(key, np.uint32(count))
-        fuzz = _ZERO
-        thickness = _ZERO
-        beyond = medium
-        if triangle >= 0:
-            beyond = medium_of(geometry, after)
-            thickness = max(media.thickness_mm[medium], media.thickness_mm[beyond])
-            fuzz = abs(normal(key_here, 0)) * thickness / stretch
+        beyond = medium_of(geometry, after)
+        thickness = max(media.thickness_mm[medium], media.thickness_mm[beyond])
+        fuzz = abs(normal(key_here, 0)) * thickness / stretch
         end = min(beam.depth_mm, max(start, hit_depth + fuzz))
 
-        segment = paths.segment[path, count]
-        segment[X], segment[Y], segment[Z] = x, y, z
-        segment[DX], segment[DY], segment[DZ] = dx, dy, dz
-        segment[REFERENCE] = depth
-        segment[START] = start
-        segment[END] = end
-        segment[STRETCH] = stretch
-        segment[AMPLITUDE] = attenuation * return_amplitude
-        paths.segment_medium[path, count] = medium
+        first = first_sample(beam, start)
+        loss = media.loss_db_per_mm[medium] * stretch
+        lag = np.float32(first) * beam.sample_mm - depth
+        weight = scatter_weight(probability, drawn, rays_per_tap)
+        paths.amplitude[path, count] = weight * amplitude * amplitude_after(loss, lag)
+        span = paths.span[path, count]
+        span[MEDIUM], span[FIRST], span[LAST] = medium, first, first_sample(beam, end)
         count += 1
         if triangle < 0 or hit_depth >= beam.depth_mm:
             break
 
-        nx, ny, nz = normal_of(geometry, triangle)
-        if dot(dx, dy, dz, nx, ny, nz) > _ZERO:
+        x, y, z = x + s * dx, y + s * dy, z + s * dz
+        gx, gy, gz = normal_of(geometry, triangle)
+        nx, ny, nz = smooth_normal_of(geometry, triangle, x, y, z)
+        if dot(dx, dy, dz, gx, gy, gz) > _ZERO:
+            gx, gy, gz = -gx, -gy, -gz
             nx, ny, nz = -nx, -ny, -nz
         exponent = min(media.roughness_exponent[medium], media.roughness_exponent[beyond])
         mx, my, mz = rough_normal(nx, ny, nz, exponent, key_here, 2)
         if -dot(dx, dy, dz, mx, my, mz) < _GRAZING:  # a facet that looks away from the ray
-            mx, my, mz = nx, ny, nz
+            mx, my, mz = gx, gy, gz
         cos_i = min(_ONE, -dot(dx, dy, dz, mx, my, mz))
         speed_ratio = media.speed_ratio[beyond] / media.speed_ratio[medium]
         cos_t = transmitted_cosine(cos_i, speed_ratio)
         reflected = reflectance(cos_i, cos_t, media.impedance_mrayl[medium], media.impedance_mrayl[beyond])
         ux, uy, uz = mirror(dx, dy, dz, mx, my, mz)
 
-        attenuation = attenuation * amplitude_after(media.loss_db_per_mm[medium] * stretch, hit_depth - depth)
+        amplitude = amplitude * amplitude_after(loss, hit_depth - depth)
         strength = (
             beam.interface_gain
-            * attenuation
+            * amplitude
             * np.float32(math.sqrt(reflected))
             * lobe(-dot(ux, uy, uz, dx, dy, dz), beam.lobe_exponent)
         )
@@ -174,41 +202,43 @@ def trace_path(path, geometry, media, beam, poses, frame_keys, paths, stack, sta
             echo = paths.echo[path, echoes]
             echo[COHERENT_DEPTH] = hit_depth
             echo[ROUGH_DEPTH] = hit_depth + fuzz
-            echo[COHERENT_AMPLITUDE] = strength * coherent_weight * np.float32(math.sqrt(coherent))
-            echo[ROUGH_AMPLITUDE] = strength * return_amplitude * np.float32(math.sqrt(_ONE - coherent))
+            # Coherent parts are averaged over rays in amplitude, the rest adds up in power.
+            echo[COHERENT_AMPLITUDE] = strength * (probability / drawn) * np.float32(math.sqrt(coherent))
+            echo[ROUGH_AMPLITUDE] = (
+                strength * scatter_weight(probability, drawn, _ONE) * np.float32(math.sqrt(_ONE - coherent))
+            )
             echoes += 1
 
-        x, y, z = x + s * dx, y + s * dy, z + s * dz
         if uniform(key_here, 4) < reflected:
             reflections += 1
             if reflections > beam.max_reflections:
                 break
+            share = reflected
             back = way_back(_TWO, exponent, beam.acceptance_rad)
-            return_amplitude = return_amplitude * np.float32(math.sqrt(reflected))
-            if dot(ux, uy, uz, nx, ny, nz) < _GRAZING:  # would dive below the surface it left
-                ux, uy, uz = mirror(dx, dy, dz, nx, ny, nz)
+            if dot(ux, uy, uz, gx, gy, gz) < _GRAZING:  # would dive below the surface it left
+                ux, uy, uz = mirror(dx, dy, dz, gx, gy, gz)
             dx, dy, dz = ux, uy, uz
         else:
+            share = _ONE - reflected
             back = way_back(abs(_ONE - speed_ratio), exponent, beam.acceptance_rad)
-            return_amplitude = return_amplitude * np.float32(math.sqrt(_ONE - reflected))
             tx, ty, tz = refract(dx, dy, dz, mx, my, mz, cos_t, speed_ratio)
             if (
-                dot(tx, ty, tz, nx, ny, nz) < -_GRAZING
+                dot(tx, ty, tz, gx, gy, gz) < -_GRAZING
             ):  # else go straight on: it must leave the surface behind
                 dx, dy, dz = tx, ty, tz
             inside = after
             medium = beyond
-        attenuation = attenuation * np.float32(math.sqrt(back))
+        amplitude = amplitude * np.float32(math.sqrt(back))
+        probability = probability * share
+        drawn = drawn * share
         skip = triangle
         depth = hit_depth
         start = end
 
-        power = return_amplitude * return_amplitude
-        if power < _ROULETTE_POWER:
-            survival = max(_ROULETTE_FLOOR, power / _ROULETTE_POWER)
+        if probability < _ROULETTE_POWER:
+            survival = max(_ROULETTE_FLOOR, share)
             if uniform(key_here, 5) >= survival:
                 break
-            return_amplitude = return_amplitude / np.float32(math.sqrt(survival))
-            coherent_weight = coherent_weight / survival
+            drawn = drawn * survival
     paths.segment_count[path] = count
     paths.echo_count[path] = echoes

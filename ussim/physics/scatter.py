@@ -22,6 +22,13 @@ _BYTES_SCALE = np.float32(1.0 / math.sqrt(4 * (256.0**2 - 1) / 12))
 
 
 @device
+def whole(x):
+    """Largest integer not above x, as int32 (math.floor would give int64, which halves the vector width)."""
+    i = np.int32(x)
+    return np.int32(i - np.int32(1)) if np.float32(i) > x else i
+
+
+@device
 def turn_sin(turns):
     """sin(2π·turns) to 1.1e-3 for |turns| ≤ 0.5, without a library call, so that loops vectorise."""
     y = np.float32(16) * turns * (np.float32(0.5) - abs(turns))
@@ -31,20 +38,20 @@ def turn_sin(turns):
 @device
 def phasor(turns):
     """exp(−j·2π·turns) as (real, imaginary) float32, each to 1.1e-3."""
-    t = turns - np.float32(math.floor(turns + np.float32(0.5)))
+    t = turns - np.float32(whole(turns + np.float32(0.5)))
     q = t + np.float32(0.25)
-    q = q - np.float32(math.floor(q + np.float32(0.5)))
+    q = q - np.float32(1) if q > np.float32(0.5) else q
     return turn_sin(q), -turn_sin(t)
 
 
 @device
-def lattice_echo(x, y, z, dx, dy, dz, cells_per_mm, salt, density, mean, std):
+def lattice_echo(x, y, z, dx, dy, dz, cells_per_mm, pitch_mm, salt, density, mean, std):
     """Reflectivity and axial offset of the scatterer of the cell that holds a point.
 
     Args:
         x, y, z: Point [mm], float32.
         dx, dy, dz: Direction along which the offset is measured (unit vector).
-        cells_per_mm: Reciprocal lattice pitch [1/mm].
+        cells_per_mm, pitch_mm: Lattice pitch [mm] and its reciprocal.
         salt: uint32 that separates media and seeds.
         density, mean, std: Scatter parameters of the medium.
 
@@ -55,12 +62,9 @@ def lattice_echo(x, y, z, dx, dy, dz, cells_per_mm, salt, density, mean, std):
     gx = x * cells_per_mm
     gy = y * cells_per_mm
     gz = z * cells_per_mm
-    fx = np.float32(math.floor(gx))
-    fy = np.float32(math.floor(gy))
-    fz = np.float32(math.floor(gz))
-    cx = np.uint32(np.int32(fx))
-    cy = np.uint32(np.int32(fy))
-    cz = np.uint32(np.int32(fz))
+    ix, iy, iz = whole(gx), whole(gy), whole(gz)
+    fx, fy, fz = np.float32(ix), np.float32(iy), np.float32(iz)
+    cx, cy, cz = np.uint32(ix), np.uint32(iy), np.uint32(iz)
     h = np.uint32(np.uint32(cx * np.uint32(0x8DA6B343)) ^ np.uint32(cy * np.uint32(0xD8163841)))
     h = mix(np.uint32(np.uint32(h ^ np.uint32(cz * np.uint32(0xCB1AB31F))) ^ salt))
 
@@ -80,4 +84,4 @@ def lattice_echo(x, y, z, dx, dy, dz, cells_per_mm, salt, density, mean, std):
     jy = np.float32(np.int32(np.uint32(np.uint32(p >> np.uint32(10)) & np.uint32(1023)))) * _UNIT_10
     jz = np.float32(np.int32(np.uint32(np.uint32(p >> np.uint32(20)) & np.uint32(1023)))) * _UNIT_10
     along = (fx + jx - gx) * dx + (fy + jy - gy) * dy + (fz + jz - gz) * dz
-    return reflectivity, along / cells_per_mm
+    return reflectivity, along * pitch_mm

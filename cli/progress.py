@@ -1,0 +1,76 @@
+"""Progress of long work on stderr: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import click
+
+from cli.show import duration
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class Reporter:
+    """Shows progress while a ``with`` block runs.
+
+    Call it with a phase, how much of it is done and how much there is. A phase of one step is only named.
+    """
+
+    def __init__(self, words: dict[str, str] | None = None):
+        self._words = words or {}
+        self._bar: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._first_result: dict[str, tuple[float, int]] = {}
+        self._last_line = 0.0
+
+    def __enter__(self) -> Reporter:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=20),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(elapsed_when_finished=True),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True))
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        """Take note of progress."""
+        is_new = phase not in self._tasks
+        words = self._words.get(phase, phase)
+        if self._bar is not None:
+            if is_new:
+                self._tasks[phase] = self._bar.add_task(words, total=total)
+            self._bar.update(self._tasks[phase], completed=done, total=total)
+            return
+        self._tasks[phase] = words
+        if total > 1:
+            self._line(phase, words, done, total, is_new)
+        elif is_new:
+            click.echo(words, err=True)
+
+    def _line(self, phase: str, words: str, done: int, total: int, is_new: bool) -> None:
+        now = time.monotonic()
+        if done:  # the first result is left out of the pace: it may have waited for a compiler
+            self._first_result.setdefault(phase, (now, done))
+        if not (is_new or done == total or now - self._last_line >= SECONDS_BETWEEN_LINES):
+            return
+        self._last_line = now
+        began, before = self._first_result.get(phase, (now, done))
+        left = (
+            f", {duration((now - began) / (done - before) * (total - done))} left"
+            if before < done < total
+            else ""
+        )
+        click.echo(f"{words}: {done} of {total} frames{left}", err=True)

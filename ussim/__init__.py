@@ -1,0 +1,45 @@
+"""Simulated ultrasound by Monte-Carlo ray tracing of triangle meshes.
+
+from ussim import HQ, Renderer, Scene
+
+scene = Scene.load("scene/scene.toml")
+poses = scene.sweeps["exam"].poses(8)
+renderer = Renderer(scene)
+renderer.fit_tgc(poses)
+images = renderer.render(poses, HQ)        # (8, 1000, 1386) uint8
+maps = renderer.maps(poses)                # segmentation and attenuation of the same frames
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+# Names are imported when first used: numba and trimesh take seconds, `ussim --help` must not.
+_HOMES = {
+    "ConvexProbe": "probe",
+    "Dataset": "dataset",
+    "HQ": "quality",
+    "Imaging": "imaging",
+    "LQ": "quality",
+    "LinearProbe": "probe",
+    "PhasedProbe": "probe",
+    "Quality": "quality",
+    "Renderer": "render",
+    "Scene": "scene",
+    "Surface": "scene",
+    "TissueLibrary": "tissue",
+    "UssimError": "errors",
+}
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(import_module(f"ussim.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'ussim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
