@@ -385,9 +385,17 @@ def info(store: Path, as_json: bool) -> None:
 @json_option
 def bench(scene_path: Path | None, backend: str, as_json: bool) -> None:
     """Measure how fast frames are rendered; without a SCENE, the demo scene is built for it."""
+    from tempfile import TemporaryDirectory
+
     from ussim import bench as benchmark
 
-    result = benchmark.run(scene_path, backend=backend)
+    if scene_path is not None:
+        result = benchmark.run(scene_path, backend=backend)
+    else:
+        import meshes
+
+        with TemporaryDirectory() as folder:
+            result = benchmark.run(meshes.build_scene("demo", Path(folder)), backend=backend)
     if as_json:
         show_json(result)
     else:

@@ -1,7 +1,7 @@
 """Procedural anatomy: a pregnant abdomen and its fetus as closed triangle surfaces with a scene.toml.
 
-    from meshes import build_scene
-    scene_toml = build_scene("demo", Path("scene"), seed=0, weeks=22)
+from meshes import build_scene
+scene_toml = build_scene("demo", Path("scene"), seed=0, weeks=22)
 """
 
 from __future__ import annotations

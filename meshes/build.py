@@ -25,11 +25,19 @@ from meshes.variation import Variation, draw
 
 @dataclass(frozen=True)
 class Detail:
-    """How finely a scene is meshed: triangle budgets of both groups, samples across the smallest feature,
-    how far simplification may move a surface (as a fraction of its smallest feature), and the parts left out."""
+    """How finely a scene is meshed.
+
+    Attributes:
+        fetal_triangles, maternal_triangles: budgets of both groups.
+        tolerance: how far from them a build may end, as a fraction.
+        fetal_steps, maternal_steps: least number of samples across the smallest feature of a part.
+        reach: how far simplification may move a surface, as a fraction of its smallest feature.
+        left_out: names of the parts that are not built.
+    """
 
     fetal_triangles: int
     maternal_triangles: int
+    tolerance: float
     fetal_steps: float
     maternal_steps: float
     reach: float
@@ -38,18 +46,15 @@ class Detail:
 
 # what a mesh of a few thousand triangles cannot hold
 TOO_FINE = frozenset(
-    {
-        "cord_vessels", "maternal_spine", "maternal_pelvis", "maternal_fascia", "maternal_bowel", "maternal_psoas",
-        "chorionic_plate", "cervical_canal", "fetal_diaphragm", "fetal_airway", "fetal_fat", "fetal_falx", "fetal_girdles", "fetal_lenses",
-        "fetal_renal_pelves", "fetal_gallbladder", "fetal_choroid_plexus", "fetal_spinal_cord", "fetal_face_bones",
-    }
-)  # fmt: skip
+    """cord_vessels chorionic_plate cervical_canal maternal_spine maternal_pelvis maternal_fascia maternal_bowel
+    maternal_psoas fetal_diaphragm fetal_airway fetal_fat fetal_falx fetal_girdles fetal_lenses fetal_renal_pelves
+    fetal_gallbladder fetal_choroid_plexus fetal_spinal_cord fetal_face_bones""".split()
+)
 DETAILS = {
-    "tiny": Detail(6_600, 3_800, 0.8, 0.55, 1.2, TOO_FINE),
-    "demo": Detail(56_000, 32_000, 1.6, 1.1, 0.45, frozenset()),
-    "paper": Detail(400_000, 275_000, 1.6, 1.1, 0.35, frozenset()),
+    "tiny": Detail(6_600, 3_600, 0.15, 0.8, 0.55, 0.85, TOO_FINE),
+    "demo": Detail(52_000, 32_000, 0.05, 1.6, 1.1, 0.45, frozenset()),
+    "paper": Detail(400_000, 275_000, 0.025, 1.6, 1.1, 0.35, frozenset()),
 }
-BUDGET_TOLERANCE = 0.025
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def _meshes(anatomy: Anatomy, detail: Detail, progress: Callable[[str], None]) -
         ("fetus", detail.fetal_triangles, detail.fetal_steps),
     ):
         parts = [part for part in anatomy.parts if part.group == group and part.name not in detail.left_out]
-        meshes = mesher.mesh_parts(parts, budget, steps, detail.reach, BUDGET_TOLERANCE, progress)
+        meshes = mesher.mesh_parts(parts, budget, steps, detail.reach, detail.tolerance, progress)
         for part, mesh in zip(parts, meshes, strict=True):
             if group == "fetus":
                 mesh = Mesh(anatomy.uterus.lie.to_scene(mesh.vertices_mm).astype(np.float32), mesh.triangles)
@@ -150,7 +155,9 @@ def build_scene(
             mesher.write_ply(mesh, out_dir / "meshes" / f"{name}.ply")
         shutil.copyfile(Path(__file__).with_name("tissues.toml"), out_dir / "tissues.toml")
         path = out_dir / "scene.toml"
-        path.write_text(_toml([part for part in anatomy.parts if part.name in meshes], sweeps, f"Fetus of {weeks:g} weeks, seed {seed}, {detail}"), "utf-8")
+        parts = [part for part in anatomy.parts if part.name in meshes]
+        title = f"Fetus of {weeks:g} weeks, seed {seed}, {detail}"
+        path.write_text(_toml(parts, sweeps, title), "utf-8")
     except OSError as error:
         raise OutputError(f"cannot write the scene to {out_dir}: {error.strerror or error}") from error
     return path
@@ -163,15 +170,11 @@ def _numbers(values) -> str:
 def _toml(parts, sweeps, name: str) -> str:
     lines = ["format = 1", f'name = "{name}"', 'background = "gel"', 'tissues = ["tissues.toml"]', ""]
     for part in sorted(parts, key=lambda p: p.priority):
-        lines += [
-            "[[surface]]", f'name = "{part.name}"', f'mesh = "meshes/{part.name}.ply"', f'tissue = "{part.tissue}"',
-            f"priority = {part.priority}", f'group = "{part.group}"', "",
-        ]  # fmt: skip
+        lines += ["[[surface]]", f'name = "{part.name}"', f'mesh = "meshes/{part.name}.ply"']
+        lines += [f'tissue = "{part.tissue}"', f"priority = {part.priority}", f'group = "{part.group}"', ""]
     for sweep in sweeps:
         lines += ["[[sweep]]", f'name = "{sweep.name}"', f'description = "{sweep.description}"', ""]
         for key in sweep.keys:
-            lines += [
-                "[[sweep.key]]", f"position_mm = {_numbers(key.position_mm)}", f"axial = {_numbers(key.axial)}",
-                f"lateral = {_numbers(key.lateral)}", "",
-            ]  # fmt: skip
+            lines += ["[[sweep.key]]", f"position_mm = {_numbers(key.position_mm)}"]
+            lines += [f"axial = {_numbers(key.axial)}", f"lateral = {_numbers(key.lateral)}", ""]
     return "\n".join(lines)

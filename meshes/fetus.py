@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from meshes import fetus_head, fetus_limbs, fetus_trunk, solids
 from meshes.fetus_plan import FetusPlan
 from meshes.part import Part
@@ -20,7 +22,7 @@ def fetus_parts(plan: FetusPlan) -> list[Part]:
     skin_mm = 0.7 + 0.02 * (plan.growth.weeks - 16)
     fat_mm = 0.35 + 0.09 * (plan.growth.weeks - 16)  # hardly any fat before 20 weeks, millimetres near term
     body = solids.rough(solids.offset(skin, -(skin_mm + fat_mm)), 0.12, 6.0, plan.seed + 2)
-    return [
+    parts = [
         Part("fetal_skin", "skin", 24, "fetus", skin, 2.0),
         Part("fetal_fat", "fat", 25, "fetus", solids.offset(skin, -skin_mm), 2.0),
         Part("fetal_muscle", "muscle", 26, "fetus", body, 2.0),
@@ -28,3 +30,5 @@ def fetus_parts(plan: FetusPlan) -> list[Part]:
         *fetus_limbs.limb_parts(plan),
         *fetus_head.head_parts(plan),
     ]
+    scale = plan.trunk_scale  # features grow with the fetus
+    return [replace(part, feature_mm=part.feature_mm * scale) for part in parts]

@@ -130,16 +130,16 @@ def _leg(side: float, root, axes, fl: float, turns) -> Limb:
     """A flexed leg: thigh forward and outward, shin back and down across the midline, foot down."""
     spread = abs(turns[0]) * side  # legs open, they do not cross
     knee = root + 1.16 * fl * (_turned(_unit(0.36 * side, 0.88, 0.24), (spread, turns[1])) @ axes)
-    ankle = knee + 1.02 * fl * (_turned(_unit(-0.32 * side, -0.55, -0.78), (0.0, turns[0])) @ axes)
-    toes = ankle + 0.80 * fl * (_unit(0.12 * side, 0.15, -1.0) @ axes)
-    return Limb(root, knee, ankle, toes, _unit(0.0, -1.0, 0.0) @ axes)
+    ankle = knee + 1.02 * fl * (_turned(_unit(-0.34 * side, -0.50, -0.80), (0.0, turns[0])) @ axes)
+    toes = ankle + 0.80 * fl * (_unit(-0.05 * side, 0.45, -0.88) @ axes)
+    return Limb(root, knee, ankle, toes, _unit(0.0, -0.6, -0.75) @ axes)
 
 
 def _arm(side: float, root, axes, fl: float, turns) -> Limb:
     """A flexed arm: elbow beside the chest, hand before the chin."""
     spread = abs(turns[0]) * side
-    elbow = root + 1.02 * fl * (_turned(_unit(0.22 * side, 0.55, -0.78), (spread, turns[1])) @ axes)
-    wrist = elbow + 0.92 * fl * (_turned(_unit(-0.42 * side, 0.66, 0.55), (0.6 * spread, turns[0])) @ axes)
+    elbow = root + 1.02 * fl * (_turned(_unit(0.24 * side, 0.62, -0.64), (spread, turns[1])) @ axes)
+    wrist = elbow + 0.92 * fl * (_turned(_unit(-0.46 * side, 0.46, 0.70), (0.6 * spread, turns[0])) @ axes)
     tip = wrist + 0.52 * fl * (_unit(-0.25 * side, 0.50, 0.80) @ axes)
     return Limb(root, elbow, wrist, tip, _unit(-0.9 * side, -0.3, 0.0) @ axes)
 
@@ -154,9 +154,26 @@ def plan_fetus(growth: Growth, variation: Variation) -> FetusPlan:
     head_axes = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
     centre = spine[0] - head * (np.array([0.0, 9.0, -29.0]) @ head_axes)
     bare = FetusPlan(
-        growth, head, trunk, length, limb / 37.0, spine, angles, centre, head_axes, (), (), variation.organs, variation.seed
+        growth,
+        head,
+        trunk,
+        length,
+        limb / 37.0,
+        spine,
+        angles,
+        centre,
+        head_axes,
+        (),
+        (),
+        variation.organs,
+        variation.seed,
     )
     turns = variation.limb_turns
-    arms = [_arm(s, bare.at(0.19, 20 * s, 11, 0), bare.axes(0.30), limb, turns[i]) for i, s in enumerate((1, -1))]
-    legs = [_leg(s, bare.at(0.90, 11.5 * s, 10, 0), bare.axes(0.86), limb, turns[2 + i]) for i, s in enumerate((1, -1))]
+    arms = [
+        _arm(s, bare.at(0.19, 20 * s, 11, 0), bare.axes(0.30), limb, turns[i]) for i, s in enumerate((1, -1))
+    ]
+    legs = [
+        _leg(s, bare.at(0.90, 11.5 * s, 10, 0), bare.axes(0.86), limb, turns[2 + i])
+        for i, s in enumerate((1, -1))
+    ]
     return replace(bare, arms=tuple(arms), legs=tuple(legs))

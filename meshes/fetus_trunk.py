@@ -10,7 +10,9 @@ from meshes.part import Part
 from meshes.solids import Solid
 
 # fraction of the spine (C1 to sacrum tip) at the centre of each vertebra: 7 cervical, 12 thoracic, 5 lumbar, 5 sacral
-_HEIGHTS = np.array([0.82] * 7 + list(np.linspace(0.92, 1.15, 12)) + [1.3] * 5 + [1.0, 0.95, 0.85, 0.75, 0.65])
+_HEIGHTS = np.array(
+    [0.82] * 7 + list(np.linspace(0.92, 1.15, 12)) + [1.3] * 5 + [1.0, 0.95, 0.85, 0.75, 0.65]
+)
 VERTEBRAE = (np.cumsum(_HEIGHTS) - _HEIGHTS / 2) / _HEIGHTS.sum()
 FIRST_THORACIC, FIRST_LUMBAR, FIRST_SACRAL = 7, 19, 24
 UMBILICUS = 0.70  # fraction of the spine at the level of the umbilicus
@@ -46,7 +48,10 @@ def _vertebrae(plan: FetusPlan) -> Solid:
         size = 0.8 + 0.35 * min(s / 0.75, 1.0) - 0.5 * max(s - 0.8, 0.0)
         pieces.append(plan.organ(s, (0, 1.0, 0), (2.7 * size, 2.0 * size, 1.45 * height * pitch)))
         for side in (1, -1):
-            start, end = plan.at(s, 3.0 * side * size, -1.2, 0), plan.at(s, 1.9 * side * size, -4.6 * size, -0.8)
+            start, end = (
+                plan.at(s, 3.0 * side * size, -1.2, 0),
+                plan.at(s, 1.9 * side * size, -4.6 * size, -0.8),
+            )
             pieces.append(solids.cone(start, end, 0.95 * size * t, 0.75 * size * t))
     return solids.union(*pieces)
 
@@ -68,7 +73,9 @@ def rib_line(plan: FetusPlan, index: int, side: float, n: int = 12) -> np.ndarra
         half_width, ventral, dorsal = plan.section(s + drop / 122.0) - 4.6
         centre = (ventral - dorsal) / 2
         points.append(
-            plan.at(s, side * half_width * np.sin(turn), centre - (ventral + dorsal) / 2 * np.cos(turn), -drop)
+            plan.at(
+                s, side * half_width * np.sin(turn), centre - (ventral + dorsal) / 2 * np.cos(turn), -drop
+            )
         )
     return np.array(points)
 
@@ -98,14 +105,18 @@ def cavity(plan: FetusPlan) -> Solid:
     for s, half_width, ventral, _, length in SECTIONS[2:]:
         wall = 3.6 if s < 0.5 else 2.8
         depth = ventral - wall + 1.0
-        pieces.append(plan.organ(s, (0, ventral - wall - depth / 2, 0), (half_width - wall, depth / 2, length - wall)))
+        pieces.append(
+            plan.organ(s, (0, ventral - wall - depth / 2, 0), (half_width - wall, depth / 2, length - wall))
+        )
     return solids.union(*pieces, blend=5 * plan.trunk_scale)
 
 
 def _diaphragm(plan: FetusPlan) -> Solid:
     """Two domes of 1.2 mm over the liver and the stomach."""
     domes = solids.union(
-        plan.organ(0.56, (-8, 14, 0), (17.5, 20, 16.5)), plan.organ(0.56, (9, 15, -1), (15.5, 19, 15.5)), blend=5.0
+        plan.organ(0.56, (-8, 14, 0), (17.5, 20, 16.5)),
+        plan.organ(0.56, (9, 15, -1), (15.5, 19, 15.5)),
+        blend=5.0,
     )
     up = plan.axes(0.52)[2]
     sheet = solids.shell(domes, max(1.2 * plan.trunk_scale, 0.9))
@@ -137,7 +148,9 @@ def _heart(plan: FetusPlan) -> tuple[Solid, Solid]:
     size = plan.organs["heart"]
 
     def ball(up, across, along, radii):
-        return plan.organ(0.375, middle + size * np.array([up, across, along]) @ turn, size * np.array(radii), turn)
+        return plan.organ(
+            0.375, middle + size * np.array([up, across, along]) @ turn, size * np.array(radii), turn
+        )
 
     muscle = solids.union(ball(0, 0, 0.5, (8.6, 8.8, 11.0)), ball(0.5, 0, -6, (7.5, 8.2, 5.5)), blend=3.0)
     chambers = [
@@ -160,7 +173,13 @@ def _vessels(plan: FetusPlan) -> Solid:
     arch = [(0.36, 2, 15, 0), (0.30, 2.5, 16, 1), (0.275, 3.5, 13, 1.5), (0.28, 4, 8, 0), (0.32, 3.5, 5.5, 0)]
     descent = [(s, 3.0, 5.6, 0) for s in np.linspace(0.36, 0.80, 9)]
     aorta = solids.tube([plan.at(*p) for p in arch + descent], np.r_[[1.7] * 5, np.linspace(1.6, 1.2, 9)] * t)
-    cava = [(0.41, -3, 12, 0), (0.47, -3.6, 9.5, 0), (0.55, -4, 7, 0), (0.66, -3.4, 6, 0), (0.80, -3.0, 5.6, 0)]
+    cava = [
+        (0.41, -3, 12, 0),
+        (0.47, -3.6, 9.5, 0),
+        (0.55, -4, 7, 0),
+        (0.66, -3.4, 6, 0),
+        (0.80, -3.0, 5.6, 0),
+    ]
     cava = solids.tube([plan.at(*p) for p in cava], 1.5 * t)
     return solids.union(aorta, cava)
 
@@ -172,7 +191,9 @@ def _umbilical_vein(plan: FetusPlan) -> Solid:
         (UMBILICUS, 0, ventral + 3, 0), (0.68, 0, ventral - 4, 0), (0.625, 0, ventral - 9, 0),
         (0.575, 0.5, 25, 0), (0.56, -0.5, 19, 0), (0.555, -5, 14.5, 0), (0.555, -10, 14, 0),
     ]  # fmt: skip
-    return solids.tube([plan.at(*p) for p in line], np.array([2.0, 1.9, 1.9, 1.9, 1.9, 1.8, 1.4]) * plan.trunk_scale)
+    return solids.tube(
+        [plan.at(*p) for p in line], np.array([2.0, 1.9, 1.9, 1.9, 1.9, 1.8, 1.4]) * plan.trunk_scale
+    )
 
 
 def _liver(plan: FetusPlan) -> Solid:
@@ -211,7 +232,14 @@ def trunk_parts(plan: FetusPlan) -> list[Part]:
         Part("fetal_lungs", "fetal_lung", 28, "fetus", _lungs(plan), 2.5),
         Part("fetal_liver", "liver", 29, "fetus", _liver(plan), 2.5),
         Part("fetal_bowel", "bowel", 30, "fetus", _bowel(plan), 2.0),
-        Part("fetal_kidneys", "kidney", 31, "fetus", solids.rough(solids.union(*kidneys), 0.3, 4, plan.seed + 34), 2.0),
+        Part(
+            "fetal_kidneys",
+            "kidney",
+            31,
+            "fetus",
+            solids.rough(solids.union(*kidneys), 0.3, 4, plan.seed + 34),
+            2.0,
+        ),
         Part("fetal_renal_pelves", "urine", 32, "fetus", solids.union(*pelves), 1.4),
         Part("fetal_stomach", "stomach_fluid", 33, "fetus", stomach, 2.0),
         Part("fetal_gallbladder", "urine", 34, "fetus", gallbladder, 1.4),

@@ -46,7 +46,8 @@ def surface(solid: Solid, step_mm: float, name: str = "solid") -> manifold3d.Man
     grid[grid == 0] = np.float32(1e-6)  # a zero at a cell corner makes zero-area triangles
     vertices, triangles, _, _ = marching_cubes(grid, 0.0, gradient_direction="descent")
     mesh = manifold3d.Mesh(
-        np.ascontiguousarray(vertices * step_mm + origin, dtype=np.float32), np.ascontiguousarray(triangles, dtype=np.uint32)
+        np.ascontiguousarray(vertices * step_mm + origin, dtype=np.float32),
+        np.ascontiguousarray(triangles, dtype=np.uint32),
     )
     body = manifold3d.Manifold(mesh)
     if body.status() != manifold3d.Error.NoError:
@@ -108,7 +109,7 @@ def mesh_parts(
 
 
 def _simplified(raw, parts, budget, reach, tolerance):
-    """Finds the common strength by bisection of its logarithm; goes on from the last result that had too many."""
+    """Finds the common strength by bisection of its logarithm; goes on from results that had far too many."""
     low, high = np.log(2e-4), np.log(6.0)
     start, total = raw, 0
     for _ in range(16):
@@ -121,7 +122,9 @@ def _simplified(raw, parts, budget, reach, tolerance):
         if abs(total - budget) <= tolerance * budget:
             return [_not_empty(body, part) for body, part in zip(bodies, parts, strict=True)]
         if total > budget:
-            low, start = middle, bodies
+            low = middle
+            if total > 1.5 * budget:  # nearer to the goal, a second round would take away too much
+                start = bodies
         else:
             high = middle
     raise SurfaceError(f"no simplification gives {budget} triangles ± {tolerance:.1%} (nearest {total})")

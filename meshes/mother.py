@@ -65,7 +65,15 @@ class MotherPlan:
 def plan_mother(uterus: UterusPlan, fat_mm: float, seed: int) -> MotherPlan:
     """Fits the abdomen around the uterus."""
     reach = uterus.radii_mm + uterus.wall_mm
-    return MotherPlan(2.0, fat_mm, 8.0, float(reach[2]) + 75.0, float(max(reach[1], uterus.cavity.high_mm[1] + uterus.wall_mm)) + 10.0, uterus, seed)
+    return MotherPlan(
+        2.0,
+        fat_mm,
+        8.0,
+        float(reach[2]) + 75.0,
+        float(max(reach[1], uterus.cavity.high_mm[1] + uterus.wall_mm)) + 10.0,
+        uterus,
+        seed,
+    )
 
 
 def _spine(plan: MotherPlan) -> Solid:
@@ -75,7 +83,9 @@ def _spine(plan: MotherPlan) -> Solid:
         pieces.append(solids.superellipsoid((0, y, z), (22, 16.5, 13.5), 3.0))
         pieces.append(solids.cone((0, y + 26, z - 4), (0, y + 40, z - 10), 4, 5))
         for side in (1, -1):
-            pieces.append(solids.tube([(side * 14, y + 12, z + 4), (side * 15, y + 22, z), (0, y + 28, z - 3)], 4.0))
+            pieces.append(
+                solids.tube([(side * 14, y + 12, z + 4), (side * 15, y + 22, z), (0, y + 28, z - 3)], 4.0)
+            )
             pieces.append(solids.cone((side * 15, y + 20, z + 2), (side * 38, y + 24, z + 2), 3.5, 3.0))
     return solids.rough(solids.union(*pieces), 0.5, 12.0, plan.seed + 62)
 
@@ -92,7 +102,11 @@ def _pelvis(plan: MotherPlan) -> Solid:
         hollow = solids.ellipsoid((side * (88 - 6.0), y - 18, z - 4), (44, 48, 40), wing)
         pieces.append(solids.subtract(blade, hollow, blend=3.0))
     front = -0.55 * plan.uterus.radii_mm[1]
-    arch = [(s * x, front + b, floor + 12 + u) for s in (-1, 1) for x, b, u in ((62, 40, 10), (34, 10, 4), (6, 0, 0))]
+    arch = [
+        (s * x, front + b, floor + 12 + u)
+        for s in (-1, 1)
+        for x, b, u in ((62, 40, 10), (34, 10, 4), (6, 0, 0))
+    ]
     arch = arch[:3] + arch[:2:-1]
     pieces.append(solids.tube(arch, 7.0))
     whole = solids.intersect(solids.union(*pieces), solids.box((0, 0, 0), (300, 300, -floor)))
@@ -103,7 +117,11 @@ def _psoas(plan: MotherPlan) -> Solid:
     """The muscles beside the spine, and those behind it."""
     pieces, y, top = [], plan.spine_y_mm, plan.half_height_mm - 16
     for side in (1, -1):
-        pieces.append(solids.tube([(side * 30, y + 20, top), (side * 38, y + 12, 0), (side * 48, y - 2, -top)], [11, 17, 15]))
+        pieces.append(
+            solids.tube(
+                [(side * 30, y + 20, top), (side * 38, y + 12, 0), (side * 48, y - 2, -top)], [11, 17, 15]
+            )
+        )
         pieces.append(solids.superellipsoid((side * 27, y + 44, 0), (23, 13, top), 2.5))
     return solids.rough(solids.union(*pieces), 0.5, 10.0, plan.seed + 68)
 
@@ -115,8 +133,15 @@ def _vessels(plan: MotherPlan) -> Solid:
     cava = solids.superellipsoid((-12, y + 0.5, 0.5 * (top + fork)), (10.5, 6.0, 0.5 * (top - fork)), 2.2)
     pieces = [aorta, cava]
     for side in (1, -1):
-        pieces.append(solids.tube([(9, y, fork), (22 * side + 4, y + 2, fork - 35), (52 * side, y, fork - 75)], 4.8))
-        pieces.append(solids.tube([(-12, y + 1, fork + 2), (20 * side - 3, y + 9, fork - 38), (46 * side, y + 9, fork - 75)], 5.4))
+        pieces.append(
+            solids.tube([(9, y, fork), (22 * side + 4, y + 2, fork - 35), (52 * side, y, fork - 75)], 4.8)
+        )
+        pieces.append(
+            solids.tube(
+                [(-12, y + 1, fork + 2), (20 * side - 3, y + 9, fork - 38), (46 * side, y + 9, fork - 75)],
+                5.4,
+            )
+        )
     return solids.union(*pieces)
 
 
@@ -140,13 +165,17 @@ def _bowel(plan: MotherPlan) -> Solid:
     for side in (1, -1):
         levels = np.arange(-0.35 * top, top, 9.0)
         wave = np.sin(np.arange(len(levels)) * 1.35 + rng.uniform(0, 6))
-        line = np.stack([side * (100 + 9 * wave), 26 + 14 * np.cos(np.arange(len(levels)) * 1.9), levels], axis=1)
+        line = np.stack(
+            [side * (100 + 9 * wave), 26 + 14 * np.cos(np.arange(len(levels)) * 1.9), levels], axis=1
+        )
         pieces.append(solids.tube(line, 11.0 + 1.5 * wave))
     across = np.linspace(-78, 78, 19)
     crest = reach[2] * np.sqrt(np.clip(1 - (across / reach[0]) ** 2 * 0.6, 0.0, 1)) + 10
     crest = np.minimum(crest + 8 * np.sin(np.arange(19) * 2.1 + rng.uniform(0, 6)), top + 4)
     pieces.append(solids.tube(np.stack([across, 18 + 14 * np.cos(np.arange(19) * 1.4), crest], axis=1), 11.5))
-    loops = solids.subtract(solids.union(*pieces), solids.superellipsoid((0, 0, 0), reach - 8.0, CAVITY_EXPONENT))
+    loops = solids.subtract(
+        solids.union(*pieces), solids.superellipsoid((0, 0, 0), reach - 8.0, CAVITY_EXPONENT)
+    )
     loops = solids.intersect(loops, plan.layer(plan.muscle_mm + 5.0, 12.0, 0.0, 1.0, 0))
     return solids.rough(loops, 1.2, 11.0, plan.seed + 69)
 

@@ -17,12 +17,21 @@ FRONT = np.array([0.0, -1.0, 0.0])
 
 def standard_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
     """All standard planes of one anatomy, scene frame."""
-    return [*_head_planes(fetus, uterus), *_trunk_planes(fetus, uterus), _femur(fetus, uterus), _placenta(uterus)]
+    return [
+        *_head_planes(fetus, uterus),
+        *_trunk_planes(fetus, uterus),
+        _femur(fetus, uterus),
+        _placenta(uterus),
+    ]
 
 
 def _head_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
     to_scene, rotate = uterus.lie.to_scene, uterus.lie.rotation
-    left, posterior, up = rotate @ fetus.head_axes.T[:, 0], rotate @ fetus.head_axes[1], rotate @ fetus.head_axes[2]
+    left, posterior, up = (
+        rotate @ fetus.head_axes.T[:, 0],
+        rotate @ fetus.head_axes[1],
+        rotate @ fetus.head_axes[2],
+    )
     side = left if left @ FRONT > 0 else -left  # the midline is best seen from the side of the head
     cavum, cerebellum = fetus.head_at(0, -14, 2.5), fetus.head_at(0, 18, -13)
     tilted = np.cross(fetus.head_axes[0], cerebellum - cavum)

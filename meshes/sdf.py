@@ -66,11 +66,17 @@ def relief(x, y, z, wavelength, seed):
     """Two octaves of noise, turned against each other so that the lattice does not show; about ±1."""
     s = 2.0 / wavelength  # value noise alternates: one wave spans about two lattice cells
     first = _value_noise(
-        (0.80 * x + 0.60 * y) * s, (-0.48 * x + 0.64 * y + 0.60 * z) * s, (0.36 * x - 0.48 * y + 0.80 * z) * s, seed
+        (0.80 * x + 0.60 * y) * s,
+        (-0.48 * x + 0.64 * y + 0.60 * z) * s,
+        (0.36 * x - 0.48 * y + 0.80 * z) * s,
+        seed,
     )
     s *= 1.93
     second = _value_noise(
-        (0.36 * x + 0.48 * y - 0.80 * z) * s, (-0.8 * x + 0.6 * y) * s, (0.48 * x + 0.64 * y + 0.6 * z) * s, seed + 71
+        (0.36 * x + 0.48 * y - 0.80 * z) * s,
+        (-0.8 * x + 0.6 * y) * s,
+        (0.48 * x + 0.64 * y + 0.6 * z) * s,
+        seed + 71,
     )
     return first * 0.8 + second * 0.3
 
@@ -265,7 +271,11 @@ def _active_rows(rows, starts, stops, runs, values, radius, slack, order):
 def _sample(rows, origin, step, shape, slack, starts, stops, runs):
     """Signed distance on a grid, float32 of `shape`; far blocks hold one value of the right sign."""
     grid = np.empty((shape[0], shape[1], shape[2]), np.float32)
-    nx, ny, nz = (shape[0] + BLOCK - 1) // BLOCK, (shape[1] + BLOCK - 1) // BLOCK, (shape[2] + BLOCK - 1) // BLOCK
+    nx, ny, nz = (
+        (shape[0] + BLOCK - 1) // BLOCK,
+        (shape[1] + BLOCK - 1) // BLOCK,
+        (shape[2] + BLOCK - 1) // BLOCK,
+    )
     radius = _SAFETY * 0.5 * BLOCK * step * math.sqrt(3.0)
     for block in prange(nx * ny * nz):
         stack = np.empty(_STACK)
@@ -301,7 +311,13 @@ def _sample(rows, origin, step, shape, slack, starts, stops, runs):
             for j in range(y0, y1):
                 for k in range(z0, z1):
                     grid[i, j, k] = _evaluate(
-                        rows, order, n, stack, origin[0] + i * step, origin[1] + j * step, origin[2] + k * step
+                        rows,
+                        order,
+                        n,
+                        stack,
+                        origin[0] + i * step,
+                        origin[1] + j * step,
+                        origin[2] + k * step,
                     )
     return grid
 
@@ -331,7 +347,9 @@ def _at_many_points(rows, points):
 def distance(solid: Solid, points) -> np.ndarray:
     """Signed distance in mm, negative inside, of `points` (n, 3) to `solid`; (n,) float64."""
     points = np.ascontiguousarray(np.atleast_2d(points), dtype=np.float64)
-    at = _at_few_points if len(points) * len(solid.rows) < 100_000 else _at_many_points  # threads cost to start
+    at = (
+        _at_few_points if len(points) * len(solid.rows) < 100_000 else _at_many_points
+    )  # threads cost to start
     return at(solid.rows, points)
 
 

@@ -19,8 +19,10 @@ from meshes.variation import Variation
 
 CAVITY_EXPONENT = 2.3
 WALL_GAP_MM = 2.0  # least fluid between the fetus and the wall
-PLACENTA_GAP_MM = 1.5  # and the placenta
-MOST_BULGES = 16
+PLACENTA_GAP_MM = 2.2  # and the placenta
+MOST_BALLS = 40
+MOST_PRESSED_MM = 15.0  # deeper than this the egg is too small
+NONE = np.zeros((0, 4))
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class UterusPlan:
     Attributes:
         radii_mm: (3,) half axes of the egg that the amniotic cavity starts from.
         bulges: (n, 4) centres and radii of the balls that widen it.
+        dents: (n, 4) balls where the fetus presses into the placenta.
         wall_mm: thickness of the myometrium.
         lie: pose of the fetus.
         placenta_site: unit vector from the middle of the cavity to the middle of the placenta.
@@ -55,6 +58,7 @@ class UterusPlan:
 
     radii_mm: np.ndarray
     bulges: np.ndarray
+    dents: np.ndarray
     wall_mm: float
     lie: Lie
     placenta_site: np.ndarray
@@ -120,51 +124,74 @@ def plan_uterus(
     site = np.asarray(variation.placenta_site, float)
     thickness = (weeks + 1.0) * variation.placenta_factor  # in mm about the age in weeks
     radius = 26.0 + 1.35 * weeks
-    content = fetal_volume_ml + 2.4e-3 * radius**2 * thickness + fluid_volume_ml(weeks, variation.fluid_factor)
+    content = (
+        fetal_volume_ml + 2.4e-3 * radius**2 * thickness + fluid_volume_ml(weeks, variation.fluid_factor)
+    )
 
-    def fitted(x, volume, bulges=()):
+    def fitted(x, volume):
         radii = np.exp([x[3], x[4], -x[3] - x[4]])
         radii *= (volume / _egg_volume_ml(radii)) ** (1 / 3)
         lie = Lie(rotation, x[:3] - middle)
-        return UterusPlan(radii, np.reshape(bulges, (-1, 4)), 7.0, lie, site, thickness, radius, variation.seed)
+        return UterusPlan(radii, NONE, NONE, 7.0, lie, site, thickness, radius, variation.seed)
 
     half = points.max(axis=0)
     shape = np.log(half) - np.log(half).mean()
-    best = np.r_[-0.3 * thickness * site, 0.6 * shape[:2]]
-    for volume in content * np.array([1.0, 1.06, 1.12, 1.2, 1.3, 1.45, 1.6, 1.8]):
+    best = np.r_[-0.6 * thickness * site, 0.6 * shape[:2]]
+    for volume in content * np.array([1.0, 1.07, 1.15, 1.25, 1.4, 1.6, 1.85, 2.2]):
 
         def badness(x, volume=volume):
             plan, placed = fitted(x, volume), points + x[:3]
             out = np.maximum(sdf.distance(plan.cavity, placed) + WALL_GAP_MM, 0.0)
-            touch = np.maximum(PLACENTA_GAP_MM + 1.0 - sdf.distance(_placenta(plan, 0.0), placed), 0.0)
+            touch = np.maximum(PLACENTA_GAP_MM - sdf.distance(_placenta(plan, 0.0), placed), 0.0)
             long = max(0.0, np.ptp(np.log(plan.radii_mm)) - 0.9)  # a uterus is an egg, not a sausage
-            return (out**2).mean() + 0.05 * out.max() ** 2 + touch.max() ** 2 + 100.0 * long
+            return (
+                (out**2).mean()
+                + 0.05 * out.max() ** 2
+                + (touch**2).mean()
+                + 0.2 * touch.max() ** 2
+                + 100.0 * long
+            )
 
         best = _descend(badness, best, np.array([8.0, 8.0, 8.0, 0.1, 0.1]))
         placed = everything + best[:3]
-        bulges = _bulges(fitted(best, volume), placed)
+        plan = fitted(best, volume)
+        bulges = _pressed(_room, "bulges", plan, placed, MOST_PRESSED_MM)
         if bulges is None:
             continue
-        plan = fitted(best, volume, bulges)
-        if sdf.distance(_placenta(plan, 0.0), placed).min() >= PLACENTA_GAP_MM:
-            return plan
+        plan = replace(plan, bulges=bulges)
+        dents = _pressed(_clearance, "dents", plan, placed, max(MOST_PRESSED_MM, thickness - 5.0))
+        if dents is not None:
+            return replace(plan, dents=dents)
     raise SurfaceError("uterus: no place for the fetus beside the placenta")
 
 
-def _bulges(plan: UterusPlan, placed: np.ndarray) -> np.ndarray | None:
-    """Balls (n, 4) that take in what sticks out of the egg, worst first; None when the egg is far too small."""
-    bulges = []
-    for _ in range(MOST_BULGES + 1):
-        out = sdf.distance(replace(plan, bulges=np.reshape(bulges, (-1, 4))).cavity, placed) + WALL_GAP_MM
-        worst = int(np.argmax(out))
-        if out[worst] <= 0.0:
-            return np.reshape(bulges, (-1, 4))
-        if out[worst] > 14.0:
+def _room(plan: UterusPlan, placed: np.ndarray) -> np.ndarray:
+    """How far each point of the fetus is from the wall, less what it should be, mm."""
+    return -sdf.distance(plan.cavity, placed) - WALL_GAP_MM
+
+
+def _clearance(plan: UterusPlan, placed: np.ndarray) -> np.ndarray:
+    """The same for the placenta."""
+    return sdf.distance(_placenta(plan, 0.0), placed) - PLACENTA_GAP_MM
+
+
+def _pressed(room, field: str, plan: UterusPlan, placed: np.ndarray, most_mm: float) -> np.ndarray | None:
+    """Balls (n, 4) for `field` where the fetus pushes its surroundings away, worst place first.
+
+    None when it would have to push by more than `most_mm`, or everywhere: then the egg is too small.
+    """
+    balls = NONE
+    for _ in range(MOST_BALLS + 1):
+        left = room(replace(plan, **{field: balls}), placed)
+        worst = int(np.argmin(left))
+        if left[worst] >= 0.0:
+            return balls
+        if left[worst] < -most_mm:
             return None
         inward = -placed[worst] / plan.radii_mm**2
         inward /= np.linalg.norm(inward)
-        depth = 20.0  # the ball's centre lies this far inside, so that the bulge is wide and shallow
-        bulges.append((*(placed[worst] + depth * inward), depth + WALL_GAP_MM + 0.6))
+        depth = 18.0  # the ball's centre lies this far inside, so that the bulge is wide and shallow
+        balls = np.vstack([balls, [*(placed[worst] + depth * inward), depth + 3.4]])
     return None
 
 
@@ -200,6 +227,10 @@ def _placenta(plan: UterusPlan, relief: float = 0.7) -> Solid:
     fluid = solids.offset(plan.cavity, -plan.placenta_mm)
     cake = solids.subtract(cake, fluid, blend=14.0)
     cake = solids.intersect(cake, solids.offset(plan.cavity, 1.0))
+    if len(plan.dents):
+        cake = solids.subtract(
+            cake, solids.union(*[solids.sphere(row[:3], row[3]) for row in plan.dents]), blend=5.0
+        )
     return solids.rough(cake, relief, 13.0, plan.seed + 51) if relief else cake
 
 
@@ -222,14 +253,20 @@ def cord_path(plan: UterusPlan, fetal_skin: Solid, umbilicus: np.ndarray, radius
     """
     step = 3.0
     cavity = plan.cavity
-    axes = [np.arange(low, high + step, step) for low, high in zip(cavity.low_mm, cavity.high_mm, strict=True)]
+    axes = [
+        np.arange(low, high + step, step) for low, high in zip(cavity.low_mm, cavity.high_mm, strict=True)
+    ]
     cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     flat = cells.reshape(-1, 3)
     room = np.minimum(
-        np.minimum(sdf.distance(fetal_skin, plan.lie.to_fetus(flat)), sdf.distance(_placenta(plan, 0.0), flat)),
+        np.minimum(
+            sdf.distance(fetal_skin, plan.lie.to_fetus(flat)), sdf.distance(_placenta(plan, 0.0), flat)
+        ),
         -sdf.distance(cavity, flat),
     ).reshape(cells.shape[:3])
-    cost = np.where(room > radius, 1.0 + 12.0 / (1.0 + room - radius), 40.0 + 60.0 * np.maximum(radius - room, 0))
+    cost = np.where(
+        room > radius, 1.0 + 12.0 / (1.0 + room - radius), 40.0 + 60.0 * np.maximum(radius - room, 0)
+    )
     root = plan.wall_point(plan.placenta_site)
     root = root - plan.placenta_site * (plan.placenta_mm - 1.5)
     navel = plan.lie.to_scene(umbilicus)
@@ -278,7 +315,14 @@ def uterus_parts(plan: UterusPlan, cord: np.ndarray, cord_radius: float) -> list
     return [
         Part("uterus", "uterus", 14, "mother", uterus, 5.0),
         Part("cervical_canal", "csf", 15, "mother", canal, 1.6),
-        Part("amniotic_fluid", "amniotic_fluid", 16, "mother", solids.rough(plan.cavity, 0.5, 18.0, plan.seed + 52), 4.0),
+        Part(
+            "amniotic_fluid",
+            "amniotic_fluid",
+            16,
+            "mother",
+            solids.rough(plan.cavity, 0.5, 18.0, plan.seed + 52),
+            4.0,
+        ),
         Part("placenta", "placenta", 17, "mother", cake, 3.0),
         Part("chorionic_plate", "chorion", 18, "mother", plate, 1.6),
         Part("cord", "cord", 19, "mother", solids.tube(cord, cord_radius), 2.2),

@@ -62,5 +62,5 @@ def exact_device(function):
 
 
 def cpu_kernel(function):
-    """Compile a CPU stage whose outer loop is a ``prange`` over all cores."""
-    return numba.njit(parallel=True, **_CPU_OPTIONS)(function)
+    """Compile a CPU stage whose outer loop is a ``prange`` over all cores; other Python threads run meanwhile."""
+    return numba.njit(parallel=True, nogil=True, **_CPU_OPTIONS)(function)

@@ -20,7 +20,7 @@ class Quality(BaseModel):
 
     rays: int = Field(1, ge=1, le=65536)
     layers: int = Field(1, ge=1, le=63)
-    taps: int = Field(32, ge=1, le=1024)
+    taps: int = Field(16, ge=1, le=1024)
 
 
 LQ = Quality(rays=1, layers=1)

@@ -94,7 +94,11 @@ class SurfaceReport:
 
     @property
     def verdict(self) -> str:
-        """``ok``, or all problems in one line."""
+        """All problems in one line; without any, ``ok`` and what is worth knowing."""
+        if self.degenerate_faces and not self.problems:
+            # Harmless: a ray never hits them, and the surface is closed all the same.
+            plural = "s" if self.degenerate_faces > 1 else ""
+            return f"ok; {self.degenerate_faces} degenerate face{plural} without area, which no ray hits"
         return "; ".join(self.problems) or "ok"
 
     def with_problem(self, problem: str) -> SurfaceReport:
@@ -163,12 +167,6 @@ def _topology_problems(report: SurfaceReport) -> list[str]:
             f"inconsistent winding, {report.flipped_edges} edges whose faces disagree about the outside; "
             "allowed: counter-clockwise faces seen from outside; recalculate the normals (in Blender: Mesh, "
             "Normals, Recalculate Outside)"
-        )
-    if report.degenerate_faces:
-        problems.append(
-            f"{report.degenerate_faces} degenerate faces (no area, so no normal); allowed: none; merge "
-            "vertices that lie on each other and dissolve flat faces (in Blender: Mesh, Clean Up, "
-            "Degenerate Dissolve)"
         )
     if report.duplicate_faces:
         problems.append(
