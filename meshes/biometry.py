@@ -60,9 +60,7 @@ def measure(plan: FetusPlan, lie: Lie, meshes: dict[str, Mesh]) -> Biometry:
     skull = np.concatenate(outlines) - centre
     belly_at, axes = plan.at(0.565, 0, 15, 0), plan.axes(0.565)
     outlines = _section(meshes["fetal_skin"], lie, belly_at, axes[2])
-    belly = max(
-        (outline - belly_at for outline in outlines), key=lambda o: _hull_perimeter(o, axes[0], axes[1])
-    )
+    belly = max((outline - belly_at for outline in outlines), key=lambda o: _hull_perimeter(o, axes[0], axes[1]))
     tcd = _extent(lie.to_fetus(meshes["fetal_cerebellum"].vertices_mm), left)
     return Biometry(
         bpd=_extent(skull, left),

@@ -20,7 +20,7 @@ from meshes.part import Part
 from meshes.planes import standard_planes
 from meshes.poses import Sweep
 from meshes.uterus import UterusPlan, cord_path, fetal_axes, plan_uterus, uterus_parts
-from meshes.variation import Variation, draw
+from meshes.variation import Variation, check_seed, draw
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,15 @@ class Detail:
 
 # what a mesh of a few thousand triangles cannot hold
 TOO_FINE = frozenset(
-    """cord_vessels chorionic_plate cervical_canal maternal_spine maternal_pelvis maternal_fascia maternal_bowel
-    maternal_psoas fetal_diaphragm fetal_airway fetal_fat fetal_falx fetal_girdles fetal_lenses fetal_renal_pelves
-    fetal_gallbladder fetal_choroid_plexus fetal_spinal_cord fetal_face_bones""".split()
+    (
+        "cord_vessels chorionic_plate cervical_canal maternal_spine maternal_pelvis maternal_fascia maternal_bowel "
+        "maternal_psoas fetal_diaphragm fetal_airway fetal_fat fetal_falx fetal_girdles fetal_lenses "
+        "fetal_renal_pelves fetal_gallbladder fetal_epiphyses fetal_vessels fetal_umbilical_vein "
+        "fetal_choroid_plexus fetal_spinal_cord fetal_face_bones"
+    ).split()
 )
 DETAILS = {
-    "tiny": Detail(6_600, 3_600, 0.15, 0.8, 0.55, 0.85, TOO_FINE),
+    "tiny": Detail(6_400, 3_600, 0.15, 0.75, 0.55, 0.9, TOO_FINE),
     "demo": Detail(52_000, 32_000, 0.05, 1.6, 1.1, 0.45, frozenset()),
     "paper": Detail(400_000, 275_000, 0.025, 1.6, 1.1, 0.35, frozenset()),
 }
@@ -79,8 +82,8 @@ def plan_anatomy(weeks: float = 22, seed: int = 0) -> Anatomy:
     growth = grow(weeks, variation.head_z, variation.abdomen_z, variation.femur_z)
     fetus = plan_fetus(growth, variation)
     skin = outline(fetus)
-    body = mesher.surface(skin, 3.0, "fetal_skin")
-    points = mesher.to_mesh(body.simplify(1.2)).vertices_mm.astype(float)
+    body = mesher.surface(skin, 2.2 * fetus.trunk_scale, "fetal_skin")
+    points = mesher.to_mesh(body.simplify(0.7 * fetus.trunk_scale)).vertices_mm.astype(float)
     uterus = plan_uterus(points, body.volume() * 1e-3, fetal_axes(variation), variation, weeks)
     mother = plan_mother(uterus, variation.fat_mm, seed)
     cord_radius = 4.0 * (weeks / 22) ** 0.7
@@ -143,14 +146,15 @@ def build_scene(
     if detail not in DETAILS:
         raise SettingError("detail", detail, "one of " + ", ".join(DETAILS))
     report = progress or (lambda text: None)
-    report("planning the anatomy")
-    anatomy = plan_anatomy(weeks, seed)
-    sweeps = plan_sweeps(anatomy)
-    meshes = _meshes(anatomy, DETAILS[detail], report)
-    report("writing the scene")
+    weeks, seed = check_weeks(weeks), check_seed(seed)
     out_dir = Path(out_dir)
     try:
-        (out_dir / "meshes").mkdir(parents=True, exist_ok=True)
+        (out_dir / "meshes").mkdir(parents=True, exist_ok=True)  # before the work, so that a bad folder shows at once
+        report("planning the anatomy")
+        anatomy = plan_anatomy(weeks, seed)
+        sweeps = plan_sweeps(anatomy)
+        meshes = _meshes(anatomy, DETAILS[detail], report)
+        report("writing the scene")
         for name, mesh in meshes.items():
             mesher.write_ply(mesh, out_dir / "meshes" / f"{name}.ply")
         shutil.copyfile(Path(__file__).with_name("tissues.toml"), out_dir / "tissues.toml")

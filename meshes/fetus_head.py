@@ -1,4 +1,7 @@
-"""The fetal head: skull, brain with its midline and fluid spaces, face. Coordinates: 22-week mm, (left, posterior, up)."""
+"""The fetal head: skull, brain with its midline and fluid spaces, face.
+
+Coordinates are 22-week millimetres (left, posterior, up) from the centre of the skull.
+"""
 
 from __future__ import annotations
 
@@ -60,8 +63,7 @@ def _face_bones(plan: FetusPlan) -> Solid:
     lower = [at(11 * np.sin(a), -15 - 16.0 * np.cos(a), -31 + 4 * (1 - np.cos(a))) for a in turn]
     nasal = solids.cone(at(0, -33.5, -9.5), at(0, -36, -13.5), 0.9 * k, 0.8 * k)
     cheeks = [
-        solids.tube([at(s * 8, -30, -19.5), at(s * 15, -25, -19), at(s * 19, -14, -17)], 1.0 * k)
-        for s in (1, -1)
+        solids.tube([at(s * 8, -30, -19.5), at(s * 15, -25, -19), at(s * 19, -14, -17)], 1.0 * k) for s in (1, -1)
     ]
     return solids.union(solids.tube(upper, 1.3 * k), solids.tube(lower, 1.3 * k), nasal, *cheeks)
 
@@ -107,9 +109,7 @@ def _choroid(plan: FetusPlan) -> Solid:
     strands = []
     for side in (1, -1):
         line = [(7.6, 3, 9.6), (10, 9.5, 7.6), (11.2, 13, 5.6)]
-        strands.append(
-            solids.tube([plan.head_at(side * x, y, z) for x, y, z in line], np.array([1.2, 1.9, 1.7]) * k)
-        )
+        strands.append(solids.tube([plan.head_at(side * x, y, z) for x, y, z in line], np.array([1.2, 1.9, 1.7]) * k))
     return solids.rough(solids.union(*strands), 0.2, 2.5, plan.seed + 13)
 
 

@@ -17,9 +17,7 @@ def skin(plan: FetusPlan) -> Solid:
         mid = 0.7 * arm.root + 0.3 * arm.middle
         pieces.append(solids.tube([arm.root, mid, arm.middle], np.array([6.6, 6.8, 5.0]) * k))
         pieces.append(
-            solids.tube(
-                [arm.middle, 0.7 * arm.middle + 0.3 * arm.end, arm.end], np.array([5.0, 5.3, 3.5]) * k
-            )
+            solids.tube([arm.middle, 0.7 * arm.middle + 0.3 * arm.end, arm.end], np.array([5.0, 5.3, 3.5]) * k)
         )
         pieces.append(_hand(arm, k, 1.0))
     for leg in plan.legs:
@@ -51,9 +49,7 @@ def _digits(limb: Limb, k: float, knuckle: float, spread: float) -> list[tuple[n
 def _hand(arm: Limb, k: float, scale: float) -> Solid:
     along, across = arm.tip - arm.end, _across(arm)
     axes = np.array([across, np.cross(along, across) / np.linalg.norm(along), along / np.linalg.norm(along)])
-    palm = solids.ellipsoid(
-        arm.end + 0.28 * along, np.array([4.8, 2.4, 0.3 * np.linalg.norm(along) / k]) * k, axes
-    )
+    palm = solids.ellipsoid(arm.end + 0.28 * along, np.array([4.8, 2.4, 0.3 * np.linalg.norm(along) / k]) * k, axes)
     fingers = [solids.cone(a, b, 1.25 * k * scale, 1.0 * k * scale) for a, b in _digits(arm, k, 0.5, 2.3)]
     root = arm.end + 0.2 * along + across * 3.0 * k
     thumb = solids.cone(root, root + 0.28 * along + across * 3.2 * k, 1.4 * k, 1.0 * k)
@@ -93,15 +89,10 @@ def _bones(plan: FetusPlan) -> Solid:
         pieces.append(_long_bone(arm.root, arm.middle, 1.35 * k, 2.1 * k, 2.2 * k))
         side = _across(arm) * 1.6 * k
         for sign, shaft in ((1, 0.95), (-1, 0.95)):
-            pieces.append(
-                _long_bone(arm.middle + sign * side, arm.end + sign * side, shaft * k, 1.3 * k, 2.2 * k)
-            )
+            pieces.append(_long_bone(arm.middle + sign * side, arm.end + sign * side, shaft * k, 1.3 * k, 2.2 * k))
+        pieces += [solids.cone(a * 0.5 + 0.5 * arm.end, a, 0.6 * k, 0.6 * k) for a, _ in _digits(arm, k, 0.5, 2.1)]
         pieces += [
-            solids.cone(a * 0.5 + 0.5 * arm.end, a, 0.6 * k, 0.6 * k) for a, _ in _digits(arm, k, 0.5, 2.1)
-        ]
-        pieces += [
-            solids.cone(0.8 * a + 0.2 * b, 0.2 * a + 0.8 * b, 0.55 * k, 0.5 * k)
-            for a, b in _digits(arm, k, 0.5, 2.3)
+            solids.cone(0.8 * a + 0.2 * b, 0.2 * a + 0.8 * b, 0.55 * k, 0.5 * k) for a, b in _digits(arm, k, 0.5, 2.3)
         ]
     for index, leg in enumerate(plan.legs):
         a, b = femur_ends(plan, index)
@@ -110,9 +101,7 @@ def _bones(plan: FetusPlan) -> Solid:
         pieces.append(_long_bone(leg.middle + side * 0.3, leg.end + side * 0.3, 1.5 * k, 2.3 * k, 2.6 * k))
         pieces.append(_long_bone(leg.middle - side, leg.end - side, 0.8 * k, 1.1 * k, 3.4 * k))
         pieces.append(solids.sphere(leg.end - 0.05 * (leg.tip - leg.end), 1.9 * k))
-        pieces += [
-            solids.cone(0.6 * leg.end + 0.4 * a, a, 0.65 * k, 0.65 * k) for a, _ in _digits(leg, k, 0.7, 1.9)
-        ]
+        pieces += [solids.cone(0.6 * leg.end + 0.4 * a, a, 0.65 * k, 0.65 * k) for a, _ in _digits(leg, k, 0.7, 1.9)]
     return solids.union(*pieces)
 
 

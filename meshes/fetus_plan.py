@@ -169,11 +169,6 @@ def plan_fetus(growth: Growth, variation: Variation) -> FetusPlan:
         variation.seed,
     )
     turns = variation.limb_turns
-    arms = [
-        _arm(s, bare.at(0.19, 20 * s, 11, 0), bare.axes(0.30), limb, turns[i]) for i, s in enumerate((1, -1))
-    ]
-    legs = [
-        _leg(s, bare.at(0.90, 11.5 * s, 10, 0), bare.axes(0.86), limb, turns[2 + i])
-        for i, s in enumerate((1, -1))
-    ]
+    arms = [_arm(s, bare.at(0.19, 20 * s, 11, 0), bare.axes(0.30), limb, turns[i]) for i, s in enumerate((1, -1))]
+    legs = [_leg(s, bare.at(0.90, 11.5 * s, 10, 0), bare.axes(0.86), limb, turns[2 + i]) for i, s in enumerate((1, -1))]
     return replace(bare, arms=tuple(arms), legs=tuple(legs))

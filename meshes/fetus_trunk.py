@@ -10,9 +10,7 @@ from meshes.part import Part
 from meshes.solids import Solid
 
 # fraction of the spine (C1 to sacrum tip) at the centre of each vertebra: 7 cervical, 12 thoracic, 5 lumbar, 5 sacral
-_HEIGHTS = np.array(
-    [0.82] * 7 + list(np.linspace(0.92, 1.15, 12)) + [1.3] * 5 + [1.0, 0.95, 0.85, 0.75, 0.65]
-)
+_HEIGHTS = np.array([0.82] * 7 + list(np.linspace(0.92, 1.15, 12)) + [1.3] * 5 + [1.0, 0.95, 0.85, 0.75, 0.65])
 VERTEBRAE = (np.cumsum(_HEIGHTS) - _HEIGHTS / 2) / _HEIGHTS.sum()
 FIRST_THORACIC, FIRST_LUMBAR, FIRST_SACRAL = 7, 19, 24
 UMBILICUS = 0.70  # fraction of the spine at the level of the umbilicus
@@ -73,9 +71,7 @@ def rib_line(plan: FetusPlan, index: int, side: float, n: int = 12) -> np.ndarra
         half_width, ventral, dorsal = plan.section(s + drop / 122.0) - 4.6
         centre = (ventral - dorsal) / 2
         points.append(
-            plan.at(
-                s, side * half_width * np.sin(turn), centre - (ventral + dorsal) / 2 * np.cos(turn), -drop
-            )
+            plan.at(s, side * half_width * np.sin(turn), centre - (ventral + dorsal) / 2 * np.cos(turn), -drop)
         )
     return np.array(points)
 
@@ -105,9 +101,7 @@ def cavity(plan: FetusPlan) -> Solid:
     for s, half_width, ventral, _, length in SECTIONS[2:]:
         wall = 3.6 if s < 0.5 else 2.8
         depth = ventral - wall + 1.0
-        pieces.append(
-            plan.organ(s, (0, ventral - wall - depth / 2, 0), (half_width - wall, depth / 2, length - wall))
-        )
+        pieces.append(plan.organ(s, (0, ventral - wall - depth / 2, 0), (half_width - wall, depth / 2, length - wall)))
     return solids.union(*pieces, blend=5 * plan.trunk_scale)
 
 
@@ -148,9 +142,7 @@ def _heart(plan: FetusPlan) -> tuple[Solid, Solid]:
     size = plan.organs["heart"]
 
     def ball(up, across, along, radii):
-        return plan.organ(
-            0.375, middle + size * np.array([up, across, along]) @ turn, size * np.array(radii), turn
-        )
+        return plan.organ(0.375, middle + size * np.array([up, across, along]) @ turn, size * np.array(radii), turn)
 
     muscle = solids.union(ball(0, 0, 0.5, (8.6, 8.8, 11.0)), ball(0.5, 0, -6, (7.5, 8.2, 5.5)), blend=3.0)
     chambers = [
@@ -164,7 +156,8 @@ def _heart(plan: FetusPlan) -> tuple[Solid, Solid]:
 
 def _lungs(plan: FetusPlan) -> Solid:
     lobes = [plan.organ(0.36, (side * 10.8, 9.5, 1), (8.6, 13.0, 15.5)) for side in (1, -1)]
-    return solids.rough(solids.union(*lobes), 0.2, 5.0, plan.seed + 31)
+    chest = solids.intersect(solids.union(*lobes), cavity(plan), blend=2.0)
+    return solids.rough(chest, 0.2, 5.0, plan.seed + 31)
 
 
 def _vessels(plan: FetusPlan) -> Solid:
@@ -191,9 +184,7 @@ def _umbilical_vein(plan: FetusPlan) -> Solid:
         (UMBILICUS, 0, ventral + 3, 0), (0.68, 0, ventral - 4, 0), (0.625, 0, ventral - 9, 0),
         (0.575, 0.5, 25, 0), (0.56, -0.5, 19, 0), (0.555, -5, 14.5, 0), (0.555, -10, 14, 0),
     ]  # fmt: skip
-    return solids.tube(
-        [plan.at(*p) for p in line], np.array([2.0, 1.9, 1.9, 1.9, 1.9, 1.8, 1.4]) * plan.trunk_scale
-    )
+    return solids.tube([plan.at(*p) for p in line], np.array([2.0, 1.9, 1.9, 1.9, 1.9, 1.8, 1.4]) * plan.trunk_scale)
 
 
 def _liver(plan: FetusPlan) -> Solid:

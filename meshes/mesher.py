@@ -16,7 +16,7 @@ from meshes.part import Part
 from meshes.solids import Solid
 
 _MAX_CELLS = 60_000_000  # 240 MB of float32: keeps a build well under its memory limit
-_ISLAND_MM3 = 0.3  # noise may pinch off specks: smaller components are dropped
+_ISLAND_MM3 = 0.3  # noise may pinch off specks and leave bubbles (of negative volume): both are dropped
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def surface(solid: Solid, step_mm: float, name: str = "solid") -> manifold3d.Man
 
 def _without_islands(body: manifold3d.Manifold, name: str) -> manifold3d.Manifold:
     pieces = body.decompose()
-    kept = [piece for piece in pieces if abs(piece.volume()) >= _ISLAND_MM3]
+    kept = [piece for piece in pieces if piece.volume() >= _ISLAND_MM3]
     if not kept:
         raise SurfaceError(f"{name}: nothing larger than {_ISLAND_MM3} mm³ is left")
     return body if len(kept) == len(pieces) else manifold3d.Manifold.compose(kept)
@@ -120,7 +120,7 @@ def _simplified(raw, parts, budget, reach, tolerance):
         ]
         total = sum(body.num_tri() for body in bodies)
         if abs(total - budget) <= tolerance * budget:
-            return [_not_empty(body, part) for body, part in zip(bodies, parts, strict=True)]
+            return [_without_islands(body, part.name) for body, part in zip(bodies, parts, strict=True)]
         if total > budget:
             low = middle
             if total > 1.5 * budget:  # nearer to the goal, a second round would take away too much
@@ -138,12 +138,6 @@ def _deviation(strength: float, part: Part, reach: float) -> float:
 def _reduced(body, deviation_mm):
     """Simplifies in two rounds: one round with a large deviation leaves many short edges."""
     return body.simplify(0.4 * deviation_mm).simplify(deviation_mm)
-
-
-def _not_empty(body, part):
-    if body.is_empty():
-        raise SurfaceError(f"{part.name}: nothing is left at this triangle budget")
-    return body
 
 
 def without_pinches(mesh: Mesh, gap_mm: float = 2e-3) -> Mesh:

@@ -42,10 +42,10 @@ class MotherPlan:
         u = self.uterus
         beyond = u.wall_mm + self.muscle_mm + 2.5
         belly = solids.offset(u.cavity, beyond)
-        back = self.spine_y_mm + 42.0
+        back = self.spine_y_mm + 56.0
         front = -0.62 * (u.radii_mm[1] + beyond)
         middle, half = 0.5 * (front + back), 0.5 * (back - front)
-        trunk = solids.superellipsoid((0, middle, 0), (138.0, half, 4 * self.half_height_mm), 2.4)
+        trunk = solids.superellipsoid((0, middle, 0), (128.0, half, 4 * self.half_height_mm), 2.4)
         return solids.offset(solids.union(trunk, belly, blend=26.0), -depth)
 
     def layer(self, depth: float, inset: float, relief: float, wavelength: float, seed: int) -> Solid:
@@ -81,11 +81,9 @@ def _spine(plan: MotherPlan) -> Solid:
     pieces, y = [], plan.spine_y_mm + 17.0
     for z in np.arange(plan.pelvis_z_mm + 20, plan.half_height_mm - 18, 36.0):
         pieces.append(solids.superellipsoid((0, y, z), (22, 16.5, 13.5), 3.0))
-        pieces.append(solids.cone((0, y + 26, z - 4), (0, y + 40, z - 10), 4, 5))
+        pieces.append(solids.cone((0, y + 26, z - 4), (0, y + 36, z - 9), 4, 4))
         for side in (1, -1):
-            pieces.append(
-                solids.tube([(side * 14, y + 12, z + 4), (side * 15, y + 22, z), (0, y + 28, z - 3)], 4.0)
-            )
+            pieces.append(solids.tube([(side * 14, y + 12, z + 4), (side * 15, y + 22, z), (0, y + 28, z - 3)], 4.0))
             pieces.append(solids.cone((side * 15, y + 20, z + 2), (side * 38, y + 24, z + 2), 3.5, 3.0))
     return solids.rough(solids.union(*pieces), 0.5, 12.0, plan.seed + 62)
 
@@ -98,18 +96,14 @@ def _pelvis(plan: MotherPlan) -> Solid:
     pieces = [solids.intersect(sacrum, solids.box((0, y + 8, z - 30), (45, 40, 45), 4))]
     for side in (1, -1):
         wing = solids.rotation_to((side * 0.80, -0.50, 0.33), (0, 0, 1))
-        blade = solids.ellipsoid((side * 88, y - 14, z - 12), (42, 46, 40), wing)
-        hollow = solids.ellipsoid((side * (88 - 6.0), y - 18, z - 4), (44, 48, 40), wing)
+        blade = solids.ellipsoid((side * 80, y - 14, z - 12), (38, 42, 38), wing)
+        hollow = solids.ellipsoid((side * (80 - 6.0), y - 18, z - 4), (40, 44, 38), wing)
         pieces.append(solids.subtract(blade, hollow, blend=3.0))
     front = -0.55 * plan.uterus.radii_mm[1]
-    arch = [
-        (s * x, front + b, floor + 12 + u)
-        for s in (-1, 1)
-        for x, b, u in ((62, 40, 10), (34, 10, 4), (6, 0, 0))
-    ]
+    arch = [(s * x, front + b, floor + 12 + u) for s in (-1, 1) for x, b, u in ((62, 40, 10), (34, 10, 4), (6, 0, 0))]
     arch = arch[:3] + arch[:2:-1]
     pieces.append(solids.tube(arch, 7.0))
-    whole = solids.intersect(solids.union(*pieces), solids.box((0, 0, 0), (300, 300, -floor)))
+    whole = solids.intersect(solids.union(*pieces), plan.layer(3.0, 14.0, 0.0, 1.0, 0))
     return solids.rough(whole, 0.5, 14.0, plan.seed + 67)
 
 
@@ -118,9 +112,7 @@ def _psoas(plan: MotherPlan) -> Solid:
     pieces, y, top = [], plan.spine_y_mm, plan.half_height_mm - 16
     for side in (1, -1):
         pieces.append(
-            solids.tube(
-                [(side * 30, y + 20, top), (side * 38, y + 12, 0), (side * 48, y - 2, -top)], [11, 17, 15]
-            )
+            solids.tube([(side * 30, y + 20, top), (side * 38, y + 12, 0), (side * 48, y - 2, -top)], [11, 17, 15])
         )
         pieces.append(solids.superellipsoid((side * 27, y + 44, 0), (23, 13, top), 2.5))
     return solids.rough(solids.union(*pieces), 0.5, 10.0, plan.seed + 68)
@@ -133,9 +125,7 @@ def _vessels(plan: MotherPlan) -> Solid:
     cava = solids.superellipsoid((-12, y + 0.5, 0.5 * (top + fork)), (10.5, 6.0, 0.5 * (top - fork)), 2.2)
     pieces = [aorta, cava]
     for side in (1, -1):
-        pieces.append(
-            solids.tube([(9, y, fork), (22 * side + 4, y + 2, fork - 35), (52 * side, y, fork - 75)], 4.8)
-        )
+        pieces.append(solids.tube([(9, y, fork), (22 * side + 4, y + 2, fork - 35), (52 * side, y, fork - 75)], 4.8))
         pieces.append(
             solids.tube(
                 [(-12, y + 1, fork + 2), (20 * side - 3, y + 9, fork - 38), (46 * side, y + 9, fork - 75)],
@@ -165,17 +155,13 @@ def _bowel(plan: MotherPlan) -> Solid:
     for side in (1, -1):
         levels = np.arange(-0.35 * top, top, 9.0)
         wave = np.sin(np.arange(len(levels)) * 1.35 + rng.uniform(0, 6))
-        line = np.stack(
-            [side * (100 + 9 * wave), 26 + 14 * np.cos(np.arange(len(levels)) * 1.9), levels], axis=1
-        )
+        line = np.stack([side * (93 + 8 * wave), 26 + 14 * np.cos(np.arange(len(levels)) * 1.9), levels], axis=1)
         pieces.append(solids.tube(line, 11.0 + 1.5 * wave))
     across = np.linspace(-78, 78, 19)
     crest = reach[2] * np.sqrt(np.clip(1 - (across / reach[0]) ** 2 * 0.6, 0.0, 1)) + 10
     crest = np.minimum(crest + 8 * np.sin(np.arange(19) * 2.1 + rng.uniform(0, 6)), top + 4)
     pieces.append(solids.tube(np.stack([across, 18 + 14 * np.cos(np.arange(19) * 1.4), crest], axis=1), 11.5))
-    loops = solids.subtract(
-        solids.union(*pieces), solids.superellipsoid((0, 0, 0), reach - 8.0, CAVITY_EXPONENT)
-    )
+    loops = solids.subtract(solids.union(*pieces), solids.superellipsoid((0, 0, 0), reach - 8.0, CAVITY_EXPONENT))
     loops = solids.intersect(loops, plan.layer(plan.muscle_mm + 5.0, 12.0, 0.0, 1.0, 0))
     return solids.rough(loops, 1.2, 11.0, plan.seed + 69)
 

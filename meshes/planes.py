@@ -1,6 +1,7 @@
 """The standard planes of an obstetric scan, computed from the landmarks of the anatomy.
 
-After the ISUOG guidelines for the routine mid-trimester scan (Salomon et al., Ultrasound Obstet Gynecol 2022;59:840–856).
+After the ISUOG guidelines for the routine mid-trimester scan (Salomon et al., Ultrasound Obstet Gynecol 2022;
+59:840–856).
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def _head_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
             to_scene(0.6 * cavum + 0.4 * cerebellum), rotate @ tilted, side,
         ),
         Plane(
-            "facial_profile", "Midline of the face from the front", to_scene(fetus.head_at(0, -26, -14)), left, -posterior
+            "facial_profile", "Midline of the face from the front", to_scene(fetus.head_at(0, -26, -14)), left,
+            -posterior,
         ),
     ]  # fmt: skip
 

@@ -21,10 +21,7 @@ from meshes.solids import (
     NOISE,
     OFFSET,
     OPEN,
-    ROW_WIDTH,
-    SHELL,
     SUBTRACT,
-    SUPERELLIPSOID,
     UNION,
     Solid,
 )
@@ -347,9 +344,7 @@ def _at_many_points(rows, points):
 def distance(solid: Solid, points) -> np.ndarray:
     """Signed distance in mm, negative inside, of `points` (n, 3) to `solid`; (n,) float64."""
     points = np.ascontiguousarray(np.atleast_2d(points), dtype=np.float64)
-    at = (
-        _at_few_points if len(points) * len(solid.rows) < 100_000 else _at_many_points
-    )  # threads cost to start
+    at = _at_few_points if len(points) * len(solid.rows) < 100_000 else _at_many_points  # threads cost to start
     return at(solid.rows, points)
 
 
@@ -367,7 +362,6 @@ def sample(solid: Solid, step_mm: float) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         grid (nx, ny, nz) float32 of signed distances, and the (3,) position of cell (0, 0, 0).
     """
-    assert solid.rows.shape[1] == ROW_WIDTH and SHELL > NOISE  # the row format this file was written for
     origin = solid.low_mm - 2 * step_mm
     shape = np.ceil((solid.high_mm - origin) / step_mm).astype(np.int64) + 3
     rows = np.ascontiguousarray(solid.rows)

@@ -93,7 +93,7 @@ def fetal_axes(variation: Variation) -> np.ndarray:
 
 
 def fluid_volume_ml(weeks: float, factor: float) -> float:
-    """Amniotic fluid: usual volumes after Brace & Wolf, Am J Obstet Gynecol 1989;161:382–388, rounded, times `factor`."""
+    """Amniotic fluid: usual volumes (Brace & Wolf, Am J Obstet Gynecol 1989;161:382–388, rounded) × `factor`."""
     return float(np.interp(weeks, [16, 22, 28, 33, 36], [200, 480, 700, 780, 740])) * factor
 
 
@@ -124,9 +124,7 @@ def plan_uterus(
     site = np.asarray(variation.placenta_site, float)
     thickness = (weeks + 1.0) * variation.placenta_factor  # in mm about the age in weeks
     radius = 26.0 + 1.35 * weeks
-    content = (
-        fetal_volume_ml + 2.4e-3 * radius**2 * thickness + fluid_volume_ml(weeks, variation.fluid_factor)
-    )
+    content = fetal_volume_ml + 2.4e-3 * radius**2 * thickness + fluid_volume_ml(weeks, variation.fluid_factor)
 
     def fitted(x, volume):
         radii = np.exp([x[3], x[4], -x[3] - x[4]])
@@ -137,22 +135,20 @@ def plan_uterus(
     half = points.max(axis=0)
     shape = np.log(half) - np.log(half).mean()
     best = np.r_[-0.6 * thickness * site, 0.6 * shape[:2]]
-    for volume in content * np.array([1.0, 1.07, 1.15, 1.25, 1.4, 1.6, 1.85, 2.2]):
+    for volume in content * np.array([1.0, 1.07, 1.15, 1.25, 1.4, 1.6, 1.85, 2.2, 2.7, 3.3]):
 
         def badness(x, volume=volume):
             plan, placed = fitted(x, volume), points + x[:3]
             out = np.maximum(sdf.distance(plan.cavity, placed) + WALL_GAP_MM, 0.0)
             touch = np.maximum(PLACENTA_GAP_MM - sdf.distance(_placenta(plan, 0.0), placed), 0.0)
             long = max(0.0, np.ptp(np.log(plan.radii_mm)) - 0.9)  # a uterus is an egg, not a sausage
-            return (
-                (out**2).mean()
-                + 0.05 * out.max() ** 2
-                + (touch**2).mean()
-                + 0.2 * touch.max() ** 2
-                + 100.0 * long
-            )
+            return (out**2).mean() + 0.05 * out.max() ** 2 + (touch**2).mean() + 0.2 * touch.max() ** 2 + 100.0 * long
 
-        best = _descend(badness, best, np.array([8.0, 8.0, 8.0, 0.1, 0.1]))
+        steps = np.array([8.0, 8.0, 8.0, 0.1, 0.1])
+        best = _descend(badness, best, steps)
+        if volume > 1.5 * content:  # tight: the way taken so far may be a dead end
+            afresh = _descend(badness, np.r_[-1.2 * thickness * site, shape[:2]], steps)
+            best = min(best, afresh, key=badness)
         placed = everything + best[:3]
         plan = fitted(best, volume)
         bulges = _pressed(_room, "bulges", plan, placed, MOST_PRESSED_MM)
@@ -228,9 +224,7 @@ def _placenta(plan: UterusPlan, relief: float = 0.7) -> Solid:
     cake = solids.subtract(cake, fluid, blend=14.0)
     cake = solids.intersect(cake, solids.offset(plan.cavity, 1.0))
     if len(plan.dents):
-        cake = solids.subtract(
-            cake, solids.union(*[solids.sphere(row[:3], row[3]) for row in plan.dents]), blend=5.0
-        )
+        cake = solids.subtract(cake, solids.union(*[solids.sphere(row[:3], row[3]) for row in plan.dents]), blend=5.0)
     return solids.rough(cake, relief, 13.0, plan.seed + 51) if relief else cake
 
 
@@ -253,20 +247,14 @@ def cord_path(plan: UterusPlan, fetal_skin: Solid, umbilicus: np.ndarray, radius
     """
     step = 3.0
     cavity = plan.cavity
-    axes = [
-        np.arange(low, high + step, step) for low, high in zip(cavity.low_mm, cavity.high_mm, strict=True)
-    ]
+    axes = [np.arange(low, high + step, step) for low, high in zip(cavity.low_mm, cavity.high_mm, strict=True)]
     cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     flat = cells.reshape(-1, 3)
     room = np.minimum(
-        np.minimum(
-            sdf.distance(fetal_skin, plan.lie.to_fetus(flat)), sdf.distance(_placenta(plan, 0.0), flat)
-        ),
+        np.minimum(sdf.distance(fetal_skin, plan.lie.to_fetus(flat)), sdf.distance(_placenta(plan, 0.0), flat)),
         -sdf.distance(cavity, flat),
     ).reshape(cells.shape[:3])
-    cost = np.where(
-        room > radius, 1.0 + 12.0 / (1.0 + room - radius), 40.0 + 60.0 * np.maximum(radius - room, 0)
-    )
+    cost = np.where(room > radius, 1.0 + 12.0 / (1.0 + room - radius), 40.0 + 60.0 * np.maximum(radius - room, 0))
     root = plan.wall_point(plan.placenta_site)
     root = root - plan.placenta_site * (plan.placenta_mm - 1.5)
     navel = plan.lie.to_scene(umbilicus)
@@ -274,7 +262,7 @@ def cord_path(plan: UterusPlan, fetal_skin: Solid, umbilicus: np.ndarray, radius
     pocket = np.unravel_index(np.argmax(np.minimum(room, 14.0) + 0.05 * detour), room.shape)
 
     def cell(point):
-        return tuple(int(round(float((point[i] - axes[i][0]) / step))) for i in range(3))
+        return tuple(round(float((point[i] - axes[i][0]) / step)) for i in range(3))
 
     search = MCP_Geometric(cost)
     search.find_costs([pocket])

@@ -49,9 +49,7 @@ class Variation:
     nod_deg: float = 0.0
     limb_turns: np.ndarray = field(default_factory=lambda: np.zeros((4, 2)))
     organs: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(
-            ("heart", "liver", "stomach", "bladder", "ventricles", "kidneys"), 1.0
-        )
+        default_factory=lambda: dict.fromkeys(("heart", "liver", "stomach", "bladder", "ventricles", "kidneys"), 1.0)
     )
     placenta: str = "posterior"
     placenta_site: tuple[float, float, float] = (-0.35, 0.80, 0.55)
@@ -83,14 +81,10 @@ def draw(weeks: float, seed: int) -> Variation:
     rng = np.random.default_rng([seed, 0x5EED])
     shared = rng.normal(0, 0.6)  # large fetuses are large all over
     zs = np.clip(shared + rng.normal(0, 0.45, 3), -1.1, 1.1)
-    head_down = np.interp(
-        weeks, [16, 24, 30, 36], [0.5, 0.62, 0.82, 0.95]
-    )  # estimate after published scan series
+    head_down = np.interp(weeks, [16, 24, 30, 36], [0.5, 0.62, 0.82, 0.95])  # estimate after published scan series
     lying_across = np.interp(weeks, [16, 24, 30, 32], [0.15, 0.12, 0.04, 0.0])
     pick = rng.random()
-    presentation = (
-        "transverse" if pick < lying_across else "cephalic" if rng.random() < head_down else "breech"
-    )
+    presentation = "transverse" if pick < lying_across else "cephalic" if rng.random() < head_down else "breech"
     placenta = str(rng.choice(list(PLACENTA_SITES), p=[0.36, 0.34, 0.14, 0.08, 0.08]))
     site = np.asarray(PLACENTA_SITES[placenta]) + rng.normal(0, 0.12, 3)
     organs = {

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from translate.distances import (
     frechet_distance,
@@ -32,8 +31,7 @@ def speckle_pair(shape=(96, 80), seed=0):
     rng = np.random.default_rng(seed)
     shade = np.linspace(0.2, 1, shape[1])
     images = [
-        40 * np.log10(1 + 60 * shade * np.hypot(*rng.normal(size=(2, *shape)))) + 20 * np.ones(shape)
-        for _ in range(2)
+        40 * np.log10(1 + 60 * shade * np.hypot(*rng.normal(size=(2, *shape)))) + 20 * np.ones(shape) for _ in range(2)
     ]
     return tuple(np.clip(2 * image, 0, 255).astype(np.uint8) for image in images)
 
@@ -134,8 +132,7 @@ def pkl_by_loops(output, target, mask):
                 continue
             for result, pixels in zip(results, (np.ones((32, 32), bool), inside), strict=True):
                 p, q = (
-                    np.histogram(image[here][pixels], bins=50, range=(0, 255))[0] + 0.5
-                    for image in (target, output)
+                    np.histogram(image[here][pixels], bins=50, range=(0, 255))[0] + 0.5 for image in (target, output)
                 )
                 p, q = p / p.sum(), q / q.sum()
                 result.append(sum(pi * math.log(pi / qi) for pi, qi in zip(p, q, strict=True)))
@@ -331,9 +328,3 @@ def test_kid_finds_a_shift_and_none_between_draws_of_one_distribution():
     assert (same.subset_size, same.subsets) == (150, 100)
     with pytest.raises(UssimError, match="2 to 300"):
         kernel_distance(a, b, size=301)
-
-
-def test_wilcoxon_is_scipys():
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(2, 60))
-    assert paired_test(a, b).p_value == stats.wilcoxon(a, b).pvalue

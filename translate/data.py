@@ -359,7 +359,9 @@ class FrameSource:
         windows = [(slice(row, row + size), slice(column, column + size)) for _, row, column, _ in places]
         mask = torch.stack([self.mask[window] for window in windows])
         polar = torch.stack([self.polar[:, *w] for w in windows]) if self.polar is not None else None
-        return self._flipped(self._batch(maps, mask, polar), places[:, 3])
+        batch = self._batch(maps, mask, polar)
+        flips = torch.as_tensor(places[:, 3].astype(bool), device=self.device)
+        return self._flipped(batch, flips) if places[:, 3].any() else batch
 
     def whole(self, positions: np.ndarray) -> Batch:
         """Whole frames, padded with background at the bottom and on the right to the networks' multiple."""
@@ -397,17 +399,13 @@ class FrameSource:
             [self.data[frame, :, row : row + size, column : column + size] for frame, row, column, _ in places]
         )
 
-    @staticmethod
-    def _flipped(batch: Batch, flips: np.ndarray) -> Batch:
-        if not flips.any():
-            return batch
-        chosen = torch.as_tensor(flips.astype(bool), device=batch.inputs.device)[:, None, None, None]
-        return Batch(
-            *(
-                torch.where(chosen, tensor.flip(-1), tensor)
-                for tensor in (batch.inputs, batch.target, batch.mask)
-            )
-        )
+    def _flipped(self, batch: Batch, flips: Tensor) -> Batch:
+        chosen = flips[:, None, None, None]
+        mirrored = [tensor.flip(-1) for tensor in (batch.inputs, batch.target, batch.mask)]
+        if self.encoder.settings.polar:
+            mirrored[0][:, -1] *= -1  # the angle changes sign: a mirrored crop is one from the other side
+        kept = (batch.inputs, batch.target, batch.mask)
+        return Batch(*(torch.where(chosen, new, old) for new, old in zip(mirrored, kept, strict=True)))
 
 
 def _free_memory() -> int:

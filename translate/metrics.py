@@ -161,9 +161,7 @@ class Target:
         rows, columns = (size // PKL_PATCH_PX for size in self.image.shape)
         if not rows or not columns:
             height, width = self.image.shape
-            raise UssimError(
-                f"an image of {height} × {width} holds no pKL patch of {PKL_PATCH_PX} × {PKL_PATCH_PX}"
-            )
+            raise UssimError(f"an image of {height} × {width} holds no pKL patch of {PKL_PATCH_PX} × {PKL_PATCH_PX}")
         return rows, columns
 
     @cached_property

@@ -18,9 +18,7 @@ TWO_WAY_FACTOR = 0.886
 FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 
 
-def one_way_width_mm(
-    depth_mm: np.ndarray, wavelength_mm: float, aperture_mm: float, focus_mm: float
-) -> np.ndarray:
+def one_way_width_mm(depth_mm: np.ndarray, wavelength_mm: float, aperture_mm: float, focus_mm: float) -> np.ndarray:
     """One-way −6 dB amplitude width [mm] of a lens of fixed focus, for depths of any shape."""
     at_focus = math.sqrt(2) * TWO_WAY_FACTOR * wavelength_mm * focus_mm / aperture_mm
     on_aperture = 4 * math.log(2) / math.pi * wavelength_mm * focus_mm / at_focus

@@ -40,9 +40,7 @@ def run(scene: Path | Scene, backend: str = "auto", repeats: int = 7, frames: in
     """
     scene = scene if isinstance(scene, Scene) else Scene.load(scene)
     if not scene.sweeps:
-        raise UssimError(
-            f"scene '{scene.name}': has no sweep to take poses from; allowed: at least one [[sweep]]"
-        )
+        raise UssimError(f"scene '{scene.name}': has no sweep to take poses from; allowed: at least one [[sweep]]")
     tree_s = _tree_seconds(scene)
     renderer = Renderer(scene, backend=backend)
     sweep = scene.sweep()

@@ -173,9 +173,7 @@ def make_split(frames: int, seed: int) -> np.ndarray:
     Returns:
         0 for train, 1 for test; uint8 of shape (frames,).
     """
-    keys = [
-        hashlib.sha256(f"ussim split {seed} {frames} {frame}".encode()).digest() for frame in range(frames)
-    ]
+    keys = [hashlib.sha256(f"ussim split {seed} {frames} {frame}".encode()).digest() for frame in range(frames)]
     ranked = sorted(range(frames), key=keys.__getitem__)
     split = np.zeros(frames, np.uint8)
     split[ranked[: round(frames * TEST_SHARE)]] = 1
@@ -218,9 +216,7 @@ class Frame:
 
     def _image(self, name: str) -> np.ndarray:
         if name not in self.images:
-            raise UssimError(
-                f"frame {self.index} has no {name} image: the store holds {', '.join(self.images)}"
-            )
+            raise UssimError(f"frame {self.index} has no {name} image: the store holds {', '.join(self.images)}")
         return self.images[name]
 
 
@@ -266,9 +262,7 @@ class Dataset:
             found = (array.shape, array.chunks, str(array.dtype))
             if found != (spec.shape, spec.chunks, spec.dtype):
                 wanted = (spec.shape, spec.chunks, spec.dtype)
-                raise UssimError(
-                    f"{path}: array {name!r} has shape, chunks, dtype {found}, expected {wanted}"
-                )
+                raise UssimError(f"{path}: array {name!r} has shape, chunks, dtype {found}, expected {wanted}")
         return dataset
 
     @classmethod
@@ -408,9 +402,7 @@ class Dataset:
             raise
         except Exception as error:  # codecs raise what they like: ValueError, RuntimeError, TypeError …
             where = "" if index is ... else f", frame {index}"
-            raise UssimError(
-                f"{self.path}: corrupt chunk in array {name!r}{where} ({_one_line(error)})"
-            ) from None
+            raise UssimError(f"{self.path}: corrupt chunk in array {name!r}{where} ({_one_line(error)})") from None
 
     def read_frame(self, name: str, index: int) -> np.ndarray:
         """One frame of an image or map, of shape (H, W).
@@ -421,9 +413,7 @@ class Dataset:
             UssimError: The frame is corrupt or missing.
         """
         if not (self.path / name / "c" / str(index) / "0" / "0").is_file():
-            raise UssimError(
-                f"{self.path}: array {name!r} has no frame {index}: not rendered, or its chunk is lost"
-            )
+            raise UssimError(f"{self.path}: array {name!r} has no frame {index}: not rendered, or its chunk is lost")
         return self.read(name, index)
 
     def frame(self, index: int) -> Frame:

@@ -101,13 +101,9 @@ class Plan:
             ("unit", self.unit_frames, 1, 10**4),
         ):
             if not low <= value <= high:
-                raise UssimError(
-                    f"{name} = {value} is not allowed: must be a whole number from {low} to {high}"
-                )
+                raise UssimError(f"{name} = {value} is not allowed: must be a whole number from {low} to {high}")
         if self.backend not in BACKENDS:
-            raise UssimError(
-                f"backend = {self.backend!r} is not allowed: must be one of {', '.join(BACKENDS)}"
-            )
+            raise UssimError(f"backend = {self.backend!r} is not allowed: must be one of {', '.join(BACKENDS)}")
         self.scene.sweep(self.sweep)
 
     @property
@@ -249,9 +245,7 @@ def check_poses(scene: Scene, poses: np.ndarray, max_gap_mm: float = 15.0, sweep
         if np.isfinite(gaps[frame]):
             fault = f"the probe is {gaps[frame]:.1f} mm off the body; allowed: at most {max_gap_mm:g} mm"
         else:
-            fault = (
-                "the probe is outside the body or points away from it: no surface lies in front of its face"
-            )
+            fault = "the probe is outside the body or points away from it: no surface lies in front of its face"
         raise UssimError(f"{where}{frame}: {fault}{more}")
 
 
@@ -463,15 +457,10 @@ def _render_units(
     return rendered
 
 
-def _render_frames(
-    plan: Plan, renderer: FrameRenderer, frames: np.ndarray, poses: np.ndarray
-) -> dict[str, np.ndarray]:
+def _render_frames(plan: Plan, renderer: FrameRenderer, frames: np.ndarray, poses: np.ndarray) -> dict[str, np.ndarray]:
     """All arrays of some frames."""
     poses = poses[frames]
-    data = {
-        name: renderer.render(poses, quality, frames=frames)
-        for name, quality in plan.settings.qualities.items()
-    }
+    data = {name: renderer.render(poses, quality, frames=frames) for name, quality in plan.settings.qualities.items()}
     maps = renderer.maps(poses)
     data["segmentation"] = maps.segmentation
     data["attenuation"] = maps.attenuation

@@ -70,9 +70,7 @@ def build_settings(
 
     kind = values["probe"].pop("kind", "convex")
     if kind not in KINDS:
-        raise UssimError(
-            f"probe.kind = {kind!r} is not allowed{_nearest(kind, KINDS)}: must be {_any_of(KINDS)}"
-        )
+        raise UssimError(f"probe.kind = {kind!r} is not allowed{_nearest(kind, KINDS)}: must be {_any_of(KINDS)}")
     probe = apply_values(make_probe(kind), values["probe"], "probe")
     imaging = apply_values(Imaging(), values["imaging"], "imaging")
     presets = {name: apply_values(PRESETS[name], values[name], name) for name in names}
@@ -121,9 +119,7 @@ def apply_values(model: BaseModel, values: Mapping[str, str], section: str) -> B
     for field in values:
         if field not in kind.model_fields:
             known = list(kind.model_fields)
-            raise UssimError(
-                f"{section} has no setting {field!r}{_nearest(field, known)}: must be {_any_of(known)}"
-            )
+            raise UssimError(f"{section} has no setting {field!r}{_nearest(field, known)}: must be {_any_of(known)}")
     if not values:
         return model
     typed = {field: _literal(text) for field, text in values.items()}
@@ -137,9 +133,7 @@ def _quality_names(wanted: Iterable[str], presets: Mapping[str, Any]) -> list[st
     wanted = list(wanted)
     for name in wanted:
         if name not in presets:
-            raise UssimError(
-                f"--quality {name!r} is not allowed{_nearest(name, presets)}: must be {_any_of(presets)}"
-            )
+            raise UssimError(f"--quality {name!r} is not allowed{_nearest(name, presets)}: must be {_any_of(presets)}")
     if not wanted:
         raise UssimError(f"--quality is empty: must be {_any_of(presets)}")
     return [name for name in presets if name in wanted]

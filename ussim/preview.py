@@ -229,9 +229,7 @@ def _draw_bar(
     sheet.paste(Image.fromarray(ramp), corner)
     draw.rectangle([left, top, left + 11, top + height - 1], outline=FAINT)
     for value in (1.0, 0.5, 0.0):
-        draw.text(
-            (left + 18, top + round((1 - value) * (height - 1))), f"{value:g}", FAINT, font, anchor="lm"
-        )
+        draw.text((left + 18, top + round((1 - value) * (height - 1))), f"{value:g}", FAINT, font, anchor="lm")
 
 
 def _tissues_in(frames: Sequence[Frame], dataset: Dataset) -> list[dict]:

@@ -139,9 +139,7 @@ class Probe(BaseModel):
         if self.linear_pitch_mm > 0:
             return x / self.linear_pitch_mm + centre, z
         theta = np.arctan2(x, z + self.apex_radius_mm)
-        return theta / self.angular_pitch_rad + centre, np.hypot(
-            x, z + self.apex_radius_mm
-        ) - self.apex_radius_mm
+        return theta / self.angular_pitch_rad + centre, np.hypot(x, z + self.apex_radius_mm) - self.apex_radius_mm
 
     def mask(self) -> np.ndarray:
         """1 inside the imaged sector, 0 outside; uint8 of shape (height, width)."""

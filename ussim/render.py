@@ -124,9 +124,7 @@ class Renderer:
         """Frames that one call had best render together."""
         return self._backend.frames_at_once(max(self._bytes_per_frame(quality) for quality in qualities))
 
-    def render(
-        self, poses: np.ndarray, quality: Quality = LQ, frames: Sequence[int] | None = None
-    ) -> np.ndarray:
+    def render(self, poses: np.ndarray, quality: Quality = LQ, frames: Sequence[int] | None = None) -> np.ndarray:
         """Render B-mode images.
 
         Args:
@@ -140,15 +138,10 @@ class Renderer:
         poses, keys = self._checked_frames(poses, frames)
         step = self.batch_size((quality,))
         return np.concatenate(
-            [
-                self._render_batch(poses[i : i + step], keys[i : i + step], quality)
-                for i in range(0, len(poses), step)
-            ]
+            [self._render_batch(poses[i : i + step], keys[i : i + step], quality) for i in range(0, len(poses), step)]
         )
 
-    def baseband(
-        self, poses: np.ndarray, quality: Quality = LQ, frames: Sequence[int] | None = None
-    ) -> np.ndarray:
+    def baseband(self, poses: np.ndarray, quality: Quality = LQ, frames: Sequence[int] | None = None) -> np.ndarray:
         """Complex baseband (IQ) scanlines, before noise, gain and compression.
 
         Arguments are those of :meth:`render`.
@@ -250,14 +243,9 @@ class Renderer:
             empty = self._backend.empty
             count, most = frames * self._path_count(quality), self.imaging.max_segments
             lines = (frames * self.probe.scanlines, self.probe.axial_samples)
-            held = {
-                name: empty(lines, np.float32)
-                for name in ("iq_real", "iq_imag", "out_real", "out_imag", "grey")
-            }
+            held = {name: empty(lines, np.float32) for name in ("iq_real", "iq_imag", "out_real", "out_imag", "grey")}
             held["frames"] = frames
-            held["images"] = self._backend.zeros(
-                (frames, self.probe.image_height * self.probe.image_width), np.uint8
-            )
+            held["images"] = self._backend.zeros((frames, self.probe.image_height * self.probe.image_width), np.uint8)
             held["paths"] = Paths(
                 amplitude=empty((count, most), np.float32),
                 span=empty((count, most, SPAN_FIELDS), np.int32),
@@ -279,9 +267,7 @@ class Renderer:
         self._backend.wait()
         self.stage_s[stage] += time.perf_counter() - began
 
-    def _checked_frames(
-        self, poses: np.ndarray, frames: Sequence[int] | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _checked_frames(self, poses: np.ndarray, frames: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
         """Poses, and the key of every frame's random numbers."""
         poses = self._checked_poses(poses)
         numbers = range(len(poses)) if frames is None else frames

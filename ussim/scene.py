@@ -55,9 +55,7 @@ class Surface:
             object.__setattr__(self, key, array)
         count = len(self.vertices_mm)
         if len(self.triangles) and not 0 <= self.triangles.min() <= self.triangles.max() < count:
-            raise UssimError(
-                f"surface '{self.name}': triangles use vertices outside the allowed 0 to {count - 1}"
-            )
+            raise UssimError(f"surface '{self.name}': triangles use vertices outside the allowed 0 to {count - 1}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,9 +183,7 @@ class Scene:
                 [surface.priority, int(medium), len(surface.triangles)]
                 for surface, medium in zip(self.surfaces, self.surface_media, strict=True)
             ],
-            "sweeps": {
-                name: [asdict(key) for key in sweep.keys] for name, sweep in sorted(self.sweeps.items())
-            },
+            "sweeps": {name: [asdict(key) for key in sweep.keys] for name, sweep in sorted(self.sweeps.items())},
         }
         digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
         digest.update(np.ascontiguousarray(self.vertices_mm, dtype="<f4").data)
@@ -214,9 +210,7 @@ class _Draft:
             _require_countable([entry.name for entry in file.surface])
             background = file.background
             if background not in library:
-                raise UssimError(
-                    f"background = '{background}': no such tissue; {suggest(background, library)}"
-                )
+                raise UssimError(f"background = '{background}': no such tissue; {suggest(background, library)}")
             sweeps = {entry.name: _make_sweep(entry) for entry in file.sweep}
         except UssimError as error:
             raise UssimError(f"{path}: {error}") from None

@@ -252,9 +252,7 @@ def _join(bodies: list[Mesh]) -> Mesh:
 
 def _check_units(surfaces: Sequence[Surface], reports: list[SurfaceReport]) -> list[SurfaceReport]:
     """Add a problem to every surface whose size belongs to another unit."""
-    measured = [
-        number for number, report in enumerate(reports) if report.triangles and not report.bad_vertices
-    ]
+    measured = [number for number, report in enumerate(reports) if report.triangles and not report.bad_vertices]
     if not measured:
         return reports
     boxes = np.stack([bounds(surfaces[number].vertices_mm) for number in measured])

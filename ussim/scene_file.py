@@ -54,9 +54,7 @@ class SurfaceEntry(BaseModel):
         if rows is None:
             return None
         if rows[3] != [0.0, 0.0, 0.0, 1.0]:
-            raise ValueError(
-                f"last row is {rows[3]}; allowed: an affine matrix, whose last row is [0, 0, 0, 1]"
-            )
+            raise ValueError(f"last row is {rows[3]}; allowed: an affine matrix, whose last row is [0, 0, 0, 1]")
         import numpy as np
 
         if np.linalg.matrix_rank(np.array(rows)) < 4:
@@ -185,9 +183,7 @@ def _read_triangles(path: Path) -> tuple[np.ndarray, np.ndarray]:
         reason = str(error).strip().split("\n")[0] or "no reason given"
         raise UssimError(f"cannot be read as {suffix.upper()}: {type(error).__name__}: {reason}") from None
     if not len(triangles):
-        raise UssimError(
-            "holds no triangles; allowed: a triangle mesh (a point cloud or a set of lines is none)"
-        )
+        raise UssimError("holds no triangles; allowed: a triangle mesh (a point cloud or a set of lines is none)")
     if triangles.min() < 0 or triangles.max() >= len(vertices):
         raise UssimError(f"has a face that uses vertex {triangles.max()}; allowed: 0 to {len(vertices) - 1}")
     return vertices, triangles

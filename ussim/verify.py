@@ -97,9 +97,7 @@ def _layout(path: Path, name: str, spec: ArraySpec) -> list[str]:
     codecs[0].pop("configuration", None)  # byte order
     problems = []
     if codecs != CODECS:
-        problems.append(
-            f"{name}: codecs are {[codec['name'] for codec in codecs]}, not bytes, zstd 1, crc32c"
-        )
+        problems.append(f"{name}: codecs are {[codec['name'] for codec in codecs]}, not bytes, zstd 1, crc32c")
     if tuple(stored.get("dimension_names") or ()) != spec.dimensions:
         problems.append(f"{name}: dimension_names are {stored.get('dimension_names')}, not {spec.dimensions}")
     if stored["fill_value"] != 0:
@@ -115,9 +113,7 @@ def _strangers(path: Path, specs: dict[str, ArraySpec]) -> list[str]:
         expected.update(f"{name}/{key}" for key in spec.chunk_keys)
     found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
     return [
-        f"{name}: half-written file of a killed process"
-        if name.endswith(".partial")
-        else f"{name}: unknown file"
+        f"{name}: half-written file of a killed process" if name.endswith(".partial") else f"{name}: unknown file"
         for name in sorted(found - expected)
     ]
 
@@ -188,9 +184,7 @@ def _attenuation_scale(dataset: Dataset, finished: np.ndarray, problems: list[st
         scale[rows] = values
         for frame, value in zip(frames, values, strict=True):
             if not 0 < value <= ATTENUATION_LIMIT:
-                problems.append(
-                    f"attenuation_scale: frame {frame} holds {value:g}; allowed: above 0, up to 1"
-                )
+                problems.append(f"attenuation_scale: frame {frame} holds {value:g}; allowed: above 0, up to 1")
                 scale[frame] = 1
     return scale
 

@@ -71,9 +71,7 @@ def _scan_convert_map(scanlines, pixels, polar, scale, maps):
     count = pixels.address.size
     for pixel in prange(count):
         for frame in range(maps.shape[0]):
-            maps[frame, pixels.address[pixel]] = (
-                polar_at(pixel, frame, scanlines, pixels, polar) / scale[frame]
-            )
+            maps[frame, pixels.address[pixel]] = polar_at(pixel, frame, scanlines, pixels, polar) / scale[frame]
 
 
 @cpu_kernel

@@ -300,8 +300,6 @@ class CudaBackend:
         surfaces = self.empty((height, room), np.int32)
         for frame in range(frames):
             flatten_kernel[_over(flat.shape[0])](geometry, planes[frame], flat)
-            collect_kernel[_over(geometry.triangles.shape[0])](
-                geometry, flat, counts[frame], columns, surfaces
-            )
+            collect_kernel[_over(geometry.triangles.shape[0])](geometry, flat, counts[frame], columns, surfaces)
             fill_kernel[_over(height, 32)](geometry, mask, counts[frame], columns, surfaces, labels[frame])
         return int(self.get(counts).max())

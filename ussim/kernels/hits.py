@@ -12,6 +12,10 @@ from ussim.physics.vector import dot, normalise
 
 _ZERO = np.float32(0)
 FAR_MM = np.float32(1e5)
+# A ray goes on this far behind the point it hit: past the neighbour of the triangle it hit when it hit their common
+# edge (else the two would catch it for ever), yet far short of the thinnest wall, 0.05 mm. Coordinates of some
+# 100 mm are good to 3e-5 mm.
+NUDGE_MM = np.float32(1e-3)
 # Crossings of one ray that are no interface (hidden below a higher priority).
 MAX_HIDDEN_CROSSINGS = 256
 
@@ -22,10 +26,14 @@ closest_hit = build((lambda f: f) if SIMULATED else numba.njit(error_model="nump
 
 @device
 def first_hit(geometry, x, y, z, dx, dy, dz, reach, skip, stack, stack_t):
-    """Distance [mm] and triangle of the first hit before ``reach``; triangle −1 if there is none."""
+    """Distance [mm] and triangle of the first hit before ``reach``; triangle −1 if there is none.
+
+    ``skip`` is the triangle the ray leaves, −1 if it starts in free space.
+    """
+    nearest = NUDGE_MM if skip >= 0 else _ZERO
     return closest_hit(
         geometry.boxes, geometry.children, geometry.corners, geometry.primitives,
-        x, y, z, dx, dy, dz, _ZERO, reach, skip, stack, stack_t,
+        x, y, z, dx, dy, dz, nearest, reach, skip, stack, stack_t,
     )  # fmt: skip
 
 

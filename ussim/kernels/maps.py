@@ -114,9 +114,7 @@ def sweep_row(row, columns, surfaces, begin, end, geometry, mask, labels):
 @device
 def attenuate_line(index, geometry, media, beam, poses, polar, stack, stack_t):
     """Write a(z) = exp(−Σ α) along the straight axis of a scanline: one way, amplitude, no interface loss."""
-    x, y, z, dx, dy, dz = scene_ray(
-        beam, poses[index // beam.scanlines], index % beam.scanlines, _ZERO, _ZERO, _ZERO
-    )
+    x, y, z, dx, dy, dz = scene_ray(beam, poses[index // beam.scanlines], index % beam.scanlines, _ZERO, _ZERO, _ZERO)
     inside = surfaces_around(geometry, x, y, z, -dx, -dy, -dz, stack, stack_t)
     medium = medium_of(geometry, inside)
     skip = np.int32(-1)

@@ -39,9 +39,7 @@ def march_span(
     """Add the echoes of one tap along one segment to the samples ``first`` … of a line."""
     for n in range(real.size):
         depth = np.float32(first + n) * sample_mm
-        re, im = tap_echo(
-            depth, ox, oy, oz, dx, dy, dz, turns_per_mm, cells_per_mm, pitch_mm, salt, density, mean, std
-        )
+        re, im = tap_echo(depth, ox, oy, oz, dx, dy, dz, turns_per_mm, cells_per_mm, pitch_mm, salt, density, mean, std)
         a = amplitude * decay[n]
         real[n] += a * re
         imag[n] += a * im

@@ -38,12 +38,8 @@ def pulse_span(index, first, last, display, raw_real, raw_imag, out_real, out_im
         begin = max(first, -k)
         count = min(last, samples - k) - begin
         if count > 0:
-            add_scaled(
-                out_real[index, begin : begin + count], raw_real[index, begin + k : begin + k + count], w
-            )
-            add_scaled(
-                out_imag[index, begin : begin + count], raw_imag[index, begin + k : begin + k + count], w
-            )
+            add_scaled(out_real[index, begin : begin + count], raw_real[index, begin + k : begin + k + count], w)
+            add_scaled(out_imag[index, begin : begin + count], raw_imag[index, begin + k : begin + k + count], w)
 
 
 @device
@@ -102,8 +98,7 @@ def add_interface_echoes(index, beam, display, paths, out_real, out_imag):
 def _bell(bits):
     """Standard normal (to the fourth moment's 0.3) from the four bytes of a hash."""
     pairs = np.uint32(
-        np.uint32(bits & np.uint32(0x00FF00FF))
-        + np.uint32(np.uint32(bits >> np.uint32(8)) & np.uint32(0x00FF00FF))
+        np.uint32(bits & np.uint32(0x00FF00FF)) + np.uint32(np.uint32(bits >> np.uint32(8)) & np.uint32(0x00FF00FF))
     )
     total = np.int32(np.uint32(np.uint32(pairs & np.uint32(0x3FF)) + np.uint32(pairs >> np.uint32(16))))
     return (np.float32(total) - _BYTES_MEAN) * _BYTES_SCALE
@@ -129,9 +124,7 @@ def grey_sample(index, sample, beam, display, frame_keys, real, imag):
     counter = np.uint32((index % beam.scanlines) * beam.samples + sample)
     bits = combine(frame_keys[index // beam.scanlines], counter)
     real = real + display.noise * _bell(bits)
-    imag = imag + display.noise * _bell(
-        np.uint32(np.uint32(bits * np.uint32(0x9E3779B1)) ^ np.uint32(0x5BD1E995))
-    )
+    imag = imag + display.noise * _bell(np.uint32(np.uint32(bits * np.uint32(0x9E3779B1)) ^ np.uint32(0x5BD1E995)))
     power = max(_TINY_POWER, real * real + imag * imag)
     level_db = _DB_PER_LOG * np.float32(math.log(power)) + display.gain_db[sample]
     return min(np.float32(255), max(_ZERO, level_db * display.grey_per_db))

@@ -222,9 +222,7 @@ def trace_path(path, geometry, media, beam, poses, frame_keys, paths, stack, sta
             share = _ONE - reflected
             back = way_back(abs(_ONE - speed_ratio), exponent, beam.acceptance_rad)
             tx, ty, tz = refract(dx, dy, dz, mx, my, mz, cos_t, speed_ratio)
-            if (
-                dot(tx, ty, tz, gx, gy, gz) < -_GRAZING
-            ):  # else go straight on: it must leave the surface behind
+            if dot(tx, ty, tz, gx, gy, gz) < -_GRAZING:  # else go straight on: it must leave the surface behind
                 dx, dy, dz = tx, ty, tz
             inside = after
             medium = beyond

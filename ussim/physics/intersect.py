@@ -58,9 +58,7 @@ def build(jit, product=None):
 
     on_cpu = isinstance(add(times), Dispatcher)
     if on_cpu and scope["times"].targetoptions.get("fastmath"):
-        raise ValueError(
-            "closest_hit must be compiled without fastmath: rays would leak through shared edges"
-        )
+        raise ValueError("closest_hit must be compiled without fastmath: rays would leak through shared edges")
     if on_cpu:
         scope.update(lowest_bit=_lowest_bit, boxes_hit=_boxes_hit, triangles_hit=_triangles_hit)
     else:
@@ -133,9 +131,7 @@ def closest_hit(
         node = stack[np.uint32(top)]
 
 
-def nearest_child(
-    boxes, children, node, nx, ny, nz, ox, oy, oz, rx, ry, rz, t_min, t_max, stack, stack_t, top
-):
+def nearest_child(boxes, children, node, nx, ny, nz, ox, oy, oz, rx, ry, rz, t_min, t_max, stack, stack_t, top):
     """The nearest child that the ray enters, or 0; the others wait on the stack, the farthest lowest."""
     n = np.uint32(node)
     hits = boxes_hit(boxes, children, n, nx, ny, nz, ox, oy, oz, rx, ry, rz, t_min, t_max, stack_t)
@@ -165,9 +161,7 @@ def nearest_child(
     return nearest, top
 
 
-def nearest_in_block(
-    corners, primitives, leaf, kx, ky, kz, px, py, pz, sx, sy, sz, t_min, t, primitive, skip, stack_t
-):
+def nearest_in_block(corners, primitives, leaf, kx, ky, kz, px, py, pz, sx, sy, sz, t_min, t, primitive, skip, stack_t):
     """The nearest hit so far, after one block of triangles."""
     block = np.uint32(np.uint32(leaf) // _LANES)
     count = np.uint32(np.uint32(leaf) % _LANES + _BIT)
@@ -351,10 +345,7 @@ def _triangles_hit(
         x, y, z = [], [], []
         for corner in range(3):
             at = [builder.add(row, _I64(3 * corner)) for row in rows]
-            p = [
-                sub(emit.load(emit.row(signature.args[0], corners, 9, block, at[k])), origin[k])
-                for k in range(3)
-            ]
+            p = [sub(emit.load(emit.row(signature.args[0], corners, 9, block, at[k])), origin[k]) for k in range(3)]
             x.append(sub(p[0], mul(shear[0], p[2])))
             y.append(sub(p[1], mul(shear[1], p[2])))
             z.append(p[2])

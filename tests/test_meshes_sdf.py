@@ -1,0 +1,79 @@
+"""Signed distances and the mesher that stands on them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from meshes import SurfaceError, mesher, sdf, solids
+from meshes.part import Part
+
+
+def dense(solid, step):
+    """The same grid as `sdf.sample`, every point evaluated with every row."""
+    grid, origin = sdf.sample(solid, step)
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), axis=-1)
+    return grid, sdf.distance(solid, origin + step * index.reshape(-1, 3)).reshape(grid.shape)
+
+
+def busy_solid():
+    body = solids.union(solids.ellipsoid((0, 0, 0), (20, 12, 8)), solids.cone((5, 0, 0), (22, 14, 9), 6, 2), blend=4.0)
+    body = solids.subtract(body, solids.sphere((-12, 0, 6), 6), solids.tube([(0, -12, 0), (0, 0, 9), (0, 12, 0)], 1.5))
+    body = solids.intersect(body, solids.box((0, 0, 0), (30, 20, 7), 1.0), blend=2.0)
+    ribs = solids.union(*[solids.tube([(x, -9, 12), (x, 9, 12)], 1.0) for x in range(-20, 21, 5)])
+    return solids.rough(solids.offset(solids.union(body, ribs), 0.4), 0.3, 6.0, 3)
+
+
+def test_block_sampling_has_the_zero_surface_of_full_evaluation():
+    grid, full = dense(busy_solid(), 0.8)
+    assert np.array_equal(grid < 0, full < 0)
+    near = np.abs(full) < 0.8
+    assert np.abs(grid - full)[near].max() < 1e-4
+
+
+def test_primitive_distances_are_right_on_the_axes():
+    assert sdf.distance(solids.sphere((1, 2, 3), 5), [(9, 2, 3)])[0] == pytest.approx(3)
+    assert sdf.distance(solids.ellipsoid((0, 0, 0), (3, 4, 5)), [(0, 0, 7)])[0] == pytest.approx(2)
+    assert sdf.distance(solids.box((0, 0, 0), (1, 2, 3), 0.2), [(4, 0, 0)])[0] == pytest.approx(3)
+    assert sdf.distance(solids.cone((0, 0, 0), (0, 0, 10), 2, 1), [(0, 0, 14)])[0] == pytest.approx(3)
+    assert sdf.distance(solids.cone((0, 0, 0), (0, 0, 10), 2, 2), [(5, 0, 4)])[0] == pytest.approx(3)
+    assert sdf.distance(solids.superellipsoid((0, 0, 0), (3, 4, 5), 4.0), [(4, 0, 0)])[0] == pytest.approx(1)
+
+
+def test_a_sphere_has_its_volume():
+    body = mesher.surface(solids.sphere((3, -2, 1), 12.0), 0.7)
+    assert body.volume() == pytest.approx(4 / 3 * np.pi * 12**3, rel=0.01)
+
+
+def test_a_blended_union_stays_in_its_box():
+    solid = solids.union(solids.sphere((0, 0, 0), 5), solids.sphere((6, 0, 0), 5), blend=4.0)
+    grid, _ = sdf.sample(solid, 0.5)
+    assert min(grid[[0, -1]].min(), grid[:, [0, -1]].min(), grid[:, :, [0, -1]].min()) > 0
+
+
+def test_a_budget_is_met_and_the_shape_kept():
+    part = Part("ball", "liver", 1, "fetus", solids.rough(solids.sphere((0, 0, 0), 20), 0.4, 6, 1), 3.0)
+    (mesh,) = mesher.mesh_parts([part], 3_000, 1.0, 0.35, 0.03)
+    assert abs(len(mesh.triangles) - 3_000) <= 90
+    radius = np.linalg.norm(mesh.vertices_mm, axis=1)
+    assert 19 < radius.min() < radius.max() < 21
+
+
+def test_specks_are_dropped():
+    solid = solids.union(solids.sphere((0, 0, 0), 5), solids.sphere((12, 0, 0), 0.35))
+    assert len(mesher.surface(solid, 0.2).decompose()) == 1
+
+
+def test_an_empty_solid_is_an_error():
+    with pytest.raises(SurfaceError, match="empty"):
+        mesher.surface(solids.subtract(solids.sphere((0, 0, 0), 3), solids.sphere((0, 0, 0), 5)), 0.5)
+
+
+def test_touching_copies_of_a_vertex_are_drawn_apart():
+    tetra = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)], dtype=np.float32)
+    faces = np.array([(0, 2, 1), (0, 1, 3), (1, 2, 3), (0, 3, 2)], dtype=np.int32)
+    mesh = mesher.Mesh(np.vstack([tetra, -tetra]), np.vstack([faces, faces[:, ::-1] + 4]).astype(np.int32))
+    apart = mesher.without_pinches(mesh)
+    assert len(np.unique(mesh.vertices_mm, axis=0)) == 7
+    assert len(np.unique(apart.vertices_mm, axis=0)) == 8
+    assert np.abs(apart.vertices_mm - mesh.vertices_mm).max() < 0.01

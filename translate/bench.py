@@ -1,0 +1,361 @@
+"""Gathers the figures of generators and of the low-quality images, one test frame after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from translate.distances import frechet_distance, frechet_interval, kernel_distance
+from translate.features import PIECE_PX, Extractor, centre_pieces
+from translate.figures import Example
+from translate.metrics import PKL_PATCH_PX, Target, nan_mean, paired_test, psnr_of_mse, summarise
+from translate.protocol import Protocol, crop_places
+from translate.results import FIGURES, HIGH_QUALITY, LOW_QUALITY, Comparison, Distance, Evaluation, FullView, RowResult
+from translate.speckle import Selection, Speckle, Statistics
+from ussim.dataset import Dataset, Frame
+from ussim.errors import UssimError
+
+MIN_BAND_PX = 1024
+"""A crop with fewer pixels of a depth band says nothing of that band."""
+_PATCH_EXAMPLES = 4
+_FULL_EXAMPLES = 2
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A generator to be judged.
+
+    Attributes:
+        name: Its row in the tables.
+        generator: Has ``enhance(lq, mask, segmentation, attenuation)``.
+        run: Where it comes from.
+        sees_places: Whether ``enhance`` also takes ``places``, the (row, column) of each crop in the image.
+    """
+
+    name: str
+    generator: Any
+    run: str = ""
+
+
+class Bench:
+    """Gathers the figures of all test frames."""
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        dataset: Dataset,
+        protocol: Protocol,
+        extractor: Extractor | None,
+        frames: np.ndarray,
+    ):
+        self.candidates, self.dataset, self.protocol = candidates, dataset, protocol
+        self.extractor, self.frames = extractor, frames
+        self.names = [LOW_QUALITY, *(candidate.name for candidate in candidates)]
+        self.speckle = Speckle(dataset.header, dataset.mask, protocol.bands)
+        edges = self.speckle.band_edges_mm[1:-1]
+        self.bands = np.digitize(self.speckle.pixel_depths_mm, edges).astype(np.int64)
+        self.places: list[tuple[int, int, int]] = []
+        self.crop_scores: dict[str, list[_Score]] = {name: [] for name in self.names}
+        self.full_scores: dict[str, list[_Score]] = {name: [] for name in self.names[1:]}
+        self.overlap = {name: np.zeros(2) for name in self.names[1:]}
+        self.features: dict[str, list[np.ndarray]] = {name: [] for name in (*self.names, HIGH_QUALITY)}
+        self.piece_frames: list[int] = []
+        self.ratios: dict[str, list[np.ndarray]] = {name: [] for name in (*self.names, HIGH_QUALITY)}
+        self.sums: dict[str, Any] = dict.fromkeys((*self.names, HIGH_QUALITY), 0)
+        spread = np.linspace(0, len(frames) - 1, min(_PATCH_EXAMPLES, len(frames))).round()
+        self._patch_frames = {int(frames[int(k)]) for k in spread}
+        self._full_frames = {int(frames[int(k)]) for k in spread[1 : 1 + _FULL_EXAMPLES]} or set(self._patch_frames)
+        self.patch_examples: list[Example] = []
+        self.full_examples: list[Example] = []
+
+    def add(self, index: int, pool: ThreadPoolExecutor) -> None:
+        """Evaluate one test frame."""
+        frame = self.dataset.frame(index)
+        side = self.protocol.crop
+        corners = crop_places(self.dataset.mask, index, self.protocol)
+        windows = [(slice(row, row + side), slice(col, col + side)) for row, col in corners]
+        full = {LOW_QUALITY: frame.lq}
+        crops = {LOW_QUALITY: [frame.lq[window] for window in windows]}
+        for candidate in self.candidates:
+            full[candidate.name] = self._enhance_full(candidate, frame)
+            crops[candidate.name] = self._enhance_crops(candidate, frame, windows, corners)
+        self.places += [(index, int(row), int(col)) for row, col in corners]
+
+        targets = [
+            _CropTarget(frame.hq[window], frame.mask[window], self.bands[window], self.protocol.bands)
+            for window in windows
+        ]
+        scores = _score(self.names, targets, crops, pool)
+        cuts = {name: [full[name][window] for window in windows] for name in self.names[1:]}
+        for name, found in scores.items():
+            self.crop_scores[name] += found
+        for name, found in _score(self.names[1:], targets, cuts, pool).items():
+            self.full_scores[name] += found
+        for name in self.names[1:]:
+            self.overlap[name] += _overlap(crops[name], windows, frame.mask)
+        self._add_textures(frame, full, pool)
+        self._add_examples(frame, full, crops, windows)
+
+    def _enhance_full(self, candidate: Candidate, frame: Frame) -> np.ndarray:
+        output = candidate.generator.enhance(frame.lq, frame.mask, frame.segmentation, frame.attenuation)
+        return _checked(output, frame.lq.shape, candidate.name)
+
+    def _enhance_crops(
+        self, candidate: Candidate, frame: Frame, windows: list[tuple[slice, slice]], corners: np.ndarray
+    ) -> np.ndarray:
+        arrays = (frame.lq, frame.mask, frame.segmentation, frame.attenuation)
+        stacks = [np.stack([array[window] for window in windows]) for array in arrays]
+        output = candidate.generator.enhance(*stacks)
+        return _checked(output, stacks[0].shape, candidate.name)
+
+    def _add_textures(self, frame: Frame, full: dict[str, np.ndarray], pool: ThreadPoolExecutor) -> None:
+        images = {**full, HIGH_QUALITY: frame.hq}
+        where: Selection = self.speckle.select(frame.hq, frame.segmentation)
+        samples = pool.map(lambda image: self.speckle.samples(image, where), images.values())
+        for name, (ratios, sums) in zip(images, samples, strict=True):
+            self.ratios[name].append(ratios)
+            self.sums[name] = self.sums[name] + sums
+        if self.extractor is None:
+            return
+        pieces = {name: centre_pieces(image) for name, image in images.items()}
+        count = len(pieces[HIGH_QUALITY])
+        if count:
+            features = self.extractor(np.concatenate(list(pieces.values())))
+            for k, name in enumerate(pieces):
+                self.features[name].append(features[k * count : (k + 1) * count])
+            self.piece_frames += [frame.index] * count
+
+    def _add_examples(self, frame: Frame, full: dict, crops: dict, windows: list) -> None:
+        if frame.index in self._patch_frames:
+            best = int(np.argmax([frame.mask[window].sum() for window in windows]))
+            images = [*(crops[name][best] for name in self.names), frame.hq[windows[best]]]
+            self.patch_examples.append(Example(frame.index, images))
+        if frame.index in self._full_frames:
+            self.full_examples.append(Example(frame.index, [*full.values(), frame.hq]))
+
+    # Summing up -----------------------------------------------------------------------------------
+    def result(self, digest: str, notes: list[str], seconds: float) -> Evaluation:
+        """Everything, summed up."""
+        scores = {
+            name: {
+                "whole": np.array([score.whole for score in self.crop_scores[name]]),
+                "inside": np.array([score.inside for score in self.crop_scores[name]]),
+            }
+            for name in self.names
+        }
+        runs = ["", *(candidate.run for candidate in self.candidates)]
+        rows = [self._row(name, run, scores[name]) for name, run in zip(self.names, runs, strict=True)]
+        extractor = self.extractor
+        about = (
+            {"name": extractor.name, "label": extractor.label, "sha256": extractor.sha256}
+            if extractor
+            else {"name": "", "label": "FD", "sha256": ""}
+        )
+        return Evaluation(
+            store=self.dataset.path.name,
+            digest=digest,
+            protocol=self.protocol,
+            shape=self.dataset.mask.shape,
+            test_images=len(self.frames),
+            crops=len(self.places),
+            band_edges_mm=tuple(map(float, self.speckle.band_edges_mm)),
+            extractor=about,
+            rows=rows,
+            reference_speckle=self._speckle_of(HIGH_QUALITY),
+            tests=list(_tests(scores)),
+            notes=notes + self._notes(),
+            scores=scores,
+            places=np.array(self.places),
+            patch_examples=self.patch_examples,
+            full_examples=self.full_examples,
+            seconds=seconds,
+        )
+
+    def _row(self, name: str, run: str, scores: dict[str, np.ndarray]) -> RowResult:
+        summaries = {
+            kind: {figure: summarise(values[:, k], more_is_better=figure != "pkl") for k, figure in enumerate(FIGURES)}
+            for kind, values in scores.items()
+        }
+        return RowResult(
+            name=name,
+            run=run,
+            whole=summaries["whole"],
+            inside=summaries["inside"],
+            distance=self._distance(name),
+            speckle=self._speckle_of(name),
+            full_view=self._full_view(name) if name in self.full_scores else None,
+        )
+
+    def _speckle_of(self, name: str) -> Statistics:
+        return self.speckle.statistics(np.concatenate(self.ratios[name]), self.sums[name])
+
+    def _distance(self, name: str) -> Distance | None:
+        if len(self.piece_frames) < 2:
+            return None
+        found, wanted = (np.concatenate(self.features[key]) for key in (name, HIGH_QUALITY))
+        groups = np.array(self.piece_frames)
+        # a thousand pieces cost seconds a draw, and their interval is narrow anyway
+        replicates = 100 if len(groups) <= 1000 else 25
+        low, high = math.nan, math.nan
+        if len(set(self.piece_frames)) > 1:
+            low, high = frechet_interval(found, wanted, groups, replicates, self.protocol.seed)
+        kid = kernel_distance(found, wanted, seed=self.protocol.seed)
+        distance = frechet_distance(found, wanted)
+        return Distance(distance, low, high, kid, len(groups), len(set(self.piece_frames)))
+
+    def _full_view(self, name: str) -> FullView:
+        crop, full = self.crop_scores[name], self.full_scores[name]
+        bands = range(self.protocol.bands)
+        inside_crop, inside_full = (np.array([score.inside for score in scores]) for scores in (crop, full))
+        by_crop, by_full = (np.array([score.bands for score in scores]) for scores in (crop, full))
+        with np.errstate(invalid="ignore"):  # infinite − infinite, where an output equals its target
+            inside, by_band = inside_full - inside_crop, by_full - by_crop
+        gap = {figure: _finite_mean(inside[:, k]) for k, figure in enumerate(FIGURES)}
+        band_gap = {
+            figure: tuple(_finite_mean(by_band[:, band, k]) for band in bands) for k, figure in enumerate(FIGURES)
+        }
+        pkl = FIGURES.index("pkl")
+        total, count = self.overlap[name]
+        return FullView(
+            gap=gap,
+            band_gap=band_gap,
+            relative_pkl=_ratio(gap["pkl"], nan_mean(inside_crop[:, pkl])),
+            band_relative_pkl=tuple(_ratio(band_gap["pkl"][band], nan_mean(by_crop[:, band, pkl])) for band in bands),
+            overlap_grey=_ratio(total, count),
+        )
+
+    def _notes(self) -> list[str]:
+        notes = []
+        height, width = self.dataset.mask.shape
+        if self.extractor is not None:
+            per_image = min(2, height // PIECE_PX) * min(2, width // PIECE_PX)
+            if per_image == 0:
+                notes.append(
+                    f"No Fréchet distance and no KID: images of {height} × {width} hold no piece of "
+                    f"{PIECE_PX} × {PIECE_PX}."
+                )
+            elif per_image < 4:
+                notes.append(
+                    f"Images of {height} × {width} hold {per_image} instead of 4 pieces of {PIECE_PX} × {PIECE_PX}."
+                )
+            if 0 < len(self.piece_frames) <= self.extractor.dimensions:
+                notes.append(
+                    f"The Fréchet distance rests on {len(self.piece_frames)} pieces, fewer than its "
+                    f"{self.extractor.dimensions} features: it is biased upwards. Compare rows of this table only, "
+                    "and look at KID, which has no such bias."
+                )
+        used, all_test = len(self.frames), int((self.dataset.split == 1).sum())
+        if used < all_test:
+            notes.append(f"{used} of the {all_test} test images were used.")
+        left_out = max(
+            summarise(np.array(score), True).left_out
+            for scores in self.crop_scores.values()
+            for score in zip(*(s.whole for s in scores), strict=True)
+        )
+        if left_out:
+            notes.append(f"Up to {left_out} crops are left out of a mean: an output equal to its target has no PSNR.")
+        return notes
+
+
+@dataclass(frozen=True)
+class _Score:
+    """PSNR, SSIM, pKL of one output crop: over all pixels, inside the mask, and in each depth band (B, 3)."""
+
+    whole: tuple[float, float, float]
+    inside: tuple[float, float, float]
+    bands: np.ndarray
+
+
+class _CropTarget:
+    """A target crop and its depth bands."""
+
+    def __init__(self, target: np.ndarray, mask: np.ndarray, bands: np.ndarray, count: int):
+        self.target = Target(target, mask)
+        self.count = count
+        # background gets a band of its own, so that one bincount sums everything
+        self.label = np.where(mask, bands, count).ravel()
+        self.pixels = np.bincount(self.label, minlength=count + 1)
+        rows, columns = self.target.patch_shape
+        half = PKL_PATCH_PX // 2
+        self.patch_band = bands[half::PKL_PATCH_PX, half::PKL_PATCH_PX][:rows, :columns]
+
+    def score(self, output: np.ndarray) -> _Score:
+        error = np.subtract(output, self.target.image, dtype=np.int32)
+        squares = np.bincount(self.label, (error * error).ravel(), self.count + 1)
+        similarity = np.bincount(self.label, self.target.ssim_map(output).ravel(), self.count + 1)
+        kl_whole, kl_inside = self.target.pkl_patches(output)
+        inside, everything = self.pixels[: self.count].sum(), self.pixels.sum()
+        bands = np.full((self.count, 3), np.nan)
+        enough = self.pixels[: self.count] >= MIN_BAND_PX
+        pixels = self.pixels[: self.count][enough]
+        bands[enough, 0] = psnr_of_mse(squares[: self.count][enough] / pixels)
+        bands[enough, 1] = similarity[: self.count][enough] / pixels
+        bands[:, 2] = [nan_mean(kl_inside[self.patch_band == band]) for band in range(self.count)]
+        return _Score(
+            (
+                float(psnr_of_mse(squares.sum() / everything)),
+                float(similarity.sum() / everything),
+                nan_mean(kl_whole),
+            ),
+            (
+                float(psnr_of_mse(squares[: self.count].sum() / inside)),
+                float(similarity[: self.count].sum() / inside),
+                nan_mean(kl_inside),
+            ),
+            bands,
+        )
+
+
+def _score(
+    names: Sequence[str], targets: Sequence[_CropTarget], crops: dict[str, Any], pool: ThreadPoolExecutor
+) -> dict[str, list[_Score]]:
+    """Scores of every name's crops. One thread for each crop: its target is worked out once."""
+
+    def one(k: int) -> list[_Score]:
+        return [targets[k].score(crops[name][k]) for name in names]
+
+    by_crop = list(pool.map(one, range(len(targets))))
+    return {name: [scores[k] for scores in by_crop] for k, name in enumerate(names)}
+
+
+def _checked(output: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
+    output = np.asarray(output)
+    if output.shape != shape or output.dtype != np.uint8:
+        raise UssimError(f"{name} gave images of {output.dtype} {output.shape}, expected uint8 {shape}")
+    return output
+
+
+def _overlap(crops: Sequence[np.ndarray], windows: Sequence[tuple], mask: np.ndarray) -> np.ndarray:
+    """Sum of absolute differences between overlapping crops inside the mask, and the number of pixels."""
+    total = np.zeros(2)
+    for (a, (rows_a, cols_a)), (b, (rows_b, cols_b)) in combinations(zip(crops, windows, strict=True), 2):
+        top, bottom = max(rows_a.start, rows_b.start), min(rows_a.stop, rows_b.stop)
+        left, right = max(cols_a.start, cols_b.start), min(cols_a.stop, cols_b.stop)
+        if top >= bottom or left >= right:
+            continue
+        part_a = a[top - rows_a.start : bottom - rows_a.start, left - cols_a.start : right - cols_a.start]
+        part_b = b[top - rows_b.start : bottom - rows_b.start, left - cols_b.start : right - cols_b.start]
+        inside = mask[top:bottom, left:right].astype(bool)
+        difference = np.abs(part_a.astype(np.int16) - part_b)[inside]
+        total += difference.sum(), difference.size
+    return total
+
+
+def _tests(scores: dict[str, dict[str, np.ndarray]]) -> Iterator[Comparison]:
+    for (first, a), (second, b) in combinations(scores.items(), 2):
+        for k, figure in enumerate(FIGURES):
+            yield Comparison(figure, first, second, paired_test(b["whole"][:, k], a["whole"][:, k]))
+
+
+def _finite_mean(values: np.ndarray) -> float:
+    return nan_mean(np.where(np.isfinite(values), values, np.nan))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else math.nan
