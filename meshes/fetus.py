@@ -23,8 +23,8 @@ def fetus_parts(plan: FetusPlan) -> list[Part]:
     fat_mm = 0.35 + 0.09 * (plan.growth.weeks - 16)  # hardly any fat before 20 weeks, millimetres near term
     body = solids.rough(solids.offset(skin, -(skin_mm + fat_mm)), 0.12, 6.0, plan.seed + 2)
     parts = [
-        Part("fetal_skin", "skin", 24, "fetus", skin, 2.0),
-        Part("fetal_fat", "fat", 25, "fetus", solids.offset(skin, -skin_mm), 2.0),
+        Part("fetal_skin", "fetal_skin", 24, "fetus", skin, 2.0),
+        Part("fetal_fat", "fetal_fat", 25, "fetus", solids.offset(skin, -skin_mm), 2.0),
         Part("fetal_muscle", "muscle", 26, "fetus", body, 2.0),
         *fetus_trunk.trunk_parts(plan),
         *fetus_limbs.limb_parts(plan),

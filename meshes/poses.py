@@ -72,10 +72,10 @@ def skin_point(skin: Solid, inside, direction) -> np.ndarray:
     """Where the ray from a point inside the body along `direction` leaves the skin for good.
 
     Raises:
-        SurfaceError: the ray does not leave it within 400 mm.
+        SurfaceError: the ray does not leave it within 800 mm.
     """
     d = np.asarray(direction, float) / np.linalg.norm(direction)
-    t = np.arange(0.0, 402.0, 2.0)
+    t = np.arange(0.0, 802.0, 2.0)
     values = sdf.distance(skin, np.asarray(inside, float) + t[:, None] * d)
     out = np.flatnonzero((values[:-1] < 0) & (values[1:] >= 0))
     if not len(out):

@@ -30,7 +30,11 @@ def rayleigh(shape: tuple[int, int], sigma_px: tuple[float, float], seed: int) -
 
 def grey(envelope: np.ndarray, level_db: float = 40.0) -> np.ndarray:
     """Log compression of an envelope; ``level_db`` above black is amplitude 1."""
-    return np.clip((20 * np.log10(envelope) + level_db) * 255 / RANGE_DB, 0, 255).round().astype(np.uint8)
+    return (
+        np.clip((20 * np.log10(np.maximum(envelope, 1e-6)) + level_db) * 255 / RANGE_DB, 0, 255)
+        .round()
+        .astype(np.uint8)
+    )
 
 
 def make_header(probe: Probe, frames: int, **changes) -> Header:

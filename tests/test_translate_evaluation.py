@@ -36,9 +36,12 @@ class Inverter:
     def __init__(self, error: int, full_error: int | None = None, crop: int = 96):
         self.error, self.crop = error, crop
         self.full_error = error if full_error is None else full_error
+        self.origins: list[tuple[int, int]] = []
 
-    def enhance(self, lq, mask, segmentation=None, attenuation=None):
-        assert lq.shape == mask.shape == segmentation.shape == attenuation.shape
+    def __call__(self, frame, mask, origin):
+        lq = frame["lq"]
+        assert lq.shape == mask.shape == frame["segmentation"].shape == frame["attenuation"].shape
+        self.origins.append(origin)
         error = self.error if lq.shape[-1] == self.crop else self.full_error
         return np.where(mask == 1, 255 - lq + error, 0).astype(np.uint8)
 
@@ -195,12 +198,16 @@ def test_a_report_folder_that_is_taken_is_refused_before_any_work(tmp_path):
 
 
 def test_a_generator_that_changes_the_size_is_named(dataset):
-    class Cropper:
-        def enhance(self, lq, *maps):
-            return lq[..., :-1]
+    with pytest.raises(UssimError, match="bad gave an image of uint8"):
+        compare([Candidate("bad", lambda frame, mask, origin: frame["lq"][:, :-1])], dataset, PROTOCOL)
 
-    with pytest.raises(UssimError, match="bad gave images of uint8"):
-        compare([Candidate("bad", Cropper())], dataset, PROTOCOL)
+
+def test_a_generator_is_told_where_each_crop_lies(dataset):
+    generator = Inverter(3)
+    result = compare([Candidate("L2HM", generator)], dataset, PROTOCOL)
+    crops = [origin for k, origin in enumerate(generator.origins) if k % 4]  # the whole image comes first
+    assert crops == [(y, x) for _, y, x in result.places]
+    assert generator.origins[::4] == [(0, 0)] * 4
 
 
 def test_rows_are_named_after_the_inputs_as_in_the_paper():
@@ -313,10 +320,11 @@ def test_speckle_is_measured_in_bright_scattering_tissue_only(dataset):
     frame = dataset.frame(0)
     speckle = Speckle(dataset.header, dataset.mask, 5)
     patches = speckle.select(frame.hq, frame.segmentation).patches
-    assert len(patches) > 3
-    assert all((frame.segmentation[y : y + 32, x : x + 32] == 2).all() for y, x in patches)
+    assert patches.sum() > 3
+    for row, column in np.argwhere(patches) * 32:
+        assert (frame.segmentation[row : row + 32, column : column + 32] == 2).all()
     dark = speckle.select((frame.hq // 12).astype(np.uint8), frame.segmentation)
-    assert len(dark.patches) == 0
+    assert not dark.patches.any()
     assert dark.weight.sum() == 0
     statistics = speckle.statistics(*speckle.samples(frame.hq, dark))
     assert math.isnan(statistics.snr)

@@ -1,4 +1,4 @@
-"""A tiny store for the tests of ``translate``: layered speckle in a convex sector, in seconds and without a renderer."""
+"""A tiny store for the tests of ``translate``: layered speckle in a convex sector, made in seconds."""
 
 from __future__ import annotations
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+import numba
 import numpy as np
 
 from translate.distances import frechet_distance, frechet_interval, kernel_distance
@@ -27,19 +28,22 @@ _PATCH_EXAMPLES = 4
 _FULL_EXAMPLES = 2
 
 
+Enhance = Callable[[dict[str, np.ndarray], np.ndarray, tuple[int, int]], np.ndarray]
+"""Translates a frame or a window of it: arrays by name, mask, row and column of the window → uint8 (H, W)."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A generator to be judged.
 
     Attributes:
         name: Its row in the tables.
-        generator: Has ``enhance(lq, mask, segmentation, attenuation)``.
+        enhance: Translates a frame or a window.
         run: Where it comes from.
-        sees_places: Whether ``enhance`` also takes ``places``, the (row, column) of each crop in the image.
     """
 
     name: str
-    generator: Any
+    enhance: Enhance
     run: str = ""
 
 
@@ -82,9 +86,10 @@ class Bench:
         windows = [(slice(row, row + side), slice(col, col + side)) for row, col in corners]
         full = {LOW_QUALITY: frame.lq}
         crops = {LOW_QUALITY: [frame.lq[window] for window in windows]}
+        maps = {"lq": frame.lq, "segmentation": frame.segmentation, "attenuation": frame.attenuation}
         for candidate in self.candidates:
-            full[candidate.name] = self._enhance_full(candidate, frame)
-            crops[candidate.name] = self._enhance_crops(candidate, frame, windows, corners)
+            full[candidate.name] = _enhanced(candidate, maps, frame.mask)
+            crops[candidate.name] = [_enhanced(candidate, maps, frame.mask, window) for window in windows]
         self.places += [(index, int(row), int(col)) for row, col in corners]
 
         targets = [
@@ -101,18 +106,6 @@ class Bench:
             self.overlap[name] += _overlap(crops[name], windows, frame.mask)
         self._add_textures(frame, full, pool)
         self._add_examples(frame, full, crops, windows)
-
-    def _enhance_full(self, candidate: Candidate, frame: Frame) -> np.ndarray:
-        output = candidate.generator.enhance(frame.lq, frame.mask, frame.segmentation, frame.attenuation)
-        return _checked(output, frame.lq.shape, candidate.name)
-
-    def _enhance_crops(
-        self, candidate: Candidate, frame: Frame, windows: list[tuple[slice, slice]], corners: np.ndarray
-    ) -> np.ndarray:
-        arrays = (frame.lq, frame.mask, frame.segmentation, frame.attenuation)
-        stacks = [np.stack([array[window] for window in windows]) for array in arrays]
-        output = candidate.generator.enhance(*stacks)
-        return _checked(output, stacks[0].shape, candidate.name)
 
     def _add_textures(self, frame: Frame, full: dict[str, np.ndarray], pool: ThreadPoolExecutor) -> None:
         images = {**full, HIGH_QUALITY: frame.hq}
@@ -278,38 +271,42 @@ class _CropTarget:
     def __init__(self, target: np.ndarray, mask: np.ndarray, bands: np.ndarray, count: int):
         self.target = Target(target, mask)
         self.count = count
-        # background gets a band of its own, so that one bincount sums everything
-        self.label = np.where(mask, bands, count).ravel()
-        self.pixels = np.bincount(self.label, minlength=count + 1)
+        # background gets a band of its own, so that one pass sums everything
+        self.label = np.where(mask, bands, count).astype(np.uint8)
+        self.pixels = np.bincount(self.label.ravel(), minlength=count + 1)
         rows, columns = self.target.patch_shape
         half = PKL_PATCH_PX // 2
-        self.patch_band = bands[half::PKL_PATCH_PX, half::PKL_PATCH_PX][:rows, :columns]
+        patch_band = bands[half::PKL_PATCH_PX, half::PKL_PATCH_PX][:rows, :columns]
+        self.patch_bands = [patch_band == band for band in range(count)]
 
     def score(self, output: np.ndarray) -> _Score:
-        error = np.subtract(output, self.target.image, dtype=np.int32)
-        squares = np.bincount(self.label, (error * error).ravel(), self.count + 1)
-        similarity = np.bincount(self.label, self.target.ssim_map(output).ravel(), self.count + 1)
+        """PSNR, SSIM and pKL of an output, uint8 of the target's shape."""
+        similarity = self.target.ssim_map(output)
+        sums = _sums(self.label, output, self.target.image, similarity, self.count + 1)
+        inside = slice(0, self.count)
         kl_whole, kl_inside = self.target.pkl_patches(output)
-        inside, everything = self.pixels[: self.count].sum(), self.pixels.sum()
         bands = np.full((self.count, 3), np.nan)
-        enough = self.pixels[: self.count] >= MIN_BAND_PX
-        pixels = self.pixels[: self.count][enough]
-        bands[enough, 0] = psnr_of_mse(squares[: self.count][enough] / pixels)
-        bands[enough, 1] = similarity[: self.count][enough] / pixels
-        bands[:, 2] = [nan_mean(kl_inside[self.patch_band == band]) for band in range(self.count)]
-        return _Score(
-            (
-                float(psnr_of_mse(squares.sum() / everything)),
-                float(similarity.sum() / everything),
-                nan_mean(kl_whole),
-            ),
-            (
-                float(psnr_of_mse(squares[: self.count].sum() / inside)),
-                float(similarity[: self.count].sum() / inside),
-                nan_mean(kl_inside),
-            ),
-            bands,
-        )
+        enough = self.pixels[inside] >= MIN_BAND_PX
+        means = sums[inside][enough] / self.pixels[inside][enough, None]
+        bands[enough, 0], bands[enough, 1] = psnr_of_mse(means[:, 0]), means[:, 1]
+        bands[:, 2] = [nan_mean(kl_inside[here]) for here in self.patch_bands]
+        results = []
+        for part, divergence in ((slice(None), kl_whole), (inside, kl_inside)):
+            error, similar = sums[part].sum(axis=0) / self.pixels[part].sum()
+            results.append((float(psnr_of_mse(error)), float(similar), nan_mean(divergence)))
+        return _Score(results[0], results[1], bands)
+
+
+@numba.njit(nogil=True, cache=True)
+def _sums(label, output, target, similarity, count):
+    """Sums of squared error and of similarity over the pixels of each label, (count, 2)."""
+    sums = np.zeros((count, 2))
+    for y in range(label.shape[0]):
+        for x in range(label.shape[1]):
+            error = np.int64(output[y, x]) - np.int64(target[y, x])
+            sums[label[y, x], 0] += error * error
+            sums[label[y, x], 1] += similarity[y, x]
+    return sums
 
 
 def _score(
@@ -324,10 +321,18 @@ def _score(
     return {name: [scores[k] for scores in by_crop] for k, name in enumerate(names)}
 
 
-def _checked(output: Any, shape: tuple[int, ...], name: str) -> np.ndarray:
-    output = np.asarray(output)
+def _enhanced(
+    candidate: Candidate,
+    maps: dict[str, np.ndarray],
+    mask: np.ndarray,
+    window: tuple[slice, slice] = (slice(0, None), slice(0, None)),
+) -> np.ndarray:
+    """A candidate's output for a window of a frame."""
+    origin = (window[0].start, window[1].start)
+    output = candidate.enhance({name: values[window] for name, values in maps.items()}, mask[window], origin)
+    shape = mask[window].shape
     if output.shape != shape or output.dtype != np.uint8:
-        raise UssimError(f"{name} gave images of {output.dtype} {output.shape}, expected uint8 {shape}")
+        raise UssimError(f"{candidate.name} gave an image of {output.dtype} {output.shape}, expected uint8 {shape}")
     return output
 
 

@@ -81,7 +81,7 @@ class StoreReader:
 
         Raises:
             UssimError: The frame is not rendered yet, or corrupt.
-        """  # noqa: D205
+        """
         names = (*self._dataset.qualities, "segmentation", "attenuation")
         return {name: self.read(name, index) for name in names}
 
@@ -338,9 +338,7 @@ class FrameSource:
         """
         height, width = self.reader.shape
         if crop > min(height, width):
-            raise UssimError(
-                f"crop {crop} px is larger than the frames of {self.reader.path}: {height} × {width} px"
-            )
+            raise UssimError(f"crop {crop} px is larger than the frames of {self.reader.path}: {height} × {width} px")
         limits = (len(self.frames), height - crop + 1, width - crop + 1, 2)
         places = draw(seed, iteration, batch, limits)
         if not self.encoder.settings.flip:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from translate.bench import Bench, Candidate
 from translate.features import Extractor, ExtractorMissingError, load_extractor
@@ -19,6 +20,9 @@ from translate.report import Report, new_folder
 from translate.results import Evaluation
 from ussim.dataset import Dataset
 from ussim.errors import UssimError
+
+if TYPE_CHECKING:
+    from translate.data import StoreReader
 
 Progress = Callable[[str, int, int], None]
 
@@ -32,6 +36,7 @@ def evaluate(
     crop: int = 512,
     seed: int = 0,
     device: str = "auto",
+    engine: str = "torch",
     images: int | None = None,
     inception_weights: Path | None = None,
     progress: Progress | None = None,
@@ -47,6 +52,7 @@ def evaluate(
         crop: Side of a crop [px].
         seed: Seed of the crops, the bootstrap and the KID subsets.
         device: ``auto``, ``cpu`` or ``cuda``.
+        engine: What runs the generators: ``torch``, ``onnx`` or ``openvino``.
         images: Use so many test images at most; None for all.
         inception_weights: Weights file of the Inception network of 2015-12-05, for FID; without it the
             Fréchet distance is taken between features of EfficientNet-Lite0.
@@ -63,14 +69,14 @@ def evaluate(
     extractor, missing = _extractor(inception_weights, device)
     from translate.data import StoreReader  # needs torch
 
-    digest = StoreReader(store).digest
-    candidates, notes = load_candidates(runs, digest, dataset, device)
+    reader = StoreReader(store)
+    candidates, notes = load_candidates(runs, reader, device, engine)
     result = compare(
         candidates,
         dataset,
         protocol,
         extractor,
-        digest=digest,
+        digest=reader.digest,
         notes=[*notes, *([f"No Fréchet distance and no KID: {missing}."] if missing else [])],
         progress=progress,
     )
@@ -85,7 +91,7 @@ def _extractor(weights: Path | None, device: str) -> tuple[Extractor | None, str
 
 
 def load_candidates(
-    runs: Sequence[Path], digest: str, dataset: Dataset, device: str
+    runs: Sequence[Path], reader: StoreReader, device: str = "auto", engine: str = "torch"
 ) -> tuple[list[Candidate], list[str]]:
     """Load generators; notes say which was trained on another store.
 
@@ -101,15 +107,14 @@ def load_candidates(
     trained = [Run.load(path) for path in paths]
     names = row_names([run.train.inputs for run in trained], [path.name for path in paths])
     candidates, notes = [], []
-    tissues = tuple(row["name"] for row in dataset.header.tissues)
     for path, run, name in zip(paths, trained, names, strict=True):
-        candidates.append(Candidate(name, Generator.load(path, device=device), path.name))
-        if run.data.digest != digest:
-            other = " with other tissue ids" if run.data.tissues != tissues else ""
+        generator = Generator.load(path, device=device, engine=engine)
+        candidates.append(Candidate(name, generator.view(reader).enhance, path.name))
+        if run.data.digest != reader.digest:
             notes.append(
-                f"{name} was trained on another store{other} ({run.data.store}, {run.data.digest[:12]}) than it "
-                f"is evaluated on ({dataset.path.name}, {digest[:12]}): test frames may resemble its training "
-                "frames, or differ from all of them."
+                f"{name} was trained on another store ({run.data.store}, {run.data.digest[:12]}) than it is "
+                f"evaluated on ({reader.path.name}, {reader.digest[:12]}): its training frames may be among the "
+                "test frames here, or nothing like them."
             )
     return candidates, notes
 

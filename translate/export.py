@@ -211,9 +211,7 @@ def _compare(network: UNet, engine: Any, run: Run, path: Path) -> float:
         with torch.inference_mode():
             difference = max(difference, float((engine(inputs) - network(inputs)).abs().max()))
     if not difference <= TOLERANCE:
-        raise UssimError(
-            f"{path}: differs from torch by {difference:g} on [-1, 1]; allowed is {TOLERANCE:g}"
-        )
+        raise UssimError(f"{path}: differs from torch by {difference:g} on [-1, 1]; allowed is {TOLERANCE:g}")
     return difference
 
 

@@ -63,9 +63,7 @@ class Generator:
         self._call: Engine = call or TorchEngine(network, device)
 
     @classmethod
-    def load(
-        cls, run: str | Path, device: str = "auto", engine: str = "torch", checkpoint: str = "ema"
-    ) -> Generator:
+    def load(cls, run: str | Path, device: str = "auto", engine: str = "torch", checkpoint: str = "ema") -> Generator:
         """The generator of a run folder.
 
         Args:
@@ -92,9 +90,7 @@ class Generator:
             from translate import export
 
             call = export.open_engine(folder, engine, network, stored, digest, checkpoint)
-        return cls(
-            stored, network, where, engine=engine, call=call, digest=digest, mask=_load_mask(folder / MASK)
-        )
+        return cls(stored, network, where, engine=engine, call=call, digest=digest, mask=_load_mask(folder / MASK))
 
     @property
     def inputs(self) -> str:
@@ -255,9 +251,7 @@ class View:
     geometry: PolarGrid
     table: np.ndarray | None
 
-    def enhance(
-        self, frame: dict[str, np.ndarray], mask: np.ndarray, origin: tuple[int, int] = (0, 0)
-    ) -> np.ndarray:
+    def enhance(self, frame: dict[str, np.ndarray], mask: np.ndarray, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
         """Translate a frame, or a window of it.
 
         Args:
@@ -293,9 +287,7 @@ class TorchEngine:
         """Run it."""
         if self._device.type == "cuda":
             torch.compiler.cudagraph_mark_step_begin()
-        with torch.autocast(
-            self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"
-        ):
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
             return self._compiled(inputs)
 
 
@@ -309,9 +301,7 @@ def load_network(folder: Path, run: Run, which: str = "ema") -> tuple[UNet, str]
         raise UssimError(f"checkpoint {which!r}: must be one of {', '.join(CHECKPOINTS)}")
     network = make_generator(run.train, Encoder(run.train, run.data).channels)
     path = folder / (checkpoint.WEIGHTS if which == "ema" else checkpoint.LAST)
-    weights = (
-        checkpoint.load_weights(path) if which == "ema" else checkpoint.load_state(folder)["generator"]
-    )
+    weights = checkpoint.load_weights(path) if which == "ema" else checkpoint.load_state(folder)["generator"]
     checkpoint.fill(network, weights, path)
     return network.eval().requires_grad_(False), checkpoint.file_digest(path)
 

@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+import numba
 import numpy as np
 from scipy import stats
-from scipy.ndimage import correlate1d
 
 from ussim.errors import UssimError
 
@@ -202,8 +202,40 @@ class Target:
 
 
 def _window_mean(image: np.ndarray) -> np.ndarray:
-    rows = correlate1d(image, _SSIM_KERNEL, axis=0, mode="nearest")
-    return correlate1d(rows, _SSIM_KERNEL, axis=1, mode="nearest")
+    """Gaussian mean around each pixel, (H, W) float64."""
+    height, width = image.shape
+    padded = np.empty((height, width + 2 * SSIM_RADIUS_PX))
+    result = np.empty((height, width))
+    _separable_mean(image, _SSIM_KERNEL, padded, result)
+    return result
+
+
+@numba.njit(nogil=True, cache=True)
+def _separable_mean(image, kernel, padded, result):
+    """Columns first, then rows; pixels beyond the border repeat it. Symmetric taps are added before they are
+    weighted, and the innermost loops run along a row, so that they vectorise."""
+    height, width = image.shape
+    radius = kernel.size // 2
+    for y in range(height):
+        row = padded[y, radius : radius + width]
+        middle = image[y]
+        for x in range(width):
+            row[x] = kernel[radius] * middle[x]
+        for k in range(1, radius + 1):
+            above, below = image[max(y - k, 0)], image[min(y + k, height - 1)]
+            weight = kernel[radius + k]
+            for x in range(width):
+                row[x] += weight * (above[x] + below[x])
+        padded[y, :radius] = row[0]
+        padded[y, radius + width :] = row[width - 1]
+        out = result[y]
+        line = padded[y]
+        for x in range(width):
+            out[x] = kernel[radius] * line[x + radius]
+        for k in range(1, radius + 1):
+            weight = kernel[radius + k]
+            for x in range(width):
+                out[x] += weight * (line[x + radius - k] + line[x + radius + k])
 
 
 def _patches(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -81,13 +81,10 @@ def crop_places(mask: np.ndarray, frame: int, protocol: Protocol) -> np.ndarray:
     limits = np.array([mask.shape[0] - side + 1, mask.shape[1] - side + 1])
     # Philox's raw stream is fixed for all time, unlike the derived integers of NumPy
     raw = np.random.Philox(key=protocol.seed, counter=[0, 0, 1, frame]).random_raw(2 * _DRAWS * protocol.crops)
-    places = (raw.reshape(-1, 2) % limits.astype(np.uint64)).astype(int)
-    area = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1))
-    area[1:, 1:] = mask.cumsum(axis=0).cumsum(axis=1)
-    row, column = places.T
-    covered = area[row + side, column + side] - area[row, column + side]
-    covered -= area[row + side, column] - area[row, column]
-    good = places[covered >= MIN_CROP_MASK * side**2][: protocol.crops]
-    if len(good) < protocol.crops:
-        raise UssimError(f"crops of {side} px hardly meet the sector: choose another crop size")
-    return good
+    good = []
+    for row, column in (raw.reshape(-1, 2) % limits.astype(np.uint64)).astype(int):
+        if mask[row : row + side, column : column + side].mean() >= MIN_CROP_MASK:
+            good.append((row, column))
+        if len(good) == protocol.crops:
+            return np.array(good)
+    raise UssimError(f"crops of {side} px hardly meet the sector: choose another crop size")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -112,6 +113,10 @@ class TrainSettings(_Frozen):
         """
         if model not in PRESETS:
             raise UssimError(f"model = {model!r}: must be one of {', '.join(PRESETS)}")
+        for name in given:
+            if name not in cls.model_fields:
+                close = difflib.get_close_matches(name, cls.model_fields, 1, 0.0)[0]
+                raise UssimError(f"no training setting is called {name!r}; did you mean {close!r}?")
         fields = {**PRESETS[model], **given, "model": model}
         if "ndf" not in given and "ngf" in given:
             fields["ndf"] = given["ngf"]  # a narrow generator against a wide discriminator learns badly

@@ -53,12 +53,16 @@ class Selection:
     """Where a frame's speckle is measured, the same places for every image of it.
 
     Attributes:
-        patches: (row, column) of the first pixel of each homogeneous patch, (P, 2).
+        patches: Which patches of 32 × 32 pixels lie in one tissue, bool of shape (H // 32, W // 32).
         weight: 1 where a sample of the polar grid counts, float32 of shape (depths, lines).
+        share: Share of the surroundings of each sample that counts, same shape.
+        pairs: Pairs of samples that count, for each direction, depth band and lag; (2, B, lags).
     """
 
     patches: np.ndarray
     weight: np.ndarray
+    share: np.ndarray
+    pairs: np.ndarray
 
 
 class Speckle:
@@ -106,49 +110,45 @@ class Speckle:
         bright = uniform_filter(target.astype(np.float32), PATCH_PX) >= MIN_GREY
         usable = self._tissues[segmentation] & self._mask & bright
         weight = map_coordinates(usable.astype(np.float32), self._polar, order=1) > 0.999
-        return Selection(self._homogeneous(target, segmentation, usable), weight.astype(np.float32))
+        weight = weight.astype(np.float32)
+        share = np.maximum(uniform_filter(weight, self._window), 1e-6)
+        patches = self._homogeneous(target, segmentation, usable)
+        return Selection(patches, weight, share, self._lagged_sums(weight))
 
     def _homogeneous(self, target: np.ndarray, segmentation: np.ndarray, usable: np.ndarray) -> np.ndarray:
-        rows, columns = (size // PATCH_PX for size in target.shape)
-
-        def tiles(image: np.ndarray) -> np.ndarray:
-            cut = image[: rows * PATCH_PX, : columns * PATCH_PX]
-            cut = cut.reshape(rows, PATCH_PX, columns, PATCH_PX).swapaxes(1, 2)
-            return cut.reshape(rows, columns, -1)
-
-        ids = tiles(segmentation)
-        clipped = tiles((target == 0) | (target == 255)).mean(axis=2)
+        ids = _tiles(segmentation)
+        clipped = _tiles((target == 0) | (target == 255)).mean(axis=2)
         uniform = ids.min(axis=2) == ids.max(axis=2)
-        good = uniform & tiles(usable).all(axis=2) & (clipped <= _MAX_CLIPPED)
-        return np.argwhere(good) * PATCH_PX
+        return uniform & _tiles(usable).all(axis=2) & (clipped <= _MAX_CLIPPED)
 
     def samples(self, image: np.ndarray, where: Selection) -> tuple[np.ndarray, np.ndarray]:
         """What one image adds to the statistics.
 
         Returns:
-            The envelope's signal-to-noise ratio in each patch, (P,), and sums over lags of shape
-            (2 directions, B, lags, 2): products of the relative envelope, and their number.
+            The envelope's signal-to-noise ratio in each patch, (P,), and for each direction, depth band and lag
+            the sum of products of the relative envelope and their number, (2, B, lags, 2).
         """
         envelope = self._amplitude[image]
-        ratios = [_snr(envelope[row : row + PATCH_PX, col : col + PATCH_PX]) for row, col in where.patches]
+        patches = _tiles(envelope)[where.patches].astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = patches.mean(axis=1) / patches.std(axis=1)
         # a cubic spline: linear interpolation would widen grains of a pixel or two by a tenth
         polar = map_coordinates(envelope, self._polar, order=3, output=np.float32)
-        w = where.weight
-        share = np.maximum(uniform_filter(w, self._window), 1e-6)
-        mean = uniform_filter(polar * w, self._window) / share
-        relative = np.where(w > 0, polar / np.maximum(mean, 1e-6) - 1, 0).astype(np.float32)
-        sums = np.zeros((2, len(self._rows), _LAGS, 2))
+        mean = uniform_filter(polar * where.weight, self._window) / where.share
+        relative = (polar / np.maximum(mean, 1e-6) - 1) * where.weight
+        return ratios, np.stack([self._lagged_sums(relative), where.pairs], axis=-1)
+
+    def _lagged_sums(self, values: np.ndarray) -> np.ndarray:
+        """Sums of v(x)·v(x + lag) for each direction (axial, lateral), depth band and lag: (2, B, lags)."""
+        sums = np.zeros((2, len(self._rows), _LAGS))
+        height, width = values.shape
         for lag in range(_LAGS):
-            for direction in (0, 1):
-                ahead = (slice(lag, None), slice(None)) if direction == 0 else (slice(None), slice(lag, None))
-                back = slice(None, -lag or None)
-                behind = (back, slice(None)) if direction == 0 else (slice(None), back)
-                product = (relative[ahead] * relative[behind]).sum(axis=1)
-                number = (w[ahead] * w[behind]).sum(axis=1)
+            axial = np.einsum("ij,ij->i", values[lag:], values[: height - lag])
+            lateral = np.einsum("ij,ij->i", values[:, lag:], values[:, : width - lag])
+            for direction, products in enumerate((axial, lateral)):
                 for band, rows in enumerate(self._rows):
-                    rows = rows[rows < len(product)]
-                    sums[direction, band, lag] += product[rows].sum(), number[rows].sum()
-        return np.array(ratios), sums
+                    sums[direction, band, lag] = products[rows[rows < len(products)]].sum(dtype=np.float64)
+        return sums
 
     def statistics(self, ratios: np.ndarray, sums: np.ndarray) -> Statistics:
         """Statistics of many images from their ``samples``, ratios joined and sums added up."""
@@ -161,9 +161,11 @@ class Speckle:
         return Statistics(snr, len(ratios), tuple(widths[0]), tuple(widths[1]))
 
 
-def _snr(envelope: np.ndarray) -> float:
-    std = float(envelope.std(dtype=np.float64))
-    return float(envelope.mean(dtype=np.float64)) / std if std > 0 else math.inf
+def _tiles(image: np.ndarray) -> np.ndarray:
+    """(H, W) → (H // 32, W // 32, 32²)."""
+    rows, columns = (size // PATCH_PX for size in image.shape)
+    cut = image[: rows * PATCH_PX, : columns * PATCH_PX].reshape(rows, PATCH_PX, columns, PATCH_PX)
+    return cut.swapaxes(1, 2).reshape(rows, columns, -1)
 
 
 def _full_width(sums: np.ndarray) -> float:

@@ -74,7 +74,7 @@ def train(
     """Train the networks on the training split of a store.
 
     The run folder receives ``settings.json``, ``environment.json``, ``log.jsonl``, ``checkpoint_last.pt``,
-    ``generator.safetensors`` (moving average) and ``previews/``.
+    ``generator.safetensors`` (moving average), ``mask.png`` and ``previews/``.
 
     Args:
         settings: What to train, and how.
@@ -97,7 +97,7 @@ def train(
         session = Session(wanted, reader, run, team, progress if team.is_first else None)
         if resume:
             session.trainer.load_state(checkpoint.load_state(run))
-        team.first(lambda: _prepare_folder(run, wanted, session.trainer, team))
+        team.first(lambda: _prepare_folder(run, wanted, session.trainer, team, reader.mask))
         return session.run_until_done(stop, tensorboard)
 
 
@@ -121,9 +121,7 @@ class Trainer:
         torch.manual_seed(settings.seed)  # the same weights in every process
         device, on_gpu = team.device, team.device.type == "cuda"
         self.generator: nn.Module = make_generator(settings, encoder.channels).to(device)
-        self.discriminator = PatchDiscriminator(encoder.channels + 1, settings.ndf, settings.d_layers).to(
-            device
-        )
+        self.discriminator = PatchDiscriminator(encoder.channels + 1, settings.ndf, settings.d_layers).to(device)
         if team.size > 1 and on_gpu:
             self.generator = nn.SyncBatchNorm.convert_sync_batchnorm(self.generator)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
@@ -199,9 +197,7 @@ class Trainer:
                         _, real = self._criticise(torch.cat([inputs, target], 1))
                     features = losses.feature_distance(fake, real).float()
         loss = (
-            settings.adversarial_weight * fooling
-            + settings.l1_weight * fidelity
-            + settings.feature_matching * features
+            settings.adversarial_weight * fooling + settings.l1_weight * fidelity + settings.feature_matching * features
         )
         self.generator_adam.zero_grad()
         loss.backward()
@@ -212,9 +208,7 @@ class Trainer:
     def _update_average(self) -> None:
         # in the first iterations a shorter memory: the initial weights are noise
         decay = min(self.settings.ema, (1 + self.iteration) / (10 + self.iteration))
-        torch._foreach_lerp_(
-            list(self.average.parameters()), list(self.generator.parameters()), weight=1 - decay
-        )
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), weight=1 - decay)
         for kept, current in zip(self.average.buffers(), self.generator.buffers(), strict=True):
             kept.copy_(current)
 
@@ -352,12 +346,8 @@ class Session:
         if iteration >= self.settings.full_frames_from:
             where = f"whole frames {self.source.frames[self._full_positions(iteration)].tolist()}"
         else:
-            places = self.source.places(
-                self.settings.seed, iteration, self.settings.batch, self.settings.crop
-            )
-            crops = [
-                f"{self.source.frames[frame]} at ({row}, {column})" for frame, row, column, _ in places[:4]
-            ]
+            places = self.source.places(self.settings.seed, iteration, self.settings.batch, self.settings.crop)
+            crops = [f"{self.source.frames[frame]} at ({row}, {column})" for frame, row, column, _ in places[:4]]
             more = f" and {len(places) - 4} more" if len(places) > 4 else ""
             where = f"crops of frames {', '.join(crops)}{more}"
         kept = "its last checkpoint is kept" if (self.run / checkpoint.LAST).exists() else "no checkpoint yet"
@@ -386,9 +376,7 @@ class Session:
         batch = source.crops(places, crop)
         output = self.trainer.average(batch.inputs)
         shown = [*([batch.inputs[:, :1]] if "L" in self.settings.inputs else []), output, batch.target]
-        images = [
-            ((image + 1) * 127.5 * batch.mask).round().clamp(0, 255).to(torch.uint8)[:, 0] for image in shown
-        ]
+        images = [((image + 1) * 127.5 * batch.mask).round().clamp(0, 255).to(torch.uint8)[:, 0] for image in shown]
         grid = torch.cat([torch.cat(list(column), 0) for column in images], 1)
         folder = self.run / "previews"
         folder.mkdir(exist_ok=True)
@@ -425,12 +413,15 @@ def _check_folder(run: Path, wanted: Run, resume: bool) -> None:
         raise UssimError(f"{run}: has seen {done} iterations already, more than {wanted.train.iterations}")
 
 
-def _prepare_folder(run: Path, wanted: Run, trainer: Trainer, team: Team) -> None:
+def _prepare_folder(run: Path, wanted: Run, trainer: Trainer, team: Team, mask: np.ndarray) -> None:
+    from PIL import Image
+
     import ussim
 
     try:
         run.mkdir(parents=True, exist_ok=True)
         wanted.save(run)
+        Image.fromarray(mask * np.uint8(255)).save(run / "mask.png")
         environment = {
             "ussim": ussim.__version__,
             "torch": torch.__version__,

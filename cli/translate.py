@@ -1,0 +1,282 @@
+"""``translate``: train, apply, evaluate and export generators.
+
+Commands import what they need when they run, so that ``translate --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.program import Program
+from cli.progress import Reporter
+from cli.show import duration, show_pairs, show_table
+from cli.training_progress import TrainingProgress
+from ussim.errors import UssimError
+
+if TYPE_CHECKING:
+    from translate.settings import TrainSettings
+
+PATH = click.Path(path_type=Path)
+INPUTS = click.Choice(("LM", "LMS", "LMSA", "SA"), case_sensitive=False)
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+checkpoint_option = click.option(
+    "--checkpoint",
+    type=click.Choice(("ema", "last")),
+    default="ema",
+    show_default=True,
+    help="Averaged weights, or those of the last iteration.",
+)
+
+
+def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        import ussim
+
+        click.echo(f"translate, of ussim {ussim.__version__}")
+        context.exit()
+
+
+class _Translate(Program):
+    """Says what to install where torch is missing."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except ModuleNotFoundError as error:
+            if error.name not in ("torch", "safetensors"):
+                raise
+            raise UssimError(f"{error.name} is not installed: pip install 'ussim[translate]'") from None
+
+
+@click.group(cls=_Translate, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Version.")
+def main() -> None:
+    """Low-quality simulated ultrasound → high quality: a generator trained on stores of ``ussim render``."""
+
+
+# Training ---------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("store", type=PATH)
+@click.option("-o", "--output", "run", type=PATH, required=True, metavar="RUN", help="Run folder to make.")
+@click.option("--inputs", type=INPUTS, default=None, help="What the generator sees.  [default: LMSA]")
+@click.option(
+    "--model",
+    type=click.Choice(("pix2pix", "fast")),
+    default=None,
+    help="The paper's network, or a faster one.  [default: pix2pix]",
+)
+@click.option("--iterations", type=int, default=None, help="Updates of the networks.  [default: 50000]")
+@click.option("--ngf", type=int, default=None, help="Width of the generator.  [default: 64; fast: 48]")
+@click.option("--batch", type=int, default=None, help="Crops of an update, over all processes.  [default: 16]")
+@click.option("--crop", type=int, default=None, help="Side of a crop in pixels.  [default: 512]")
+@click.option("--seed", type=int, default=None, help="Seed of weights and crops.  [default: 0]")
+@click.option("--polar/--no-polar", default=None, help="Give depth and angle to the networks.  [default: as the model]")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change another setting; --settings lists all."
+)
+@click.option("--settings", "list_settings", is_flag=True, help="List all settings and train nothing.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of RUN.")
+@click.option("--tensorboard", is_flag=True, help="Log for TensorBoard too, into RUN/tensorboard.")
+@device_option
+def train(
+    store: Path,
+    run: Path,
+    assignments: tuple[str, ...],
+    list_settings: bool,
+    resume: bool,
+    tensorboard: bool,
+    device: str,
+    **options: Any,
+) -> None:
+    """Train a generator on the training split of STORE.
+
+    Several GPUs: torchrun --nproc-per-node=N -m cli.translate train STORE -o RUN …
+    """
+    given = {name: value for name, value in options.items() if value is not None} | _assigned(assignments)
+    settings = _settings(given, run, resume)
+    if list_settings:
+        show_pairs(settings.model_dump().items())
+        return
+    from translate.training import train as train_networks
+
+    with TrainingProgress() as progress:
+        summary = train_networks(
+            settings, store, run, resume=resume, device=device, tensorboard=tensorboard, progress=progress
+        )
+    losses = "  ".join(f"{name} {value:.4f}" for name, value in summary.losses.items())
+    click.echo(f"{run}: {summary.iterations} iterations in {duration(summary.seconds)} on {summary.device}; {losses}")
+
+
+def _assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
+    given = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise UssimError(f"--set {assignment}: write KEY=VALUE, as in ema=0.999")
+        given[name.strip()] = value.strip()
+    return given
+
+
+def _settings(given: dict[str, Any], run: Path, resume: bool) -> TrainSettings:
+    """The settings of a new run, or of one that goes on: those it has, changed by what is given."""
+    from translate.settings import Run, TrainSettings
+
+    if resume:
+        return TrainSettings.make(**{**Run.load(run).train.model_dump(), **given})
+    return TrainSettings.make(**given)
+
+
+# Using ------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("run", type=PATH)
+@click.argument("source", metavar="STORE|IMAGES", type=PATH)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    default=None,
+    metavar="FOLDER",
+    help="Folder for PNG images.  [default: an array in STORE]",
+)
+@click.option("--name", default="enhanced", show_default=True, help="Name of the array in STORE.")
+@click.option(
+    "--frames",
+    type=click.Choice(("all", "train", "test")),
+    default="all",
+    show_default=True,
+    help="Which frames of STORE.",
+)
+@click.option("--mask", type=PATH, default=None, metavar="PNG", help="Sector of IMAGES.  [default: the training's]")
+@click.option("--segmentation", type=PATH, default=None, metavar="DIR", help="Tissue ids of IMAGES, same file names.")
+@click.option("--attenuation", type=PATH, default=None, metavar="DIR", help="Attenuation of IMAGES, same file names.")
+@click.option(
+    "--engine",
+    type=click.Choice(("torch", "onnx", "openvino")),
+    default="torch",
+    show_default=True,
+    help="What runs the network.",
+)
+@checkpoint_option
+@device_option
+def apply(
+    run: Path,
+    source: Path,
+    output: Path | None,
+    name: str,
+    frames: str,
+    mask: Path | None,
+    segmentation: Path | None,
+    attenuation: Path | None,
+    engine: str,
+    checkpoint: str,
+    device: str,
+) -> None:
+    """Enhance whole images of any size: an array beside the others in STORE, or PNGs in a folder.
+
+    IMAGES is a folder of PNGs, or one PNG. What is there already is kept: run it again to go on.
+    """
+    from translate.apply import apply_to_folder, apply_to_store
+    from translate.inference import Generator
+
+    is_store = (source / "zarr.json").is_file()
+    into_store = is_store and (output is None or output.absolute() == source.absolute())
+    if output is None and not is_store:
+        raise UssimError(f"{source}: not a store; say with -o where its images are to go")
+    generator = Generator.load(run, device=device, engine=engine, checkpoint=checkpoint)
+    with Reporter({"apply": "enhanced"}) as reporter:
+
+        def progress(done: int, total: int) -> None:
+            reporter("apply", done, total)
+
+        if into_store:
+            count = apply_to_store(generator, source, name, frames, progress)
+        else:
+            count = apply_to_folder(
+                generator,
+                source,
+                output,
+                frames=frames,
+                mask=mask,
+                segmentation=segmentation,
+                attenuation=attenuation,
+                progress=progress,
+            )
+    target = f"{source}: array {name}" if into_store else str(output)
+    click.echo(f"{target}: {count} images written" if count else f"{target}: nothing left to do")
+
+
+@main.command()
+@click.argument("run", type=PATH)
+@click.option("--format", type=click.Choice(("onnx", "openvino", "safetensors")), required=True, help="What to write.")
+@click.option("-o", "--output", type=PATH, default=None, metavar="FILE", help="Where.  [default: in RUN]")
+@checkpoint_option
+def export(run: Path, format: str, output: Path | None, checkpoint: str) -> None:
+    """Export a generator for another runtime and compare the result with torch."""
+    from translate.export import export as export_generator
+
+    done = export_generator(run, format, output, checkpoint)
+    click.echo(f"wrote {done.path}; largest difference from torch {done.difference:.1e} on [-1, 1]")
+
+
+@main.command()
+@click.argument("runs", metavar="RUN...", type=PATH, nargs=-1, required=True)
+@click.argument("store", type=PATH)
+@click.option("-o", "--output", "report", type=PATH, required=True, metavar="REPORT", help="Folder to make.")
+@click.option("--crops", type=int, default=4, show_default=True, help="Random crops of each test image.")
+@click.option("--crop", type=int, default=512, show_default=True, help="Side of a crop in pixels.")
+@click.option("--images", type=int, default=None, help="Use so many test images at most.  [default: all]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of crops and bootstrap.")
+@click.option("--inception-weights", type=PATH, default=None, metavar="FILE", help="Inception weights, for FID.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@device_option
+def evaluate(
+    runs: tuple[Path, ...],
+    store: Path,
+    report: Path,
+    crops: int,
+    crop: int,
+    images: int | None,
+    seed: int,
+    inception_weights: Path | None,
+    as_json: bool,
+    device: str,
+) -> None:
+    """Compare generators with the low-quality images on the test split of STORE: the paper's Table 2."""
+    from translate.evaluation import evaluate as evaluate_runs
+
+    with Reporter() as progress:
+        result = evaluate_runs(
+            list(runs),
+            store,
+            report,
+            crops=crops,
+            crop=crop,
+            seed=seed,
+            device=device,
+            images=images,
+            inception_weights=inception_weights,
+            progress=progress,
+        )
+    if as_json:
+        json.dump(result.as_dict(), sys.stdout, indent=1, ensure_ascii=False)
+        click.echo()
+        return
+    for table in result.tables:
+        show_table(table.columns, table.rows, title=table.title)
+        click.echo()
+    for note in result.notes:
+        click.echo(f"note: {note}")
+    click.echo(f"wrote {report}: report.md, report.json, table.csv, crops.csv and pictures")
+
+
+if __name__ == "__main__":
+    main()
