@@ -126,9 +126,7 @@ def test_shadow_behind_bone_is_interface_loss_plus_attenuation(rays):
     quality = Quality(rays=rays, layers=1)
 
     def power(surfaces):
-        return line_power(scene_of(surfaces, soft, bone, gel, background="clear"), quality, frames=6)[
-            behind
-        ].mean()
+        return line_power(scene_of(surfaces, soft, bone, gel, background="clear"), quality, frames=6)[behind].mean()
 
     reflected = ((7.8 - 1.63) / (7.8 + 1.63)) ** 2
     expected = 20 * np.log10((1 - reflected) ** 2) - 2 * 1.0 * 8 * 0.4

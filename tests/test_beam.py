@@ -23,12 +23,8 @@ def test_default_probe_makes_the_papers_image_isotropically():
     assert probe.mm_per_pixel == pytest.approx(0.1572, abs=1e-4)
     rows, columns = np.nonzero(probe.mask())
     # The sector touches all four sides: 190 mm · 2 sin 35° wide, 190 − 40·cos 35° mm high.
-    assert np.ptp(columns) + 1 == pytest.approx(
-        2 * 190 * math.sin(math.radians(35)) / probe.mm_per_pixel, abs=2
-    )
-    assert np.ptp(rows) + 1 == pytest.approx(
-        (190 - 40 * math.cos(math.radians(35))) / probe.mm_per_pixel, abs=2
-    )
+    assert np.ptp(columns) + 1 == pytest.approx(2 * 190 * math.sin(math.radians(35)) / probe.mm_per_pixel, abs=2)
+    assert np.ptp(rows) + 1 == pytest.approx((190 - 40 * math.cos(math.radians(35))) / probe.mm_per_pixel, abs=2)
 
 
 @pytest.mark.parametrize("probe", [ConvexProbe(), LinearProbe(), PhasedProbe()], ids=lambda p: p.kind)
@@ -105,6 +101,4 @@ def test_slice_thickness_is_the_elevational_beam():
     assert at_focus * FWHM_PER_SIGMA == pytest.approx(0.886 * WAVELENGTH_MM * 70 / 12, rel=1e-6)
     # On the lens the beam is as high as its Gaussian equivalent, which diffracts to just that focus.
     one_way = math.sqrt(2) * FWHM_PER_SIGMA
-    assert on_lens * one_way * at_focus * one_way == pytest.approx(
-        4 * math.log(2) / math.pi * WAVELENGTH_MM * 70
-    )
+    assert on_lens * one_way * at_focus * one_way == pytest.approx(4 * math.log(2) / math.pi * WAVELENGTH_MM * 70)

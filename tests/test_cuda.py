@@ -101,9 +101,7 @@ def _ptxas() -> Path:
 
 @pytest.mark.parametrize("capability", [(7, 5), (9, 0)], ids=["sm_75", "sm_90"])
 @pytest.mark.parametrize("name", KERNELS)
-def test_kernel_compiles_without_spills_or_double_precision(
-    name, capability, signatures, monkeypatch, tmp_path
-):
+def test_kernel_compiles_without_spills_or_double_precision(name, capability, signatures, monkeypatch, tmp_path):
     import numba.cuda.dispatcher
 
     ptxas = _ptxas()
@@ -111,9 +109,7 @@ def test_kernel_compiles_without_spills_or_double_precision(
     device = type("Device", (), {"compute_capability": capability})
     monkeypatch.setattr(numba.cuda.dispatcher, "get_current_device", lambda: device)
     kernel = getattr(backend, name).py_func
-    ptx, _ = backend.cuda.compile(
-        kernel, signatures[name], cc=capability, device=False, abi="numba", output="ptx"
-    )
+    ptx, _ = backend.cuda.compile(kernel, signatures[name], cc=capability, device=False, abi="numba", output="ptx")
     assert ".f64" not in ptx
     source = tmp_path / "kernel.ptx"
     source.write_text(ptx)

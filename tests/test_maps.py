@@ -35,15 +35,12 @@ def test_attenuation_through_a_sphere_is_the_analytic_chord():
     maps = renderer(ball_scene(), PROBE).maps(np.eye(4))
     gel_db_mm, ball_db_mm = 0.05 * 8 / 10, 0.5 * 8 / 10
     column = PROBE.image_width // 2
-    x, z = PROBE.pixel_grid_mm()
-    depth = z[:, column]
+    depth = PROBE.pixel_grid_mm()[1][:, column]
     chord = np.clip(depth - 50, 0, 40)
     expected = 10 ** (-(gel_db_mm * (depth - chord) + ball_db_mm * chord) / 20)
     rows = np.flatnonzero((depth > 1) & (depth < 149))
     measured = maps.attenuation[0, rows, column] * maps.attenuation_scale[0]
-    np.testing.assert_allclose(
-        measured, expected[rows], rtol=ball_db_mm * 2 * PROBE.mm_per_pixel / 8.7 + 2e-3
-    )
+    np.testing.assert_allclose(measured, expected[rows], rtol=ball_db_mm * 2 * PROBE.mm_per_pixel / 8.7 + 2e-3)
 
 
 def test_attenuation_is_normalised_by_its_98th_percentile():
@@ -80,9 +77,7 @@ def test_labels_agree_with_ray_parity_at_random_pixels_of_tilted_planes():
 
 def inside_convex(mesh, points):
     """Inside a convex mesh: behind every face."""
-    return (np.einsum("fi,pfi->pf", mesh.face_normals, points[:, None] - mesh.triangles[:, 0]) <= 0).all(
-        axis=1
-    )
+    return (np.einsum("fi,pfi->pf", mesh.face_normals, points[:, None] - mesh.triangles[:, 0]) <= 0).all(axis=1)
 
 
 def test_the_higher_priority_wins_where_surfaces_overlap():

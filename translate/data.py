@@ -60,7 +60,8 @@ class StoreReader:
         self.spacing_mm = header.image.mm_per_pixel
         self.mask = self._dataset.mask
         self.split = self._dataset.split
-        self.tissues = tuple(row["name"] for row in header.tissues)
+        names = {row["id"]: row["name"] for row in header.tissues if row["id"] > 0}  # 0 is outside the sector
+        self.tissues = tuple(names[number] for number in range(1, len(names) + 1))
         self.media_count = len(self.tissues)
         self.probe: dict[str, Any] = header.probe
         attributes = json.dumps(self._dataset.attrs, sort_keys=True).encode()

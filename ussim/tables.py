@@ -69,7 +69,7 @@ def media_table(scene: Scene, probe: Probe, imaging: Imaging, seed: int) -> Medi
     ratio = column(lambda t: t.speed_m_s / SPEED_ASSUMED_M_S)
     # A silent medium is skipped as a whole: no scatterers, or nothing that fluctuates.
     density = column(
-        lambda t: t.scatter_density if t.scatter_std > 0 or 0 < t.scatter_density < 1 and t.scatter_mean > 0 else 0
+        lambda t: t.scatter_density if t.scatter_std > 0 or (0 < t.scatter_density < 1 and t.scatter_mean > 0) else 0
     )
     per_sample = (loss * ratio * probe.sample_mm)[:, None].astype(np.float64)
     return Media(
