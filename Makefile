@@ -5,18 +5,26 @@ RUN := $(VENV)/bin
 OUT ?= demo
 FRAMES ?= 6
 
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test lint bench clean
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 8
 
-# The stamp says which files the environment was made from, so that it is made anew when they change.
-$(VENV)/.stamp: pyproject.toml constraints.txt
+# A stamp says which files an environment was made from, so that it is made anew when they change.
+# The demo needs what the package itself needs; the tests also torch, the CUDA compiler and more.
+$(VENV)/.pip: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --upgrade pip
-	$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.stamp  ## Build the default scene, render a small paired dataset on the CPU, draw a contact sheet
+$(VENV)/.base: $(VENV)/.pip
+	$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.pip
+	$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.base
+
+demo: $(VENV)/.base  ## Build the default scene, render a small paired dataset on the CPU, draw a contact sheet
 	$(RUN)/ussim scene build --detail demo -o $(OUT)/scene
 	$(RUN)/ussim render $(OUT)/scene -o $(OUT)/dataset.zarr --frames $(FRAMES) --backend cpu --resume
 	$(RUN)/ussim verify $(OUT)/dataset.zarr
@@ -25,14 +33,14 @@ demo: $(VENV)/.stamp  ## Build the default scene, render a small paired dataset 
 	@echo "Contact sheet: $(abspath $(OUT)/contact_sheet.png)"
 	@echo "Dataset:       $(abspath $(OUT)/dataset.zarr)"
 
-test: $(VENV)/.stamp  ## Run the test suite
+test: $(VENV)/.dev  ## Run the test suite
 	$(RUN)/python -m pytest
 
-lint: $(VENV)/.stamp  ## Check style
+lint: $(VENV)/.dev  ## Check style
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 
-bench: $(VENV)/.stamp  ## Time frames and closest hits on this machine
+bench: $(VENV)/.dev  ## Time frames and closest hits on this machine
 	$(RUN)/ussim bench
 	$(RUN)/python tests/bench/closest_hits.py
 

@@ -302,6 +302,37 @@ def _show_plan(plan: dict[str, Any]) -> None:
     click.echo("dry run: nothing was rendered")
 
 
+@main.command()
+@click.argument("scene_path", metavar="SCENE", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, metavar="DIR", help="Folder for the pictures.")
+@click.option("--sweep", "sweeps", multiple=True, help="Sweep to draw; again for more.  [default: all of one pose]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random numbers.")
+@click.option("--backend", type=click.Choice(("auto", "cpu", "cuda")), default="auto", show_default=True, help="Where.")
+@click.option("--width", type=click.IntRange(100, 4000), default=620, show_default=True, help="Pixels a picture.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="As for render: probe, imaging or hq.")
+def gallery(
+    scene_path: Path,
+    output: Path,
+    sweeps: tuple[str, ...],
+    seed: int,
+    backend: str,
+    width: int,
+    assignments: tuple[str, ...],
+) -> None:
+    """Draw the standard planes of a SCENE: each in high quality beside its segmentation, one JPEG file each."""
+    from ussim.gallery import save_gallery
+    from ussim.overrides import build_settings
+    from ussim.scene import Scene
+
+    settings = build_settings(assignments, ["hq"], None)
+    with Reporter({"render": "drawn"}) as progress:
+        files = save_gallery(
+            Scene.load(scene_path), output, sweeps, settings.probe, settings.imaging, settings.qualities["hq"],
+            backend, seed, width, progress,
+        )  # fmt: skip
+    click.echo(f"wrote {len(files)} pictures to {output}")
+
+
 # Stores -----------------------------------------------------------------------------------------------
 
 

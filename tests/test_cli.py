@@ -422,16 +422,22 @@ def test_bench_prints_the_figures_it_is_given(monkeypatch, tmp_path):
     figures = {"device": "abacus", "frame_ms": {"lq": {"single": 12.5, "batched": 3.25}}}
     asked = []
 
-    def run(path=None, **options):
+    def run(path, **options):
         asked.append(path)
         return figures
 
+    import meshes
+
+    built = []
     monkeypatch.setattr(bench, "run", run)
+    monkeypatch.setattr(meshes, "build_scene", lambda detail, folder: built.append(detail) or folder / "scene.toml")
     assert json.loads(ussim("bench", "--json").stdout) == figures
     text = ussim("bench", tmp_path).stdout
     assert "frame_ms.lq.single" in text
     assert "12.5" in text
-    assert asked == [None, tmp_path]
+    assert built == ["demo"]  # without a scene, the demo scene
+    assert asked[0].name == "scene.toml"
+    assert asked[1] == tmp_path
 
 
 def test_other_errors_keep_their_traceback(monkeypatch, store):

@@ -251,6 +251,17 @@ def test_the_frechet_distance_is_that_of_the_centre_pieces(tmp_path):
     assert "FD(moments)" in Report(result).tables[0].columns
 
 
+def test_the_rule_of_pkl_and_the_size_of_the_feature_sets_stand_beside_the_numbers(tmp_path):
+    pytest.importorskip("torch")
+    store = make_store(tmp_path / "s.zarr", frames=20, height=300, width=300)
+    report = Report(compare([], store, Protocol(crops=1, crop=96), moments_extractor()))
+    for text in (report.tables[0].caption, " ".join(report.notes)):
+        assert PKL_RULE in text
+        assert "FD(moments): Fréchet distance between features of moments (weights SHA-256 abababababab…)" in text
+        assert "N = 2 pieces of 2 images" in text
+        assert "It is not FID" in text
+
+
 def test_images_too_small_for_a_piece_are_said_to_be_so(dataset):
     pytest.importorskip("torch")
     result = compare([], dataset, PROTOCOL, moments_extractor())

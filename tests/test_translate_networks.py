@@ -32,7 +32,9 @@ def test_layers_without_norm_are_the_first_the_innermost_and_the_output():
 
 def test_weights_start_at_n_0_002():
     torch.manual_seed(0)
-    weights = torch.cat([p.flatten() for name, p in UNet(4, ngf=16).named_parameters() if name.endswith("weight")])
+    weights = torch.cat(
+        [p.detach().flatten() for name, p in UNet(4, ngf=16).named_parameters() if name.endswith("weight")]
+    )
     assert abs(float(weights.mean())) < 1e-4
     assert float(weights.std()) == pytest.approx(0.02, rel=0.01)
     assert all(not p.any() for name, p in UNet(4, ngf=4).named_parameters() if name.endswith("bias"))

@@ -155,11 +155,11 @@ def _image_files(
     given = {"lq": source, "segmentation": segmentation, "attenuation": attenuation}
     if "L" not in generator.inputs:
         given = {**given, "lq": None, "segmentation": segmentation or source}
+    files = _pngs(source)
     needed = generator.encoder.arrays
     for name in needed:
         if given[name] is None:
             raise UssimError(f"a generator trained on {generator.inputs} needs --{name}")
-    files = _pngs(source)
     paths = {name: [_beside(given[name], file) if given[name] != source else file for file in files] for name in needed}
     fixed = _read_png(mask) if mask else None
 

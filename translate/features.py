@@ -101,12 +101,11 @@ def load_extractor(inception_weights: Path | None = None, device: str = "auto") 
 
     Raises:
         ExtractorMissingError: No weights given, and the packages of the default are not installed.
-        UssimError: The file is not the one it should be, or torch-fidelity is not installed.
+        UssimError: The file is not the one it should be, torch-fidelity is not installed, or no such device.
     """
-    import torch
+    from translate.devices import choose_device
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = str(choose_device(device))
     if inception_weights is not None:
         return _inception(Path(inception_weights), device)
     return _efficientnet_lite0(device)
@@ -161,7 +160,7 @@ def _efficientnet_lite0(device: str) -> Extractor:
     network = EfficientNet.from_name("efficientnet-lite0", image_size=PIECE_PX)
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     network.eval()
-    _fold_batch_norms(network)
+    _streamline(network)
     network.to(device, memory_format=torch.channels_last)
 
     def features(batch: torch.Tensor) -> torch.Tensor:
@@ -172,8 +171,12 @@ def _efficientnet_lite0(device: str) -> Extractor:
     return Extractor("efficientnet-lite0", "FD(efficientnet-lite0)", digest, 1280, device, features)
 
 
-def _fold_batch_norms(network: torch.nn.Module) -> None:
-    """Fold each batch norm into the convolution before it: the same function in half the time on a CPU."""
+def _streamline(network: torch.nn.Module) -> None:
+    """Make the network faster without changing what it computes.
+
+    Each batch norm is folded into the convolution before it, symmetric padding becomes the convolution's own, and
+    activations overwrite their input.
+    """
     import torch
     from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -187,3 +190,9 @@ def _fold_batch_norms(network: torch.nn.Module) -> None:
             conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
         setattr(owner, norm_name, torch.nn.Identity())
+        sides = getattr(conv.static_padding, "padding", (0, 0, 0, 0))
+        if len(set(sides)) == 1:
+            conv.padding, conv.static_padding = (sides[0], sides[0]), torch.nn.Identity()
+    for module in network.modules():
+        if isinstance(module, torch.nn.ReLU6):
+            module.inplace = True

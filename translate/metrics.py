@@ -212,8 +212,10 @@ def _window_mean(image: np.ndarray) -> np.ndarray:
 
 @numba.njit(nogil=True, cache=True)
 def _separable_mean(image, kernel, padded, result):
-    """Columns first, then rows; pixels beyond the border repeat it. Symmetric taps are added before they are
-    weighted, and the innermost loops run along a row, so that they vectorise."""
+    """Filter columns, then rows; pixels beyond the border repeat it.
+
+    Symmetric taps are added before they are weighted, and the innermost loops run along a row: they vectorise.
+    """
     height, width = image.shape
     radius = kernel.size // 2
     for y in range(height):

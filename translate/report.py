@@ -100,8 +100,8 @@ class Report:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader has to know."""
-        return self.evaluation.notes
+        """What has to stand beside the tables where their captions are not shown."""
+        return [f"pKL: {PKL_RULE}.", *_about_distance(self.evaluation), *self.evaluation.notes]
 
     def save(self, folder: Path) -> Report:
         """Write all files; see ``FILES``.
@@ -203,24 +203,30 @@ def _paper_table(result: Evaluation) -> Table:
         rows.append(tuple(cells))
         means = [row.whole[figure].mean for figure in _SCALE]
         values.append([*means, *((d.frechet, d.kid.mean) if d else (math.nan, math.nan))])
-    distance = next((row.distance for row in result.rows if row.distance), None)
     caption = (
         "Whole crops against the high-quality image, as in Table 2 of the paper: mean ± standard deviation over "
         f"{result.crops} crops, and in brackets how bad the worst are (5th percentile of PSNR and SSIM, 95th of "
         "pKL). More is better for PSNR and SSIM, less for the others. "
         f"pKL: {PKL_RULE}. The paper does not state its rule, so compare ratios with it, not values."
     )
-    if distance:
-        caption += (
-            f" {label}: Fréchet distance between features of {result.extractor['name']} (weights SHA-256 "
-            f"{result.extractor['sha256'][:12]}…), N = {distance.pieces} pieces of {distance.images} images, in "
-            "square brackets its 95 % bootstrap interval over images. KID ×1000: mean ± standard deviation over "
-            f"{distance.kid.subsets} subsets of {distance.kid.subset_size} pieces."
-        )
-        if label != "FID":
-            caption += " It is not FID and has another scale."
+    caption = " ".join([caption, *_about_distance(result)])
     columns = ("", *_HEADS.values(), label, "KID ×1000")
     return Table("Low quality and outputs", caption, columns, rows, _best(values, (True, True, False, False, False)))
+
+
+def _about_distance(result: Evaluation) -> list[str]:
+    """What the Fréchet distance and KID rest on, in a sentence or two; nothing if they are not there."""
+    distance = next((row.distance for row in result.rows if row.distance), None)
+    if distance is None:
+        return []
+    about, label = result.extractor, result.extractor["label"]
+    text = (
+        f"{label}: Fréchet distance between features of {about['name']} (weights SHA-256 {about['sha256'][:12]}…), "
+        f"N = {distance.pieces} pieces of {distance.images} images, in square brackets its 95 % bootstrap interval "
+        f"over images. KID ×1000: mean ± standard deviation over {distance.kid.subsets} subsets of "
+        f"{distance.kid.subset_size} pieces."
+    )
+    return [text if label == "FID" else f"{text} It is not FID and has another scale."]
 
 
 def _inside_table(result: Evaluation) -> Table:

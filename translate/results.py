@@ -80,7 +80,7 @@ class RowResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Wilcoxon's test of a figure between two rows."""
+    """Wilcoxon's test of a figure between two rows; its median difference is second − first."""
 
     figure: str
     first: str

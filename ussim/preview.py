@@ -85,7 +85,7 @@ def contact_sheet(dataset: Dataset, frames: Sequence[int] = (), panel_width: int
     width = LEFT + columns * axes.size[0] + (columns - 1) * GAP + RIGHT
 
     shown = [dataset.frame(number) for number in numbers]
-    legend = _legend(_tissues_in(shown, dataset), width - LEFT - RIGHT, font)
+    legend = legend(_tissues_in(shown, dataset), width - LEFT - RIGHT, font)
     height = 52 + row_height * len(shown) + legend.height + 16
     if max(width, height) > LARGEST_SHEET_PX:
         raise UssimError(f"{len(shown)} frames make a sheet of {width} × {height} px; ask for fewer frames")
@@ -238,7 +238,7 @@ def _tissues_in(frames: Sequence[Frame], dataset: Dataset) -> list[dict]:
     return [row for row in dataset.header.tissues if row["id"] in present and row["id"] != 0]
 
 
-def _legend(tissues: Sequence[dict], width: int, font: ImageFont.FreeTypeFont) -> Image.Image:
+def legend(tissues: Sequence[dict], width: int, font: ImageFont.FreeTypeFont) -> Image.Image:
     """Names of tissues beside squares of their colours, in lines as wide as the sheet."""
     places, x, y = [], 0, 4
     for row in tissues:

@@ -82,7 +82,7 @@ def trace_kernel(geometry, media, beam, poses, frame_keys, paths):
 @_kernel
 def march_kernel(media, beam, paths, iq_real, iq_imag):
     """One thread per sample."""
-    sample, index = cuda.grid(2)
+    index, sample = cuda.grid(2)
     if sample < iq_real.shape[1] and index < iq_real.shape[0]:
         real, imag = march_sample(index, sample, media, beam, paths)
         iq_real[index, sample] = real
@@ -92,7 +92,7 @@ def march_kernel(media, beam, paths, iq_real, iq_imag):
 @_kernel
 def pulse_kernel(display, iq_real, iq_imag, out_real, out_imag):
     """One thread per sample."""
-    sample, index = cuda.grid(2)
+    index, sample = cuda.grid(2)
     if sample < iq_real.shape[1] and index < iq_real.shape[0]:
         pulse_span(index, sample, sample + 1, display, iq_real, iq_imag, out_real, out_imag)
 
@@ -108,7 +108,7 @@ def interface_kernel(beam, display, paths, out_real, out_imag):
 @_kernel
 def grey_kernel(beam, display, frame_keys, in_real, in_imag, work_real, work_imag, grey):
     """One thread per sample."""
-    sample, index = cuda.grid(2)
+    index, sample = cuda.grid(2)
     if sample < grey.shape[1] and index < grey.shape[0]:
         lateral_span(index, sample, sample + 1, beam, display, in_real, in_imag, work_real, work_imag)
         grey[index, sample] = grey_sample(
@@ -119,7 +119,7 @@ def grey_kernel(beam, display, frame_keys, in_real, in_imag, work_real, work_ima
 @_kernel
 def scan_convert_kernel(scanlines, pixels, polar, images):
     """One thread per pixel of the sector and frame."""
-    pixel, frame = cuda.grid(2)
+    frame, pixel = cuda.grid(2)
     if pixel < pixels.address.size and frame < images.shape[0]:
         images[frame, pixels.address[pixel]] = to_grey(polar_at(pixel, frame, scanlines, pixels, polar))
 
@@ -127,7 +127,7 @@ def scan_convert_kernel(scanlines, pixels, polar, images):
 @_kernel
 def scan_convert_map_kernel(scanlines, pixels, polar, scale, maps):
     """One thread per pixel of the sector and frame."""
-    pixel, frame = cuda.grid(2)
+    frame, pixel = cuda.grid(2)
     if pixel < pixels.address.size and frame < maps.shape[0]:
         maps[frame, pixels.address[pixel]] = polar_at(pixel, frame, scanlines, pixels, polar) / scale[frame]
 
@@ -145,7 +145,7 @@ def attenuate_kernel(geometry, media, beam, poses, polar):
 @_kernel
 def decimate_kernel(stride, polar, out):
     """One thread per kept sample."""
-    sample, index = cuda.grid(2)
+    index, sample = cuda.grid(2)
     if sample < out.shape[1] and index < out.shape[0]:
         out[index, sample] = polar[index, sample * stride]
 
@@ -189,9 +189,9 @@ def _over(count: int, threads: int = _THREADS) -> tuple[int, int]:
 
 
 def _over_rows(shape: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Blocks along the second axis, one row of the first axis each."""
+    """One block per row and stretch of columns; rows come first because only that axis may exceed 65,535 blocks."""
     rows, columns = shape
-    return ((columns + _THREADS - 1) // _THREADS, rows), (_THREADS, 1)
+    return (rows, (columns + _THREADS - 1) // _THREADS), (1, _THREADS)
 
 
 class CudaBackend:
