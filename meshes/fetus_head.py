@@ -27,16 +27,22 @@ def skin(plan: FetusPlan) -> Solid:
     ball, at, k = plan.head_ball, plan.head_at, plan.head_scale
     parts = [
         ball((0, 0, 0), _skull_radii(plan) + 2.2),
-        ball((0, -22, -20), (17.5, 14, 17)),  # face
-        ball((0, -28, -33), (8, 7, 6)),  # chin
-        ball((0, -34, -27), (6, 4, 3.5)),  # lips
+        ball((0, -21, -20), (17.5, 13.5, 17)),  # face
+        ball((0, -27.5, -35), (7.5, 6, 5)),  # chin
         *[ball((side * 12, -22, -25), (8, 8, 9)) for side in (1, -1)],  # cheeks
         *[ball((side * EYE[0], *EYE[1:]), (6.6, 6.6, 6.6)) for side in (1, -1)],  # lids
-        solids.cone(at(0, -34.5, -10), at(0, -38.5, -17.5), 2.2 * k, 3.0 * k),  # nose
         solids.cone(at(0, 7, -22), at(0, 9, -38), 15 * k, 11 * k),  # neck
     ]
     ears = [ball((side * 28.5, 4, -14), (2.4, 5.0, 7.5)) for side in (1, -1)]
-    return solids.union(solids.union(*parts, blend=5 * k), *ears, blend=1.5 * k)
+    profile = [
+        solids.cone(at(0, -33.0, -9.0), at(0, -39.2, -17.0), 1.6 * k, 2.3 * k),  # bridge of the nose to its tip
+        *[ball((side * 3.2, -35.5, -18.2), (2.2, 3.0, 2.2)) for side in (1, -1)],  # wings of the nose
+        ball((0, -34.6, -23.6), (5.5, 3.2, 1.9)),  # upper lip
+        ball((0, -33.6, -28.2), (5.0, 3.2, 1.9)),  # lower lip
+        ball((0, -32.2, -35.0), (4.6, 3.6, 3.2)),  # point of the chin
+    ]
+    head = solids.union(solids.union(*parts, blend=5 * k), *profile, blend=1.6 * k)
+    return solids.union(head, *ears, blend=1.5 * k)
 
 
 def _skull(plan: FetusPlan) -> Solid:
@@ -50,9 +56,15 @@ def _skull(plan: FetusPlan) -> Solid:
 
     sagittal = [on_skull((0, np.sin(a), np.cos(a))) for a in np.radians(np.linspace(-62, 55, 16))]
     coronal = [on_skull((np.sin(a), -0.42, np.cos(a))) for a in np.radians(np.linspace(-68, 68, 16))]
-    fontanelle = ball((0, -12.5, 26.5), (6, 8, 6))
-    cutters = [solids.tube(line, 0.9 * k) for line in (sagittal, coronal)]
-    return solids.subtract(outer, *cutters, fontanelle)
+    fontanelles = [ball((0, -12.5, 26.5), (6, 8, 6)), ball((0, 26, 14), (3.5, 5, 5))]
+    for side in (1, -1):  # the windows at the side of the head: in front of the ear and behind it
+        fontanelles.append(ball((side * 22, -17, -12), (5, 3.5, 4)))
+        fontanelles.append(ball((side * 20, 22, -10), (6, 5, 4.5)))
+    lambdoid = [
+        on_skull((side * np.sin(a), 0.85, 0.42 - 0.55 * np.sin(a))) for side in (-1, 1) for a in np.radians(np.linspace(4, 62, 9))
+    ]
+    lines = (sagittal, coronal, lambdoid[:9], lambdoid[9:])
+    return solids.subtract(outer, *[solids.tube(line, 0.9 * k) for line in lines], *fontanelles)
 
 
 def _face_bones(plan: FetusPlan) -> Solid:
@@ -74,22 +86,33 @@ def _brain(plan: FetusPlan) -> Solid:
     inner = _skull_radii(plan) - SKULL_WALL - 1.6
     folds = 0.25 + 0.05 * (plan.growth.weeks - 16)  # the cortex folds as it grows
     body = solids.rough(ball((0, 0, 0), inner), folds, 7.0, plan.seed + 12)
-    cleft = solids.box(plan.head_at(0, 0, 16), np.array([0.9, 34, 13]) * k, 0.3, plan.head_axes)
-    behind = solids.box(plan.head_at(0, 24, 4), np.array([0.9, 14, 10]) * k, 0.3, plan.head_axes)
-    before = solids.box(plan.head_at(0, -27, 2), np.array([0.9, 9, 12]) * k, 0.3, plan.head_axes)
+    slit = solids.box(plan.head_at(0, 0, 12), np.array([0.9, 40, 18.5]) * k, 0.3, plan.head_axes)
+    cleft = solids.subtract(slit, _below_falx(plan, 1.0))
     sylvian = [ball((side * 24.5, -6, -1), (2.6, 5.5, 3.5)) for side in (1, -1)]
-    return solids.subtract(body, cleft, behind, before, *sylvian, blend=0.6 * k)
+    return solids.subtract(body, cleft, *sylvian, blend=0.6 * k)
+
+
+def _below_falx(plan: FetusPlan, margin: float) -> Solid:
+    """What the free edge of the falx arches over: corpus callosum, thalami, midbrain; less `margin` all round."""
+    return plan.head_ball((0, -1.5, -5), (9.0, 20.0 - margin, 17.5 - margin))
 
 
 def _falx(plan: FetusPlan) -> Solid:
-    """Sheet of 0.8 mm in the midline, open around the thalami and the cavum; it ends in the skull."""
+    """Sheet of 0.8 mm in the midline, its free edge an arch; it ends in the skull. And the leaflets of the cavum."""
     k = plan.head_scale
     half = max(0.4 * k, 0.4)
     sheet = plan.head_ball((0, 0, 0), _skull_radii(plan) - SKULL_WALL * 0.5)
     slab = solids.box(plan.head_at(0, 0, 12), np.array([half / k, 40, 18]) * k, 0.1, plan.head_axes)
-    centre = solids.box(plan.head_at(0, -1, -2), np.array([5, 17.5, 10]) * k, 2.0 * k, plan.head_axes)
     # the tube is cut from the narrow slab: its box bounds the sampling
-    return solids.subtract(solids.intersect(slab, sheet), centre)
+    falx = solids.subtract(solids.intersect(slab, sheet), _below_falx(plan, 0.0))
+    return solids.union(falx, _cavum(plan, 0.7))
+
+
+def _cavum(plan: FetusPlan, more: float) -> Solid:
+    """Box of fluid between the leaflets of the septum, `more` mm larger all round."""
+    k = plan.head_scale
+    half = (np.array([2.2, 4.8, 3.2]) + more) * k
+    return solids.box(plan.head_at(0, -13.5, 2.5), half, 1.4 * k, plan.head_axes)
 
 
 def _ventricles(plan: FetusPlan) -> Solid:
@@ -126,7 +149,7 @@ def head_parts(plan: FetusPlan) -> list[Part]:
     """Surfaces of the head, outermost first."""
     ball = plan.head_ball
     eyes = [(side * EYE[0], *EYE[1:]) for side in (1, -1)]
-    thalami = solids.union(*[ball((side * 5.4, 2, 0), (4.6, 7.5, 5.5)) for side in (1, -1)])
+    thalami = solids.union(*[ball((side * 5.6, 2.5, 0), (4.9, 8.5, 6.0)) for side in (1, -1)])
     third = ball((0, 2, 0.5), (0.75, 6.5, 4.0))
     globes = solids.union(*[ball(eye, (5.3, 5.3, 5.3)) for eye in eyes])
     lenses = solids.union(*[ball((x, y - 3.4, z), (1.9, 1.2, 1.9)) for x, y, z in eyes])
@@ -141,8 +164,8 @@ def head_parts(plan: FetusPlan) -> list[Part]:
         Part("fetal_thalami", "thalamus", 51, "fetus", thalami, 2.0),
         Part("fetal_ventricles", "csf", 52, "fetus", solids.union(_ventricles(plan), third), 1.4),
         Part("fetal_choroid_plexus", "choroid_plexus", 53, "fetus", _choroid(plan), 1.4),
-        Part("fetal_cavum", "csf", 54, "fetus", ball((0, -14, 2.5), (2.3, 4.5, 3)), 1.6),
-        Part("fetal_falx", "dura", 55, "fetus", _falx(plan), 0.8),
+        Part("fetal_falx", "dura", 54, "fetus", _falx(plan), 0.8),
+        Part("fetal_cavum", "csf", 55, "fetus", _cavum(plan, 0.0), 1.6),
         Part("fetal_eyes", "csf", 56, "fetus", globes, 2.0),
         Part("fetal_lenses", "cartilage", 57, "fetus", lenses, 1.2),
     ]

@@ -44,13 +44,13 @@ def _vertebrae(plan: FetusPlan) -> Solid:
     pitch = plan.length_scale / t
     for s, height in zip(VERTEBRAE, _HEIGHTS, strict=True):
         size = 0.8 + 0.35 * min(s / 0.75, 1.0) - 0.5 * max(s - 0.8, 0.0)
-        pieces.append(plan.organ(s, (0, 1.0, 0), (2.7 * size, 2.0 * size, 1.45 * height * pitch)))
+        pieces.append(plan.organ(s, (0, 1.2, 0), (2.8 * size, 2.2 * size, 1.5 * height * pitch)))
         for side in (1, -1):
             start, end = (
-                plan.at(s, 3.0 * side * size, -1.2, 0),
-                plan.at(s, 1.9 * side * size, -4.6 * size, -0.8),
+                plan.at(s, 3.5 * side * size, -1.4, 0),
+                plan.at(s, 2.3 * side * size, -4.9 * size, -0.8),
             )
-            pieces.append(solids.cone(start, end, 0.95 * size * t, 0.75 * size * t))
+            pieces.append(solids.cone(start, end, 1.25 * size * t, 0.95 * size * t))
     return solids.union(*pieces)
 
 
@@ -144,12 +144,12 @@ def _heart(plan: FetusPlan) -> tuple[Solid, Solid]:
     def ball(up, across, along, radii):
         return plan.organ(0.375, middle + size * np.array([up, across, along]) @ turn, size * np.array(radii), turn)
 
-    muscle = solids.union(ball(0, 0, 0.5, (8.6, 8.8, 11.0)), ball(0.5, 0, -6, (7.5, 8.2, 5.5)), blend=3.0)
+    muscle = solids.union(ball(0, 0, 1.0, (9.4, 10.2, 12.2)), ball(0.5, 0, -6.5, (8.4, 9.4, 6.2)), blend=3.0)
     chambers = [
-        ball(0, -3.5, 3.0, (4.5, 2.3, 5.6)),
-        ball(0, 3.6, 2.6, (4.9, 2.6, 5.2)),
-        ball(0.5, -3.7, -6.3, (4.2, 3.0, 3.0)),
-        ball(0.5, 3.8, -6.3, (4.4, 3.1, 3.0)),
+        ball(0, -4.5, 3.6, (5.6, 3.2, 6.6)),
+        ball(0, 4.6, 3.0, (6.0, 3.5, 6.0)),
+        ball(0.5, -4.6, -7.0, (5.2, 3.6, 3.5)),
+        ball(0.5, 4.7, -7.0, (5.4, 3.7, 3.5)),
     ]
     return muscle, solids.union(*chambers)
 
@@ -243,7 +243,7 @@ def trunk_parts(plan: FetusPlan) -> list[Part]:
         Part("fetal_airway", "amniotic_fluid", 41, "fetus", _airway(plan), 1.4),
         Part("fetal_spinal_canal", "csf", 42, "fetus", _canal(plan, 2.3, 0.95), 1.6),
         Part("fetal_spinal_cord", "brain", 43, "fetus", _canal(plan, 1.3, 0.72), 1.4),
-        Part("fetal_vertebrae", "fetal_bone", 59, "fetus", _vertebrae(plan), 1.3),
-        Part("fetal_ribs", "fetal_bone", 60, "fetus", _ribs(plan), 1.3),
-        Part("fetal_girdles", "fetal_bone", 61, "fetus", _girdles(plan), 1.3),
+        Part("fetal_vertebrae", "ossification_centre", 59, "fetus", _vertebrae(plan), 1.3),
+        Part("fetal_ribs", "fetal_long_bone", 60, "fetus", _ribs(plan), 1.3),
+        Part("fetal_girdles", "fetal_long_bone", 61, "fetus", _girdles(plan), 1.3),
     ]
