@@ -59,7 +59,7 @@ def _skull(plan: FetusPlan) -> Solid:
     fontanelles = [ball((0, -12.5, 26.5), (6, 8, 6)), ball((0, 26, 14), (3.5, 5, 5))]
     for side in (1, -1):  # the windows at the side of the head: in front of the ear and behind it
         fontanelles.append(ball((side * 22, -17, -12), (5, 3.5, 4)))
-        fontanelles.append(ball((side * 20, 22, -10), (6, 5, 4.5)))
+        fontanelles.append(ball((side * 19, 21, -12), (6, 6, 5.5)))
     lambdoid = [
         on_skull((side * np.sin(a), 0.85, 0.42 - 0.55 * np.sin(a))) for side in (-1, 1) for a in np.radians(np.linspace(4, 62, 9))
     ]
@@ -111,8 +111,8 @@ def _falx(plan: FetusPlan) -> Solid:
 def _cavum(plan: FetusPlan, more: float) -> Solid:
     """Box of fluid between the leaflets of the septum, `more` mm larger all round."""
     k = plan.head_scale
-    half = (np.array([2.2, 4.8, 3.2]) + more) * k
-    return solids.box(plan.head_at(0, -13.5, 2.5), half, 1.4 * k, plan.head_axes)
+    half = (np.array([2.1, 4.8, 3.4]) + more) * k
+    return solids.superellipsoid(plan.head_at(0, -13.5, 2.5), half, 3.0, plan.head_axes)
 
 
 def _ventricles(plan: FetusPlan) -> Solid:

@@ -96,7 +96,7 @@ def _bones(plan: FetusPlan) -> Solid:
         ]
     for index, leg in enumerate(plan.legs):
         a, b = femur_ends(plan, index)
-        pieces.append(_long_bone(a, b, 1.7 * k, 2.9 * k, 0.0))
+        pieces.append(_long_bone(a, b, 2.1 * k, 3.1 * k, 0.0))
         side = _across(leg) * 2.0 * k
         pieces.append(_long_bone(leg.middle + side * 0.3, leg.end + side * 0.3, 1.5 * k, 2.3 * k, 2.6 * k))
         pieces.append(_long_bone(leg.middle - side, leg.end - side, 0.8 * k, 1.1 * k, 3.4 * k))

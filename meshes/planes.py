@@ -41,7 +41,7 @@ def _head_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
         Plane("transthalamic", "Head at the thalami and cavum: BPD and HC", middle, up, side),
         Plane(
             "transcerebellar", "Head through cavum and cerebellum: TCD, cisterna magna",
-            to_scene(0.35 * cavum + 0.65 * cerebellum), rotate @ tilted, side,
+            to_scene(0.35 * cavum + 0.65 * cerebellum), rotate @ tilted, 0.85 * side + 0.5 * posterior,
         ),
         Plane(
             "facial_profile", "Midline of the face from the front", to_scene(fetus.head_at(0, -26, -14)), left,

@@ -13,15 +13,13 @@ import numpy as np
 
 from ussim.jit import device
 from ussim.kernels.inputs import COHERENT_AMPLITUDE, COHERENT_DEPTH, ROUGH_AMPLITUDE, ROUGH_DEPTH
-from ussim.physics.random import combine
+from ussim.physics.random import bell, combine
 from ussim.physics.scatter import phasor
 
 _ZERO = np.float32(0)
 _HALF = np.float32(0.5)
 _TINY_POWER = np.float32(1e-30)
 _DB_PER_LOG = np.float32(10 / math.log(10))
-_BYTES_MEAN = np.float32(510.0)
-_BYTES_SCALE = np.float32(1.0 / math.sqrt(4 * (256.0**2 - 1) / 12))
 _PULSE_REACH = np.float32(3.5)  # standard deviations; the Gaussian is 0.002 there
 
 
@@ -95,16 +93,6 @@ def add_interface_echoes(index, beam, display, paths, out_real, out_imag):
 
 
 @device
-def _bell(bits):
-    """Standard normal (to the fourth moment's 0.3) from the four bytes of a hash."""
-    pairs = np.uint32(
-        np.uint32(bits & np.uint32(0x00FF00FF)) + np.uint32(np.uint32(bits >> np.uint32(8)) & np.uint32(0x00FF00FF))
-    )
-    total = np.int32(np.uint32(np.uint32(pairs & np.uint32(0x3FF)) + np.uint32(pairs >> np.uint32(16))))
-    return (np.float32(total) - _BYTES_MEAN) * _BYTES_SCALE
-
-
-@device
 def lateral_span(index, first, last, beam, display, in_real, in_imag, out_real, out_imag):
     """Convolve samples ``first`` … ``last − 1`` of a line with the lateral beam, wider or narrower with depth."""
     line = index % beam.scanlines
@@ -123,8 +111,8 @@ def grey_sample(index, sample, beam, display, frame_keys, real, imag):
     """Receiver noise, envelope, gain and log compression of one sample, to 0 … 255."""
     counter = np.uint32((index % beam.scanlines) * beam.samples + sample)
     bits = combine(frame_keys[index // beam.scanlines], counter)
-    real = real + display.noise * _bell(bits)
-    imag = imag + display.noise * _bell(np.uint32(np.uint32(bits * np.uint32(0x9E3779B1)) ^ np.uint32(0x5BD1E995)))
+    real = real + display.noise * bell(bits)
+    imag = imag + display.noise * bell(np.uint32(np.uint32(bits * np.uint32(0x9E3779B1)) ^ np.uint32(0x5BD1E995)))
     power = max(_TINY_POWER, real * real + imag * imag)
     level_db = _DB_PER_LOG * np.float32(math.log(power)) + display.gain_db[sample]
     return min(np.float32(255), max(_ZERO, level_db * display.grey_per_db))

@@ -13,6 +13,9 @@ from ussim.jit import device
 
 _TWO_PI = np.float32(2 * math.pi)
 _UNIT = np.float32(2.0**-24)
+# The sum of four uniform bytes has mean 510 and standard deviation sqrt(4·(256² − 1)/12).
+_BYTES_MEAN = np.float32(510.0)
+_BYTES_SCALE = np.float32(1.0 / math.sqrt(4 * (256.0**2 - 1) / 12))
 
 
 @device
@@ -45,3 +48,13 @@ def normal(key, dimension):
     v = uniform(key, np.uint32(np.uint32(dimension) + np.uint32(1)))
     radius = np.float32(math.sqrt(np.float32(-2) * np.float32(math.log(u))))
     return np.float32(radius * np.float32(math.cos(_TWO_PI * v)))
+
+
+@device
+def bell(bits):
+    """Nearly normal float32 from the four bytes of a hash: their sum, standardised. It vectorises; kurtosis 2.7."""
+    pairs = np.uint32(
+        np.uint32(bits & np.uint32(0x00FF00FF)) + np.uint32(np.uint32(bits >> np.uint32(8)) & np.uint32(0x00FF00FF))
+    )
+    total = np.int32(np.uint32(np.uint32(pairs & np.uint32(0x3FF)) + np.uint32(pairs >> np.uint32(16))))
+    return (np.float32(total) - _BYTES_MEAN) * _BYTES_SCALE

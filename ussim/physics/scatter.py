@@ -7,18 +7,13 @@ backscattered power of a cell is ``density·std² + density·(1 − density)·me
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ussim.jit import device
-from ussim.physics.random import mix
+from ussim.physics.random import bell, mix
 
 _UNIT_24 = np.float32(2.0**-24)
 _UNIT_10 = np.float32(2.0**-10)
-# The sum of four uniform bytes has mean 510 and standard deviation sqrt(4·(256² − 1)/12).
-_BYTES_MEAN = np.float32(510.0)
-_BYTES_SCALE = np.float32(1.0 / math.sqrt(4 * (256.0**2 - 1) / 12))
 
 
 @device
@@ -71,11 +66,7 @@ def lattice_echo(x, y, z, dx, dy, dz, cells_per_mm, pitch_mm, salt, density, mea
     present = np.float32(np.int32(np.uint32(h >> np.uint32(8)))) * _UNIT_24 < density
     g = np.uint32(np.uint32(h * np.uint32(0x9E3779B1)) + np.uint32(0x7F4A7C15))
     g = np.uint32(g ^ np.uint32(g >> np.uint32(15)))
-    pairs = np.uint32(
-        np.uint32(g & np.uint32(0x00FF00FF)) + np.uint32(np.uint32(g >> np.uint32(8)) & np.uint32(0x00FF00FF))
-    )
-    total = np.int32(np.uint32(np.uint32(pairs & np.uint32(0x3FF)) + np.uint32(pairs >> np.uint32(16))))
-    drawn = mean + std * ((np.float32(total) - _BYTES_MEAN) * _BYTES_SCALE)
+    drawn = mean + std * bell(g)
     reflectivity = (drawn if present else np.float32(0)) - density * mean
 
     p = np.uint32(np.uint32(h ^ np.uint32(0xA511E9B3)) * np.uint32(0x2C1B3C6D))
