@@ -19,8 +19,9 @@ class Reporter:
     Call it with a phase, how much of it is done and how much there is. A phase of one step is only named.
     """
 
-    def __init__(self, words: dict[str, str] | None = None):
+    def __init__(self, words: dict[str, str] | None = None, unit: str = "frames"):
         self._words = words or {}
+        self._unit = unit
         self._bar: Any = None
         self._tasks: dict[str, Any] = {}
         self._first_result: dict[str, tuple[float, int]] = {}
@@ -73,4 +74,4 @@ class Reporter:
             if before < done < total
             else ""
         )
-        click.echo(f"{words}: {done} of {total} frames{left}", err=True)
+        click.echo(f"{words}: {done} of {total} {self._unit}{left}", err=True)

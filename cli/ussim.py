@@ -31,9 +31,7 @@ def _show_version(context: click.Context, _parameter: click.Parameter, wanted: b
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Version."
-)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Version.")
 def main() -> None:
     """Simulated ultrasound: from triangle meshes to paired B-mode images in a Zarr store."""
 
@@ -51,14 +49,20 @@ def scene() -> None:
 @click.option("-o", "--output", type=PATH, required=True, help="Folder to make.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the anatomy.")
 @click.option("--weeks", type=float, default=None, help="Gestational age, 16 to 36.  [default: 22]")
-def scene_build(detail: str, output: Path, seed: int, weeks: float | None) -> None:
-    """Build the procedural obstetric scene."""
+@click.option(
+    "--cache/--no-cache", default=True, show_default=True, help="Copy it from the cache if it was built before."
+)
+def scene_build(detail: str, output: Path, seed: int, weeks: float | None, cache: bool) -> None:
+    """Build the procedural obstetric scene.
+
+    Built scenes are kept in $XDG_CACHE_HOME/ussim/scenes, else in ~/.cache/ussim/scenes.
+    """
     import meshes
 
     age = {} if weeks is None else {"weeks": weeks}
     try:
         path = meshes.build_scene(
-            detail, output, seed=seed, progress=lambda text: click.echo(text, err=True), **age
+            detail, output, seed=seed, progress=lambda text: click.echo(text, err=True), cache=cache, **age
         )
     except ValueError as error:
         raise UssimError(str(error)) from None
@@ -127,8 +131,7 @@ def _scene_json(loaded: Any) -> dict[str, Any]:
         "bounds_mm": loaded.bounds_mm.tolist(),
         "tissues": tissue_table(loaded),
         "sweeps": {
-            name: {"description": sweep.description, "keys": len(sweep.keys)}
-            for name, sweep in loaded.sweeps.items()
+            name: {"description": sweep.description, "keys": len(sweep.keys)} for name, sweep in loaded.sweeps.items()
         },
     }
 
@@ -162,16 +165,18 @@ def _show_scene(loaded: Any) -> None:
 
 
 @main.command()
-@click.argument("scene_path", metavar="SCENE", type=PATH)
+@click.argument("scene_path", metavar="[SCENE]", type=PATH, required=False)
 @click.option("-o", "--output", type=PATH, required=True, metavar="STORE.zarr", help="Store to make.")
 @click.option("-n", "--frames", type=int, required=True, help="Frames, spread over the sweep.")
 @click.option("--sweep", default=None, help="Sweep of the scene.  [default: its first]")
+@click.option("--scenes", type=int, default=None, help="Instead of SCENE: so many anatomies, built and cached.")
+@click.option("--detail", default=None, help="With --scenes, how fine: tiny, demo or paper.  [default: demo]")
+@click.option("--weeks", default=None, help="With --scenes, gestational age or a range, as in 18-30.  [default: 22]")
+@click.option("--anatomy-seed", type=int, default=None, help="With --scenes, seed of the first.  [default: 0]")
 @click.option("--quality", default="lq,hq", show_default=True, help="Images to render.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random numbers.")
 @click.option("--size", metavar="HxW", default=None, help="Image size in pixels.  [default: 1000x1386]")
-@click.option(
-    "--backend", type=click.Choice(("auto", "cpu", "cuda")), default="auto", show_default=True, help="Where."
-)
+@click.option("--backend", type=click.Choice(("auto", "cpu", "cuda")), default="auto", show_default=True, help="Where.")
 @click.option("--unit", type=int, default=8, show_default=True, help="Frames that are finished together.")
 @click.option("--resume", is_flag=True, help="Go on with a store that was interrupted.")
 @click.option("--shard", metavar="i/n", default=None, help="Render the i-th of n parts; all may run at once.")
@@ -182,10 +187,14 @@ def _show_scene(loaded: Any) -> None:
 @click.option("--dry-run", is_flag=True, help="Check everything, show the plan and render nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan of --dry-run as JSON.")
 def render(
-    scene_path: Path,
+    scene_path: Path | None,
     output: Path,
     frames: int,
     sweep: str | None,
+    scenes: int | None,
+    detail: str | None,
+    weeks: str | None,
+    anatomy_seed: int | None,
     quality: str,
     seed: int,
     size: str | None,
@@ -197,9 +206,16 @@ def render(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Render a dataset of paired images and maps. SCENE is a scene.toml or its folder."""
+    """Render a dataset of paired images and maps.
+
+    SCENE is a scene.toml or its folder; with --scenes N the frames are spread over N anatomies instead.
+    """
     if as_json and not dry_run:
         raise click.UsageError("--json goes with --dry-run")
+    if (scene_path is None) == (scenes is None):
+        raise click.UsageError("give either a SCENE or --scenes N")
+    if scenes is None and (detail, weeks, anatomy_seed) != (None, None, None):
+        raise click.UsageError("--detail, --weeks and --anatomy-seed go with --scenes")
     from ussim import job
     from ussim.overrides import build_settings
     from ussim.scene import Scene
@@ -207,8 +223,13 @@ def render(
     part = job.parse_shard(shard) if shard else None
     names = [name.strip() for name in quality.split(",") if name.strip()]
     settings = build_settings(assignments, names, _parse_size(size) if size else None)
+    series = None
+    if scenes is None:
+        scene = Scene.load(scene_path)
+    else:
+        scene, series = _read_anatomies(scenes, detail, weeks, anatomy_seed, frames, sweep)
     plan = job.make_plan(
-        Scene.load(scene_path), frames, settings, sweep=sweep, seed=seed, unit_frames=unit, backend=backend
+        scene, frames, settings, sweep=sweep, seed=seed, unit_frames=unit, backend=backend, series=series
     )
     if dry_run:
         show = show_json if as_json else _show_plan
@@ -223,12 +244,22 @@ def render(
         summary = job.run(plan, output, resume=resume, shard=part, progress=progress)
     if summary.rendered:
         speed = duration(summary.seconds / summary.rendered)
-        click.echo(
-            f"{summary.rendered} frames in {duration(summary.seconds)}, {speed} a frame, on {summary.device}"
-        )
+        click.echo(f"{summary.rendered} frames in {duration(summary.seconds)}, {speed} a frame, on {summary.device}")
     else:
         click.echo("nothing left to render")
     click.echo(f"{output}: {summary.units_done} of {summary.units} units are done")
+
+
+def _read_anatomies(
+    count: int, detail: str | None, weeks: str | None, first_seed: int | None, frames: int, sweep: str | None
+) -> Any:
+    """The first scene and the series; what is not in the cache is built."""
+    from ussim.anatomies import anatomy_sources, parse_weeks
+    from ussim.series import read_series
+
+    sources = anatomy_sources(count, detail or "demo", first_seed or 0, parse_weeks(weeks or "22"))
+    with Reporter({"scenes": "building and checking scenes"}, unit="scenes") as progress:
+        return read_series(sources, frames, sweep, progress)
 
 
 def _parse_size(text: str) -> tuple[int, int]:
@@ -238,13 +269,22 @@ def _parse_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def _scene_pairs(rows: list[dict[str, Any]]) -> list[tuple[str, Any]]:
+    """One line on the scenes of a series; none for a single scene."""
+    if not rows:
+        return []
+    ages = sorted({row["weeks"] for row in rows})
+    age = f"{ages[0]:g} weeks" if len(ages) == 1 else f"{ages[0]:g} to {ages[-1]:g} weeks"
+    return [("scenes", f"seeds {rows[0]['seed']} to {rows[-1]['seed']}, {age}, detail {rows[0]['detail']}")]
+
+
 def _plan_json(plan: Plan, output: Path, resume: bool, part: tuple[int, int] | None) -> dict[str, Any]:
     import shutil
 
     from ussim import job
     from ussim.dataset import make_split
 
-    job.check_poses(plan.scene, plan.poses, sweep=plan.sweep)
+    plan.check_poses()
     header = plan.header()
     existing = job.open_existing(plan, output, resume)
     done = existing.done.tolist() if existing else [False] * header.units
@@ -253,6 +293,7 @@ def _plan_json(plan: Plan, output: Path, resume: bool, part: tuple[int, int] | N
     folder = next(parent for parent in output.absolute().parents if parent.exists())
     return {
         "scene": header.scene.model_dump(),
+        "scenes": [row.model_dump() for row in header.scenes],
         "triangles": len(plan.scene.triangles),
         "sweep": plan.sweep,
         "frames": plan.frames,
@@ -280,7 +321,11 @@ def _show_plan(plan: dict[str, Any]) -> None:
     sizes = ", ".join(f"{name} {gigabytes(size)}" for name, size in plan["bytes_in_memory"].items())
     show_pairs(
         [
-            ("scene", f"{plan['scene']['name']}, {plan['triangles']} triangles"),
+            (
+                "scene",
+                f"{plan['scene']['name']}, {plan['triangles']} triangles{' in the first' if plan['scenes'] else ''}",
+            ),
+            *_scene_pairs(plan["scenes"]),
             ("sweep", plan["sweep"]),
             ("frames", f"{plan['frames']}, of them {plan['test_frames']} for testing"),
             (
@@ -340,9 +385,7 @@ def gallery(
 @click.argument("store", type=PATH)
 @click.argument("frames", metavar="[FRAME]...", type=int, nargs=-1)
 @click.option("-o", "--output", type=PATH, required=True, metavar="PNG", help="File to write.")
-@click.option(
-    "--width", type=click.IntRange(100, 4000), default=560, show_default=True, help="Pixels an image."
-)
+@click.option("--width", type=click.IntRange(100, 4000), default=560, show_default=True, help="Pixels an image.")
 def preview(store: Path, frames: tuple[int, ...], output: Path, width: int) -> None:
     """Draw a contact sheet: LQ, HQ, segmentation and attenuation of some frames, with axes in mm."""
     from ussim.dataset import Dataset
@@ -394,6 +437,7 @@ def info(store: Path, as_json: bool) -> None:
             ("store", store),
             ("schema", f"version {header.schema_version}, made by ussim {header.ussim_version}"),
             ("scene", f"{header.scene.name}, digest {header.scene.digest[:16]}…"),
+            *_scene_pairs([row.model_dump() for row in header.scenes]),
             ("frames", f"{header.frames} ({test_frames} for testing) of sweep {header.sweep}"),
             ("done", f"{done.sum()} of {header.units} units of {header.unit_frames} frames"),
             ("images", " + ".join(dataset.qualities)),
@@ -410,9 +454,7 @@ def info(store: Path, as_json: bool) -> None:
 
 @main.command()
 @click.argument("scene_path", metavar="[SCENE]", type=PATH, required=False)
-@click.option(
-    "--backend", type=click.Choice(("auto", "cpu", "cuda")), default="auto", show_default=True, help="Where."
-)
+@click.option("--backend", type=click.Choice(("auto", "cpu", "cuda")), default="auto", show_default=True, help="Where.")
 @json_option
 def bench(scene_path: Path | None, backend: str, as_json: bool) -> None:
     """Measure how fast frames are rendered; without a SCENE, the demo scene is built for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ TOO_FINE = frozenset(
     ).split()
 )
 DETAILS = {
-    "tiny": Detail(6_400, 3_600, 0.15, 0.75, 0.55, 0.9, TOO_FINE),
+    "tiny": Detail(6_400, 3_600, 0.25, 0.75, 0.55, 0.9, TOO_FINE),
     "demo": Detail(52_000, 32_000, 0.05, 1.6, 1.1, 0.45, frozenset()),
     "paper": Detail(400_000, 275_000, 0.025, 1.6, 1.1, 0.35, frozenset()),
 }
@@ -115,8 +116,43 @@ def _meshes(anatomy: Anatomy, detail: Detail, progress: Callable[[str], None]) -
         for part, mesh in zip(parts, meshes, strict=True):
             if group == "fetus":
                 mesh = Mesh(anatomy.uterus.lie.to_scene(mesh.vertices_mm).astype(np.float32), mesh.triangles)
-            found[part.name] = mesher.without_pinches(mesh)
+            found[part.name] = mesher.without_specks(mesher.without_pinches(mesh))
     return found
+
+
+MARK = "# made by: ussim scene build"
+
+
+def check_detail(detail: str) -> str:
+    """The name of a detail.
+
+    Raises:
+        SettingError: there is none of that name.
+    """
+    if detail not in DETAILS:
+        raise SettingError("detail", detail, "one of " + ", ".join(DETAILS))
+    return detail
+
+
+def clear_old_scene(out_dir: Path) -> None:
+    """Removes the meshes of a scene that was built into this folder before, and nothing else.
+
+    Raises:
+        OutputError: meshes lie there that no earlier build made.
+    """
+    path, own = out_dir / "scene.toml", set()
+    if path.is_file():
+        text = path.read_text("utf-8", errors="replace")
+        if not text.startswith(MARK):
+            raise OutputError(f"{path} was not made by this command: move it away, or choose another folder")
+        own = {Path(name).name for name in re.findall(r'^mesh = "meshes/([^"/]+\.ply)"$', text, re.MULTILINE)}
+    found = sorted((out_dir / "meshes").glob("*.ply"))
+    strangers = [mesh for mesh in found if mesh.name not in own]
+    if strangers:
+        raise OutputError(f"{strangers[0]} was not made by this command: move it away, or choose another folder")
+    path.unlink(missing_ok=True)  # first: without it the folder is no scene, whatever interrupts this
+    for mesh in found:
+        mesh.unlink()
 
 
 def build_scene(
@@ -125,6 +161,7 @@ def build_scene(
     seed: int = 0,
     weeks: float = 22,
     progress: Callable[[str], None] | None = None,
+    cache: bool = False,
 ) -> Path:
     """Builds a pregnant abdomen with its fetus and writes it as a scene folder.
 
@@ -134,22 +171,25 @@ def build_scene(
         seed: varies the anatomy; one seed gives the same bytes.
         weeks: gestational age, 16–36.
         progress: called with one line of text per step.
+        cache: copy the scene from the user's cache folder, building it there first if need be.
 
     Returns:
-        Path of the scene.toml.
+        Path of the scene.toml. An older scene of this command in the folder is replaced.
 
     Raises:
         SettingError: an argument is out of range.
-        OutputError: the folder cannot be written.
+        OutputError: the folder or the cache cannot be written, or holds meshes of somebody else.
         SurfaceError: a surface could not be closed.
     """
-    if detail not in DETAILS:
-        raise SettingError("detail", detail, "one of " + ", ".join(DETAILS))
+    check_detail(detail)
     report = progress or (lambda text: None)
     weeks, seed = check_weeks(weeks), check_seed(seed)
     out_dir = Path(out_dir)
     try:
         (out_dir / "meshes").mkdir(parents=True, exist_ok=True)  # before the work, so that a bad folder shows at once
+        clear_old_scene(out_dir)
+        if cache:
+            return _copied(detail, out_dir, seed, weeks, report)
         report("planning the anatomy")
         anatomy = plan_anatomy(weeks, seed)
         sweeps = plan_sweeps(anatomy)
@@ -167,12 +207,23 @@ def build_scene(
     return path
 
 
+def _copied(detail: str, out_dir: Path, seed: int, weeks: float, report: Callable[[str], None]) -> Path:
+    """Copies a scene from the cache; the scene.toml last."""
+    from meshes.cache import cached_scene
+
+    source = cached_scene(detail, seed, weeks, report).parent
+    files = sorted(file for file in source.rglob("*") if file.is_file())
+    for file in sorted(files, key=lambda file: file.name == "scene.toml"):
+        shutil.copyfile(file, out_dir / file.relative_to(source))
+    return out_dir / "scene.toml"
+
+
 def _numbers(values) -> str:
     return "[" + ", ".join(f"{float(v):.5f}" for v in values) + "]"
 
 
 def _toml(parts, sweeps, name: str) -> str:
-    lines = ["format = 1", f'name = "{name}"', 'background = "gel"', 'tissues = ["tissues.toml"]', ""]
+    lines = [MARK, "format = 1", f'name = "{name}"', 'background = "gel"', 'tissues = ["tissues.toml"]', ""]
     for part in sorted(parts, key=lambda p: p.priority):
         lines += ["[[surface]]", f'name = "{part.name}"', f'mesh = "meshes/{part.name}.ply"']
         lines += [f'tissue = "{part.tissue}"', f"priority = {part.priority}", f'group = "{part.group}"', ""]

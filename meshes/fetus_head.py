@@ -35,13 +35,13 @@ def skin(plan: FetusPlan) -> Solid:
     ]
     ears = [ball((side * 28.5, 4, -14), (2.4, 5.0, 7.5)) for side in (1, -1)]
     profile = [
-        solids.cone(at(0, -33.0, -9.0), at(0, -39.2, -17.0), 1.6 * k, 2.3 * k),  # bridge of the nose to its tip
-        *[ball((side * 3.2, -35.5, -18.2), (2.2, 3.0, 2.2)) for side in (1, -1)],  # wings of the nose
-        ball((0, -34.6, -23.6), (5.5, 3.2, 1.9)),  # upper lip
-        ball((0, -33.6, -28.2), (5.0, 3.2, 1.9)),  # lower lip
+        solids.cone(at(0, -33.0, -9.0), at(0, -37.4, -16.8), 1.6 * k, 2.7 * k),  # bridge of the nose to its tip
+        *[ball((side * 3.2, -35.5, -18.2), (2.4, 3.0, 2.4)) for side in (1, -1)],  # wings of the nose
+        ball((0, -34.2, -23.4), (5.5, 3.2, 2.1)),  # upper lip
+        ball((0, -33.2, -28.2), (5.0, 3.2, 2.1)),  # lower lip
         ball((0, -32.2, -35.0), (4.6, 3.6, 3.2)),  # point of the chin
     ]
-    head = solids.union(solids.union(*parts, blend=5 * k), *profile, blend=1.6 * k)
+    head = solids.union(solids.union(*parts, blend=5 * k), *profile, blend=2.2 * k)
     return solids.union(head, *ears, blend=1.5 * k)
 
 
@@ -57,11 +57,10 @@ def _skull(plan: FetusPlan) -> Solid:
     sagittal = [on_skull((0, np.sin(a), np.cos(a))) for a in np.radians(np.linspace(-62, 55, 16))]
     coronal = [on_skull((np.sin(a), -0.42, np.cos(a))) for a in np.radians(np.linspace(-68, 68, 16))]
     fontanelles = [ball((0, -12.5, 26.5), (6, 8, 6)), ball((0, 26, 14), (3.5, 5, 5))]
-    for side in (1, -1):  # the windows at the side of the head: in front of the ear and behind it
-        fontanelles.append(ball((side * 22, -17, -12), (5, 3.5, 4)))
-        fontanelles.append(ball((side * 19, 21, -12), (6, 6, 5.5)))
     lambdoid = [
-        on_skull((side * np.sin(a), 0.85, 0.42 - 0.55 * np.sin(a))) for side in (-1, 1) for a in np.radians(np.linspace(4, 62, 9))
+        on_skull((side * np.sin(a), 0.85, 0.42 - 0.55 * np.sin(a)))
+        for side in (-1, 1)
+        for a in np.radians(np.linspace(4, 62, 9))
     ]
     lines = (sagittal, coronal, lambdoid[:9], lambdoid[9:])
     return solids.subtract(outer, *[solids.tube(line, 0.9 * k) for line in lines], *fontanelles)
@@ -156,7 +155,7 @@ def head_parts(plan: FetusPlan) -> list[Part]:
     inner = ball((0, 0, 0), np.subtract(_skull_radii(plan), SKULL_WALL))
     return [
         Part("fetal_face_bones", "fetal_bone", 45, "fetus", _face_bones(plan), 1.6),
-        Part("fetal_skull", "fetal_bone", 46, "fetus", _skull(plan), 1.6),
+        Part("fetal_skull", "fetal_skull_bone", 46, "fetus", _skull(plan), 1.6),
         Part("fetal_subarachnoid", "csf", 47, "fetus", inner, 3.0),
         Part("fetal_brain", "brain", 48, "fetus", _brain(plan), 1.6),
         Part("fetal_cisterna_magna", "csf", 49, "fetus", ball((0, 24.5, -14.5), (9, 4.5, 6)), 2.0),

@@ -26,10 +26,10 @@ def skin(plan: FetusPlan) -> Solid:
         pieces.append(
             solids.cone(
                 plan.at(0.12, 8 * side, 5, 0), plan.at(0.19, 20 * side, 10, 0),
-                7 * plan.trunk_scale, 8 * plan.trunk_scale,
+                9 * plan.trunk_scale, 9.5 * plan.trunk_scale,
             )
         )  # fmt: skip
-        pieces.append(plan.organ(0.96, (10 * side, 1, -2), (11, 13, 12)))
+        pieces.append(plan.organ(0.96, (11 * side, 0, -2), (12.5, 15, 13.5)))
     return solids.union(*pieces, blend=6 * plan.trunk_scale)
 
 
@@ -68,7 +68,7 @@ def rib_line(plan: FetusPlan, index: int, side: float, n: int = 12) -> np.ndarra
     points = []
     for turn in np.linspace(np.radians(14), np.radians(160) * reach, n):
         drop = 9.0 * (1 - np.cos(turn)) / 2 + 1.5
-        half_width, ventral, dorsal = plan.section(s + drop / 122.0) - 4.6
+        half_width, ventral, dorsal = plan.section(s + drop / 122.0) - 5.6
         centre = (ventral - dorsal) / 2
         points.append(
             plan.at(s, side * half_width * np.sin(turn), centre - (ventral + dorsal) / 2 * np.cos(turn), -drop)

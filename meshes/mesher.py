@@ -8,6 +8,8 @@ from pathlib import Path
 
 import manifold3d
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from skimage.measure import marching_cubes
 
 from meshes import sdf
@@ -63,6 +65,17 @@ def _without_islands(body: manifold3d.Manifold, name: str) -> manifold3d.Manifol
     return body if len(kept) == len(pieces) else manifold3d.Manifold.compose(kept)
 
 
+def _apart(body: manifold3d.Manifold) -> manifold3d.Manifold:
+    """The same surface with pieces united that simplification has pushed into each other."""
+    pieces = body.decompose()
+    if len(pieces) < 2:
+        return body
+    united = manifold3d.Manifold.batch_boolean(pieces, manifold3d.OpType.Add)
+    if abs(united.volume() - body.volume()) < 1e-3:
+        return body
+    return united.simplify(1e-2)
+
+
 def to_mesh(body: manifold3d.Manifold) -> Mesh:
     """Plain arrays of a manifold."""
     mesh = body.to_mesh()
@@ -109,7 +122,20 @@ def mesh_parts(
 
 
 def _simplified(raw, parts, budget, reach, tolerance):
-    """Finds the common strength by bisection of its logarithm; goes on from results that had far too many."""
+    """Finds the common strength by bisection of its logarithm; goes on from results that had far too many.
+
+    Anatomies differ: where the reach keeps too many triangles, it grows by half, twice at most.
+    """
+    for _ in range(3):
+        bodies, total = _bisected(raw, parts, budget, reach, tolerance)
+        if bodies is not None:
+            return bodies
+        reach *= 1.5
+    raise SurfaceError(f"no simplification gives {budget} triangles ± {tolerance:.1%} (nearest {total})")
+
+
+def _bisected(raw, parts, budget, reach, tolerance):
+    """The bodies within the budget or None, and the last total."""
     low, high = np.log(2e-4), np.log(6.0)
     start, total = raw, 0
     for _ in range(16):
@@ -120,14 +146,14 @@ def _simplified(raw, parts, budget, reach, tolerance):
         ]
         total = sum(body.num_tri() for body in bodies)
         if abs(total - budget) <= tolerance * budget:
-            return [_without_islands(body, part.name) for body, part in zip(bodies, parts, strict=True)]
+            return [_apart(_without_islands(body, part.name)) for body, part in zip(bodies, parts, strict=True)], total
         if total > budget:
             low = middle
             if total > 1.5 * budget:  # nearer to the goal, a second round would take away too much
                 start = bodies
         else:
             high = middle
-    raise SurfaceError(f"no simplification gives {budget} triangles ± {tolerance:.1%} (nearest {total})")
+    return None, total
 
 
 def _deviation(strength: float, part: Part, reach: float) -> float:
@@ -136,8 +162,16 @@ def _deviation(strength: float, part: Part, reach: float) -> float:
 
 
 def _reduced(body, deviation_mm):
-    """Simplifies in two rounds: one round with a large deviation leaves many short edges."""
-    return body.simplify(0.4 * deviation_mm).simplify(deviation_mm)
+    """Simplifies in two rounds: one round with a large deviation leaves many short edges.
+
+    Less where thin pieces would collapse.
+    """
+    for _ in range(4):
+        result = body.simplify(0.4 * deviation_mm).simplify(deviation_mm)
+        if result.volume() > 0.6 * body.volume():
+            return result
+        deviation_mm *= 0.5
+    return body
 
 
 def without_pinches(mesh: Mesh, gap_mm: float = 2e-3) -> Mesh:
@@ -159,6 +193,24 @@ def without_pinches(mesh: Mesh, gap_mm: float = 2e-3) -> Mesh:
     vertices = mesh.vertices_mm.astype(float)
     vertices[shared] -= gap_mm * total[shared]
     return Mesh(vertices.astype(np.float32), mesh.triangles)
+
+
+def without_specks(mesh: Mesh) -> Mesh:
+    """Drops connected pieces of less than 0.3 mm³, bubbles included: simplification can cut some off."""
+    count = len(mesh.vertices_mm)
+    first = mesh.triangles[:, 0]
+    ends = np.concatenate([mesh.triangles[:, 1], mesh.triangles[:, 2]])
+    links = coo_matrix((np.ones(len(ends), bool), (np.concatenate([first, first]), ends)), (count, count))
+    _, piece_of_vertex = connected_components(links, directed=False)
+    corners = mesh.vertices_mm[mesh.triangles].astype(float)
+    volumes = np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6.0
+    piece = piece_of_vertex[first]
+    kept = np.bincount(piece, volumes) >= _ISLAND_MM3
+    if kept[piece].all():
+        return mesh
+    triangles = mesh.triangles[kept[piece]]
+    used, renumbered = np.unique(triangles, return_inverse=True)
+    return Mesh(mesh.vertices_mm[used], renumbered.reshape(triangles.shape).astype(np.int32))
 
 
 def write_ply(mesh: Mesh, path: Path) -> None:

@@ -69,7 +69,7 @@ def plan_mother(uterus: UterusPlan, fat_mm: float, seed: int) -> MotherPlan:
         2.0,
         fat_mm,
         8.0,
-        float(reach[2]) + 75.0,
+        float(max(reach[2], uterus.cavity.high_mm[2] + uterus.wall_mm - 12.0)) + 75.0,
         float(max(reach[1], uterus.cavity.high_mm[1] + uterus.wall_mm)) + 10.0,
         uterus,
         seed,

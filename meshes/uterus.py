@@ -20,8 +20,9 @@ from meshes.variation import Variation
 CAVITY_EXPONENT = 2.3
 WALL_GAP_MM = 2.0  # least fluid between the fetus and the wall
 PLACENTA_GAP_MM = 2.2  # and the placenta
-MOST_BALLS = 40
-MOST_PRESSED_MM = 15.0  # deeper than this the egg is too small
+MOST_BALLS = 90
+PRESSED_SHARE = 1.0  # the fetus may widen the egg by so many mm per week of age: beyond, the egg is too small
+DENTED_SHARE = 0.45  # and may press the placenta in by this share of its thickness
 NONE = np.zeros((0, 4))
 
 
@@ -135,7 +136,7 @@ def plan_uterus(
     half = points.max(axis=0)
     shape = np.log(half) - np.log(half).mean()
     best = np.r_[-0.6 * thickness * site, 0.6 * shape[:2]]
-    for volume in content * np.array([1.0, 1.07, 1.15, 1.25, 1.4, 1.6, 1.85, 2.2, 2.7, 3.3]):
+    for volume in content * np.array([0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.55, 1.8, 2.2, 2.7, 3.3]):
 
         def badness(x, volume=volume):
             plan, placed = fitted(x, volume), points + x[:3]
@@ -151,34 +152,66 @@ def plan_uterus(
             best = min(best, afresh, key=badness)
         placed = everything + best[:3]
         plan = fitted(best, volume)
-        bulges = _pressed(_room, "bulges", plan, placed, MOST_PRESSED_MM)
+        bulges = _pressed(_room, "bulges", plan, placed, PRESSED_SHARE * weeks, 0.85 * weeks)
         if bulges is None:
             continue
         plan = replace(plan, bulges=bulges)
-        dents = _pressed(_clearance, "dents", plan, placed, max(MOST_PRESSED_MM, thickness - 5.0))
+        dents = _pressed(_clearance, "dents", plan, placed, DENTED_SHARE * thickness + PLACENTA_GAP_MM, 18.0)
         if dents is not None:
-            return replace(plan, dents=dents)
+            return _tightened(replace(plan, dents=dents), placed, content, weeks)
     raise SurfaceError("uterus: no place for the fetus beside the placenta")
 
 
-def _room(plan: UterusPlan, placed: np.ndarray) -> np.ndarray:
-    """How far each point of the fetus is from the wall, less what it should be, mm."""
-    return -sdf.distance(plan.cavity, placed) - WALL_GAP_MM
+def _volume_ml(solid: Solid, step: float = 7.0) -> float:
+    """Volume by counting points of a grid, within a few per cent."""
+    axes = [np.arange(low + step / 2, high, step) for low, high in zip(solid.low_mm, solid.high_mm, strict=True)]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    return float((sdf.distance(solid, points) < 0).sum()) * step**3 * 1e-3
 
 
-def _clearance(plan: UterusPlan, placed: np.ndarray) -> np.ndarray:
-    """The same for the placenta."""
-    return sdf.distance(_placenta(plan, 0.0), placed) - PLACENTA_GAP_MM
+def _tightened(plan: UterusPlan, placed: np.ndarray, content_ml: float, weeks: float) -> UterusPlan:
+    """Shrinks the egg round the fetus until the cavity holds no more than its content: the wall follows the fetus."""
+    volume = _volume_ml(plan.cavity)
+    for _ in range(9):
+        if volume <= 1.05 * content_ml:
+            break
+        small = replace(plan, radii_mm=0.94 * plan.radii_mm, bulges=NONE, dents=NONE)
+        bulges = _pressed(_room, "bulges", small, placed, 3.0 * weeks, 0.85 * weeks)
+        if bulges is None:
+            break
+        small = replace(small, bulges=bulges)
+        dents = _pressed(_clearance, "dents", small, placed, DENTED_SHARE * plan.placenta_mm + PLACENTA_GAP_MM, 18.0)
+        found = _volume_ml(small.cavity)
+        if dents is None or found >= volume:
+            break
+        plan, volume = replace(small, dents=dents), found
+    return plan
 
 
-def _pressed(room, field: str, plan: UterusPlan, placed: np.ndarray, most_mm: float) -> np.ndarray | None:
+def _room(plan: UterusPlan, placed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far each point of the fetus is from the wall and should be, mm: over the placenta its thickness more."""
+    from_root = np.linalg.norm(placed - plan.wall_point(plan.placenta_site), axis=1)
+    over = np.clip((plan.placenta_radius_mm + 6.0 - from_root) / 12.0, 0.0, 1.0)
+    return -sdf.distance(plan.cavity, placed), WALL_GAP_MM + over * (plan.placenta_mm + PLACENTA_GAP_MM - WALL_GAP_MM)
+
+
+def _clearance(plan: UterusPlan, placed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same for the placenta itself."""
+    return sdf.distance(_placenta(plan, 0.0), placed), np.full(len(placed), PLACENTA_GAP_MM)
+
+
+def _pressed(
+    room, field: str, plan: UterusPlan, placed: np.ndarray, most_mm: float, depth: float
+) -> np.ndarray | None:
     """Balls (n, 4) for `field` where the fetus pushes its surroundings away, worst place first.
 
-    None when it would have to push by more than `most_mm`, or everywhere: then the egg is too small.
+    The centre of a ball lies `depth` mm inside the fetus, so that its mark is wide and shallow. None when it would
+    have to push by more than `most_mm`, or everywhere: then the egg is too small.
     """
     balls = NONE
     for _ in range(MOST_BALLS + 1):
-        left = room(replace(plan, **{field: balls}), placed)
+        found, wanted = room(replace(plan, **{field: balls}), placed)
+        left = found - wanted
         worst = int(np.argmin(left))
         if left[worst] >= 0.0:
             return balls
@@ -186,8 +219,7 @@ def _pressed(room, field: str, plan: UterusPlan, placed: np.ndarray, most_mm: fl
             return None
         inward = -placed[worst] / plan.radii_mm**2
         inward /= np.linalg.norm(inward)
-        depth = 18.0  # the ball's centre lies this far inside, so that the bulge is wide and shallow
-        balls = np.vstack([balls, [*(placed[worst] + depth * inward), depth + 3.4]])
+        balls = np.vstack([balls, [*(placed[worst] + depth * inward), depth + wanted[worst] + 1.4]])
     return None
 
 
@@ -299,7 +331,7 @@ def uterus_parts(plan: UterusPlan, cord: np.ndarray, cord_radius: float) -> list
         for phase, share in ((0.0, 0.38), (2.3, 0.20), (4.0, 0.20))
     ]
     cake = _placenta(plan)
-    plate = solids.intersect(solids.shell(cake, 1.2), solids.offset(plan.cavity, -3.0))
+    plate = solids.intersect(solids.shell(cake, 1.6), solids.offset(plan.cavity, -3.0))
     return [
         Part("uterus", "uterus", 14, "mother", uterus, 5.0),
         Part("cervical_canal", "csf", 15, "mother", canal, 1.6),

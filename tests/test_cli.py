@@ -200,7 +200,7 @@ def test_scene_build_hands_its_options_over_and_shows_mistakes_in_one_line(tmp_p
     assert result.exit_code == 0, result.output
     assert str(tmp_path / "scene.toml") in result.stdout
     assert result.stderr == "sampling the skull\n"
-    assert calls == [("demo", tmp_path, {"seed": 4, "weeks": 20.0})]
+    assert calls == [("demo", tmp_path, {"seed": 4, "weeks": 20.0, "cache": True})]
     assert_one_line_error(ussim("scene", "build", "--detail", "huge", "-o", tmp_path), "detail = 'huge'")
 
 

@@ -45,6 +45,8 @@ class UNet(nn.Module):
         norm: ``instance`` or ``batch``.
         upsample: ``transposed`` or ``nearest``.
         decoder_maps: Concatenate the averaged input to the input of every layer on the way up.
+        residual: Add the output, doubled, to the first input channel. B-mode grey levels are logarithms, so what is
+            added is a gain: speckle that is right already need not be learnt.
     """
 
     def __init__(
@@ -55,9 +57,11 @@ class UNet(nn.Module):
         norm: str = "instance",
         upsample: str = "transposed",
         decoder_maps: bool = False,
+        residual: bool = False,
     ):
         super().__init__()
-        self.in_channels, self.depth, self.decoder_maps = in_channels, depth, decoder_maps
+        self.in_channels, self.depth = in_channels, depth
+        self.decoder_maps, self.residual = decoder_maps, residual
         widths = [ngf * min(2**level, 8) for level in range(depth)]
         maps = in_channels if decoder_maps else 0
 
@@ -77,7 +81,10 @@ class UNet(nn.Module):
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) → (N, 1, H, W) in [-1, 1]; H and W are multiples of 2^depth."""
+        """(N, in_channels, H, W) → (N, 1, H, W); H and W are multiples of 2^depth.
+
+        The output lies in [-1, 1]; with ``residual`` it may go beyond, and the losses pull it back.
+        """
         skips, inputs, y = [], [], x
         for down in self.down:
             y = down(y)
@@ -89,7 +96,7 @@ class UNet(nn.Module):
             if self.decoder_maps:
                 parts.append(inputs[level])
             y = self.up[level](torch.cat(parts, 1) if len(parts) > 1 else y)
-        return y
+        return x[:, :1] + 2 * y if self.residual else y
 
 
 class PatchDiscriminator(nn.Module):
@@ -133,6 +140,7 @@ def make_generator(settings: TrainSettings, in_channels: int) -> UNet:
         norm=settings.norm,
         upsample=settings.upsample,
         decoder_maps=settings.decoder_maps,
+        residual=settings.residual,
     )
 
 

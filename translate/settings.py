@@ -35,6 +35,7 @@ class TrainSettings(_Frozen):
         norm: Normalisation in the generator: per image (instance) or running statistics (batch).
         upsample: A transposed 4 × 4 convolution, or nearest-neighbour upsampling and a 3 × 3 convolution.
         decoder_maps: Feed the inputs to every level of the decoder again.
+        residual: The generator's output is added to the low-quality image.
         polar: Two more input channels: depth along the scanline and angle.
         segmentation: One channel scaled to [-1, 1], or one channel for each tissue.
         attenuation: Linear in the stored amplitude, or in decibels over 60 dB.
@@ -69,6 +70,7 @@ class TrainSettings(_Frozen):
     norm: Literal["instance", "batch"] = "instance"
     upsample: Literal["transposed", "nearest"] = "transposed"
     decoder_maps: bool = False
+    residual: bool = False
     # what the generator sees
     polar: bool = False
     segmentation: Literal["scaled", "onehot"] = "scaled"
@@ -100,6 +102,8 @@ class TrainSettings(_Frozen):
     def _fits(self) -> TrainSettings:
         if self.crop % 2**self.depth:
             raise ValueError(f"crop {self.crop} must be a multiple of 2^depth = {2**self.depth}")
+        if self.residual and "L" not in self.inputs:
+            raise ValueError(f"residual needs the low-quality image, which the inputs {self.inputs} leave out")
         if self.l1_weight == self.adversarial_weight == 0:
             raise ValueError("l1_weight and adversarial_weight are both 0: nothing to learn")
         return self
@@ -118,6 +122,8 @@ class TrainSettings(_Frozen):
                 close = difflib.get_close_matches(name, cls.model_fields, 1, 0.0)[0]
                 raise UssimError(f"no training setting is called {name!r}; did you mean {close!r}?")
         fields = {**PRESETS[model], **given, "model": model}
+        if "residual" not in given and "L" not in str(fields.get("inputs", "L")):
+            fields["residual"] = False
         if "ndf" not in given and "ngf" in given:
             fields["ndf"] = given["ngf"]  # a narrow generator against a wide discriminator learns badly
         return validated(cls, fields, "training setting")
@@ -141,6 +147,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "norm": "batch",
         "upsample": "nearest",
         "decoder_maps": True,
+        "residual": True,
         "polar": True,
     },
 }

@@ -9,6 +9,7 @@ Schema version 1, N frames of H × W pixels in units of ``unit_frames`` consecut
     mask               (H, W)    uint8      1 inside the sector
     pose               (N, 4, 4) float64    probe → scene, mm
     split              (N,)      uint8      0 train, 1 test
+    scene              (N,)      uint16     which of several scenes, table in the attributes; absent if there is one
     done               (units,)  uint8      1 once a unit is complete; written last
 
 A chunk is one frame, zstd level 1 with a CRC-32C. A unit is written whole by one process, so several
@@ -31,7 +32,7 @@ from typing import Any
 
 import numpy as np
 import zarr
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from ussim.errors import UssimError
@@ -59,6 +60,22 @@ class SceneReference(_Part):
     """
 
     name: str
+    digest: str
+
+
+class SceneRow(_Part):
+    """One of several scenes of a store, in the order of the ids in its array ``scene``.
+
+    Attributes:
+        seed: Seed of the anatomy.
+        weeks: Gestational age.
+        detail: How finely it is meshed.
+        digest: SHA-256 of the scene.
+    """
+
+    seed: int
+    weeks: float
+    detail: str
     digest: str
 
 
@@ -97,6 +114,7 @@ class Header(_Part):
         qualities: Quality settings by image name.
         tissues: One row for each id in ``segmentation``: id, name, colour and acoustic parameters.
         tgc_db: Time-gain compensation of each axial sample [dB].
+        scenes: The scenes of a store of several; empty if there is one, and then not in the attributes.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -114,6 +132,15 @@ class Header(_Part):
     qualities: dict[str, dict[str, Any]] = Field(min_length=1)
     tissues: list[dict[str, Any]]
     tgc_db: list[float]
+    scenes: list[SceneRow] = Field(default=[], max_length=65536)
+
+    @model_serializer(mode="wrap")
+    def _without_empty_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A store of one scene reads as it always did."""
+        fields = handler(self)
+        if not self.scenes:
+            del fields["scenes"]
+        return fields
 
     @property
     def units(self) -> int:
@@ -160,6 +187,8 @@ def array_specs(header: Header) -> dict[str, ArraySpec]:
     specs["mask"] = ArraySpec((height, width), (height, width), "uint8", ("y", "x"))
     specs["pose"] = ArraySpec((n, 4, 4), (n, 4, 4), "float64", ("frame", "row", "column"))
     specs["split"] = ArraySpec((n,), (n,), "uint8", ("frame",))
+    if header.scenes:
+        specs["scene"] = ArraySpec((n,), (n,), "uint16", ("frame",))
     specs["done"] = ArraySpec((header.units,), (1,), "uint8", ("unit",))
     return specs
 
@@ -178,6 +207,16 @@ def make_split(frames: int, seed: int) -> np.ndarray:
     split = np.zeros(frames, np.uint8)
     split[ranked[: round(frames * TEST_SHARE)]] = 1
     return split
+
+
+def spread_over_scenes(frames: int, scenes: int) -> np.ndarray:
+    """Which scene each frame shows: as many frames of each as can be, those of a scene one after another.
+
+    Returns:
+        Scene numbers, never falling; uint16 of shape (frames,).
+    """
+    counts = [len(range(number, frames, scenes)) for number in range(scenes)]
+    return np.repeat(np.arange(scenes, dtype=np.uint16), counts)
 
 
 @dataclass(frozen=True)
@@ -358,6 +397,11 @@ class Dataset:
         return self.read("split")
 
     @property
+    def scene(self) -> np.ndarray:
+        """Which row of ``header.scenes`` each frame shows, uint16 of shape (N,); zeros if there is one scene."""
+        return self.read("scene") if self.header.scenes else np.zeros(self.frames, np.uint16)
+
+    @property
     def done(self) -> np.ndarray:
         """Which work units are complete at this moment; bool of shape (units,)."""
         return self.read("done").astype(bool)
@@ -517,6 +561,8 @@ def _write_skeleton(folder: Path, header: Header, poses: np.ndarray, mask: np.nd
     """A store without frames."""
     attributes = json.loads(json.dumps(header.model_dump(mode="json"), sort_keys=True))
     known = {"pose": poses, "mask": mask, "split": make_split(header.frames, header.split_seed)}
+    if header.scenes:
+        known["scene"] = spread_over_scenes(header.frames, len(header.scenes))
     with zarr.config.set({"array.write_empty_chunks": True}):
         group = zarr.create_group(folder, zarr_format=3, attributes=attributes)
         for name, spec in array_specs(header).items():

@@ -12,7 +12,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from ussim.errors import UssimError
 from ussim.imaging import Imaging
 from ussim.job import TGC_POSES, check_poses
-from ussim.preview import BLACK, FAINT, INK, LARGEST_SHEET_PX, legend, nice_step
+from ussim.preview import BLACK, FAINT, INK, LARGEST_SHEET_PX, nice_step, tissue_legend
 from ussim.probe import Probe
 from ussim.quality import Quality
 from ussim.render import Renderer
@@ -95,9 +95,7 @@ def save_gallery(
     return files
 
 
-def _picture(
-    scene: Scene, probe: Probe, name: str, image: np.ndarray, labels: np.ndarray, width: int
-) -> Image.Image:
+def _picture(scene: Scene, probe: Probe, name: str, image: np.ndarray, labels: np.ndarray, width: int) -> Image.Image:
     """The B-mode image and the segmentation side by side, a depth scale between them, the tissues below."""
     rows = [{"name": tissue.name, "color": tissue.color} for tissue in scene.media]
     colours = np.zeros((256, 3), np.uint8)
@@ -107,11 +105,13 @@ def _picture(
     size = (width, round(image.shape[0] * scale))
     font, title = ImageFont.load_default(14), ImageFont.load_default(18)
     panels = [
-        Image.fromarray(pixels).convert("RGB").resize(size, Image.Resampling.LANCZOS if number == 0 else Image.Resampling.BOX)
+        Image.fromarray(pixels)
+        .convert("RGB")
+        .resize(size, Image.Resampling.LANCZOS if number == 0 else Image.Resampling.BOX)
         for number, pixels in enumerate((image, colours[labels]))
     ]
     present = [rows[index - 1] for index in np.unique(labels) if index]
-    foot = legend(present, 2 * width + 3 * MARGIN, font)
+    foot = tissue_legend(present, 2 * width + 3 * MARGIN, font)
     sheet = Image.new("RGB", (2 * width + 5 * MARGIN, HEAD + size[1] + MARGIN + foot.height + MARGIN), BLACK)
     draw = ImageDraw.Draw(sheet)
     description = scene.sweep(name).description

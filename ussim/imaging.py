@@ -33,7 +33,7 @@ class Imaging(BaseModel):
     acceptance_rad: float = Field(0.03, gt=0, le=1.6)
     max_reflections: int = Field(10, ge=0, le=64)
     max_segments: int = Field(40, ge=4, le=128)
-    reference_db: float = Field(13.0, ge=-200, le=200)
+    reference_db: float = Field(15.0, ge=-200, le=200)
     dynamic_range_db: float = Field(60.0, gt=1, le=200)
     noise_db: float = Field(-72.0, ge=-300, le=100)
     tgc_limit_db: float = Field(80.0, ge=0, le=300)

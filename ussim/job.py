@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,9 +26,12 @@ from ussim.overrides import Settings
 if TYPE_CHECKING:
     from ussim.quality import Quality
     from ussim.scene import Scene
+    from ussim.series import Series
 
 UNIT_FRAMES = 8
 """Frames in a work unit unless asked otherwise."""
+TGC_SCENES = 4
+"""Of a series of scenes the first few are enough for it: the curve is the mean of theirs."""
 TGC_POSES = 16
 """Poses, spread over the sweep, that time-gain compensation is fitted to, whatever the number of frames."""
 WRITER_THREADS = 4
@@ -38,7 +41,7 @@ BACKENDS = ("auto", "cpu", "cuda")
 DISK_SHARE = {"lq": 0.56, "hq": 0.56, "segmentation": 0.01, "attenuation": 0.22}
 
 Progress = Callable[[str, int, int], None]
-"""Told the phase (``prepare``, ``gain``, ``render``), how much of it is done and how much there is."""
+"""Told the phase (``scenes``, ``prepare``, ``gain``, ``render``), how much of it is done and how much there is."""
 
 
 class FrameRenderer(Protocol):
@@ -81,6 +84,7 @@ class Plan:
         seed: Seed of all random numbers.
         unit_frames: Frames in a work unit.
         backend: ``auto``, ``cpu`` or ``cuda``.
+        series: All scenes of a dataset over several, ``scene`` being its first.
 
     Raises:
         UssimError: A value out of range or a sweep that the scene does not have.
@@ -93,6 +97,7 @@ class Plan:
     seed: int = 0
     unit_frames: int = UNIT_FRAMES
     backend: str = "auto"
+    series: Series | None = None
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
@@ -109,7 +114,27 @@ class Plan:
     @property
     def poses(self) -> np.ndarray:
         """Probe → scene, mm, float64 of shape (frames, 4, 4)."""
+        if self.series is not None:
+            return self.series.poses
         return self.scene.sweep(self.sweep).poses(self.frames)
+
+    @property
+    def scene_of_frame(self) -> np.ndarray:
+        """Which of the scenes each frame shows, uint16 of shape (frames,)."""
+        return np.zeros(self.frames, np.uint16) if self.series is None else self.series.scene_of_frame
+
+    def of_scene(self, number: int) -> Plan:
+        """The plan with one of its scenes, loaded, in place of them all."""
+        return self if self.series is None else replace(self, scene=self.series.load(number), series=None)
+
+    def check_poses(self) -> None:
+        """Refuse poses that cannot give an image; those of a series were checked when it was read.
+
+        Raises:
+            UssimError: As :func:`check_poses`.
+        """
+        if self.series is None:
+            check_poses(self.scene, self.poses, sweep=self.sweep)
 
     def header(self, backend: str = "", tgc_db: np.ndarray | None = None) -> Header:
         """The attributes of the store this plan makes.
@@ -125,7 +150,7 @@ class Plan:
         gains = np.asarray([] if tgc_db is None else tgc_db, np.float32)
         return Header(
             ussim_version=ussim.__version__,
-            scene={"name": self.scene.name, "digest": self.scene.digest},
+            scene=self.series.reference if self.series else {"name": self.scene.name, "digest": self.scene.digest},
             sweep=self.sweep,
             frames=self.frames,
             unit_frames=self.unit_frames,
@@ -143,6 +168,7 @@ class Plan:
             qualities={name: q.model_dump(mode="json") for name, q in self.settings.qualities.items()},
             tissues=tissue_table(self.scene),
             tgc_db=[float(str(gain)) for gain in gains],  # the shortest decimal that gives the float32 back
+            scenes=list(self.series.rows) if self.series else [],
         )
 
     def bytes_in_memory(self) -> dict[str, int]:
@@ -186,13 +212,14 @@ def make_plan(
     seed: int = 0,
     unit_frames: int = UNIT_FRAMES,
     backend: str = "auto",
+    series: Series | None = None,
 ) -> Plan:
-    """A plan; without a sweep it takes the scene's first.
+    """A plan; without a sweep it takes the scene's first. With a series ``scene`` is its first scene.
 
     Raises:
         UssimError: A value out of range, or a sweep that the scene does not have.
     """
-    return Plan(scene, scene.sweep(sweep).name, frames, settings, seed, unit_frames, backend)
+    return Plan(scene, scene.sweep(sweep).name, frames, settings, seed, unit_frames, backend, series)
 
 
 def tissue_table(scene: Scene) -> list[dict[str, Any]]:
@@ -301,25 +328,25 @@ def run(
     poses = plan.poses
     dataset = open_existing(plan, path, resume=resume or shard is not None)
     progress("prepare", 0, 1)
-    check_poses(plan.scene, poses, sweep=plan.sweep)
+    plan.check_poses()
     renderer = None
     if dataset is None:
         dataset, renderer = _create(plan, path, poses, make_renderer, progress, join=shard is not None)
     first, step = shard or (1, 1)
     poses = dataset.poses  # those in the store, to the last bit
     pending = [int(unit) for unit in np.flatnonzero(~dataset.done) if unit % step == first - 1]
-    if pending and renderer is None:
-        tgc = np.asarray(dataset.header.tgc_db, np.float32)
-        renderer = make_renderer(plan, dataset.header.backend, tgc)
+    renderers = _Renderers(plan, dataset.header, make_renderer, renderer)
+    if pending:
+        renderers.of(int(plan.scene_of_frame[dataset.header.unit_range(pending[0]).start]))
     progress("prepare", 1, 1)
-    rendered = _render_units(plan, dataset, renderer, pending, poses, progress) if pending else 0
+    rendered = _render_units(plan, dataset, renderers, pending, poses, progress) if pending else 0
     return Summary(
         path=path,
         rendered=rendered,
         seconds=time.perf_counter() - start,
         units_done=int(dataset.done.sum()),
         units=dataset.header.units,
-        device=getattr(renderer, "device", "") if renderer else "",
+        device=renderers.device,
     )
 
 
@@ -399,35 +426,69 @@ def _create(
     progress: Progress,
     join: bool,
 ) -> tuple[Dataset, FrameRenderer | None]:
-    """Fit the gain and make the store; of several shards that try, one makes it and the others open it."""
-    renderer = make_renderer(plan, plan.backend, None)
+    """Fit the gain and make the store; of several shards that try, one makes it and the others open it.
+
+    Returns:
+        The store and, if it fits the first frame, the renderer that the gain was fitted with.
+    """
     progress("gain", 0, 1)
-    tgc_db = renderer.fit_tgc(plan.scene.sweep(plan.sweep).poses(TGC_POSES))
+    curves, renderer = [], None
+    for number in range(min(TGC_SCENES, len(plan.series.rows) if plan.series else 1)):
+        part, renderer = plan.of_scene(number), None  # before the next: two need twice the memory
+        renderer = make_renderer(part, plan.backend, None)
+        curves.append(renderer.fit_tgc(part.scene.sweep(plan.sweep).poses(TGC_POSES)))
+    tgc_db = np.mean(curves, axis=0, dtype=np.float64).astype(np.float32)
     progress("gain", 1, 1)
     header = plan.header(renderer.backend_name, tgc_db)
     try:
-        return Dataset.create(path, header, poses, plan.settings.probe.mask()), renderer
+        return Dataset.create(
+            path, header, poses, plan.settings.probe.mask()
+        ), renderer if plan.series is None else None
     except StoreExistsError:
         if not join:
             raise
         dataset = open_existing(plan, path, resume=True)
         if dataset is None:
             raise
-        same = dataset.header.tgc_db == header.tgc_db and dataset.header.backend == header.backend
+        same = dataset.header.tgc_db == header.tgc_db and dataset.header.backend == header.backend and not plan.series
         return dataset, renderer if same else None
+
+
+class _Renderers:
+    """The renderer of each scene, one at a time: frames come in the order of their scenes."""
+
+    def __init__(self, plan: Plan, header: Header, make: RendererFactory, first: FrameRenderer | None):
+        self._plan, self._header, self._make = plan, header, make
+        self._number, self._renderer = (0, first) if first else (-1, None)
+
+    def of(self, number: int) -> FrameRenderer:
+        """The renderer of a scene."""
+        if number != self._number:
+            self._renderer = None  # before the next is made: two need twice the memory
+            tgc = np.asarray(self._header.tgc_db, np.float32)
+            self._renderer = self._make(self._plan.of_scene(number), self._header.backend, tgc)
+            self._number = number
+        return self._renderer
+
+    @property
+    def device(self) -> str:
+        """What renders, in words; empty if nothing did."""
+        return getattr(self._renderer, "device", "") if self._renderer else ""
 
 
 def _render_units(
     plan: Plan,
     dataset: Dataset,
-    renderer: FrameRenderer,
+    renderers: _Renderers,
     pending: list[int],
     poses: np.ndarray,
     progress: Progress,
 ) -> int:
     """Render units batch by batch while a pool writes those before; returns the number of frames."""
     header = dataset.header
-    batch = max(1, int(renderer.batch_size(list(plan.settings.qualities.values()))))
+    scene_of_frame = plan.scene_of_frame
+    first = renderers.of(int(scene_of_frame[header.unit_range(pending[0]).start]))
+    batch = max(1, int(first.batch_size(list(plan.settings.qualities.values()))))
     together = max(1, batch // header.unit_frames)
     total = sum(len(header.unit_range(unit)) for unit in pending)
     rendered = 0
@@ -439,9 +500,9 @@ def _render_units(
             units = pending[start : start + together]
             frames = np.concatenate([header.unit_range(unit) for unit in units])
             parts = []
-            for first in range(0, len(frames), batch):
-                parts.append(_render_frames(plan, renderer, frames[first : first + batch], poses))
-                rendered += len(frames[first : first + batch])
+            for some in _batches(frames, scene_of_frame, batch):
+                parts.append(_render_frames(plan, renderers.of(int(scene_of_frame[some[0]])), some, poses))
+                rendered += len(some)
                 progress("render", rendered, total)
             for unit, data in _by_unit(header, units, parts):
                 writers.submit(unit, data)
@@ -455,6 +516,12 @@ def _render_units(
     finally:
         writers.close()
     return rendered
+
+
+def _batches(frames: np.ndarray, scene_of_frame: np.ndarray, batch: int) -> list[np.ndarray]:
+    """Frames in order, so many at once as a batch holds and of one scene each."""
+    changes = np.flatnonzero(np.diff(scene_of_frame[frames])) + 1
+    return [part[i : i + batch] for part in np.split(frames, changes) for i in range(0, len(part), batch)]
 
 
 def _render_frames(plan: Plan, renderer: FrameRenderer, frames: np.ndarray, poses: np.ndarray) -> dict[str, np.ndarray]:

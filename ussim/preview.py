@@ -85,7 +85,7 @@ def contact_sheet(dataset: Dataset, frames: Sequence[int] = (), panel_width: int
     width = LEFT + columns * axes.size[0] + (columns - 1) * GAP + RIGHT
 
     shown = [dataset.frame(number) for number in numbers]
-    legend = legend(_tissues_in(shown, dataset), width - LEFT - RIGHT, font)
+    legend = tissue_legend(_tissues_in(shown, dataset), width - LEFT - RIGHT, font)
     height = 52 + row_height * len(shown) + legend.height + 16
     if max(width, height) > LARGEST_SHEET_PX:
         raise UssimError(f"{len(shown)} frames make a sheet of {width} × {height} px; ask for fewer frames")
@@ -98,7 +98,9 @@ def contact_sheet(dataset: Dataset, frames: Sequence[int] = (), panel_width: int
     for row, frame in enumerate(shown):
         top = 52 + row * row_height
         kind = "test" if frame.is_test else "train"
-        draw.text((LEFT, top + 6), f"frame {frame.index} ({kind})", INK, title_font)
+        which = header.scenes[dataset.scene[frame.index]] if header.scenes else None
+        anatomy = f", seed {which.seed}, {which.weeks:g} weeks" if which else ""
+        draw.text((LEFT, top + 6), f"frame {frame.index} ({kind}{anatomy})", INK, title_font)
         for column, panel in enumerate(_panels(frame, dataset, axes)):
             corner = (LEFT + column * (axes.size[0] + GAP), top + 66)
             sheet.paste(panel.picture, corner)
@@ -238,7 +240,7 @@ def _tissues_in(frames: Sequence[Frame], dataset: Dataset) -> list[dict]:
     return [row for row in dataset.header.tissues if row["id"] in present and row["id"] != 0]
 
 
-def legend(tissues: Sequence[dict], width: int, font: ImageFont.FreeTypeFont) -> Image.Image:
+def tissue_legend(tissues: Sequence[dict], width: int, font: ImageFont.FreeTypeFont) -> Image.Image:
     """Names of tissues beside squares of their colours, in lines as wide as the sheet."""
     places, x, y = [], 0, 4
     for row in tissues:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Quality(BaseModel):
@@ -10,7 +10,7 @@ class Quality(BaseModel):
 
     Attributes:
         rays: Primary rays per scanline and layer.
-        layers: Elevational layers, summed coherently before the envelope. Odd, so that there is a central one.
+        layers: Elevational layers, summed coherently before the envelope. Odd: there is a central one.
         taps: Points of the beam's cross-section that gather scatterers in each layer. A ray carries several taps
             if there are fewer rays, and several rays share a tap if there are more. Two qualities of the same
             ``taps`` see the same scatterers in the central layer.
@@ -21,6 +21,13 @@ class Quality(BaseModel):
     rays: int = Field(1, ge=1, le=65536)
     layers: int = Field(1, ge=1, le=63)
     taps: int = Field(16, ge=1, le=1024)
+
+    @field_validator("layers")
+    @classmethod
+    def _there_is_a_central_layer(cls, layers: int) -> int:
+        if layers % 2 == 0:
+            raise ValueError("must be odd, so that there is a central layer")
+        return layers
 
 
 LQ = Quality(rays=1, layers=1)

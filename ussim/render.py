@@ -176,7 +176,7 @@ class Renderer:
         run("march", backend.march, self._media, beam, paths, real, imag)
         run(
             "receive", backend.receive, beam, self._display, keys, paths, real, imag,
-            buffers["out_real"], buffers["out_imag"], buffers["grey"],
+            buffers["out_real"], buffers["out_imag"], buffers["power"], buffers["grey"],
         )  # fmt: skip
         run(
             "scan_convert",
@@ -234,7 +234,7 @@ class Renderer:
 
     def _bytes_per_frame(self, quality: Quality) -> int:
         per_path = self.imaging.max_segments * 4 * (1 + SPAN_FIELDS + ECHO_FIELDS)
-        return self._path_count(quality) * per_path + self.probe.scanlines * self.probe.axial_samples * 5 * 4
+        return self._path_count(quality) * per_path + self.probe.scanlines * self.probe.axial_samples * 6 * 4
 
     def _image_buffers(self, frames: int, quality: Quality) -> dict:
         """Work arrays of one batch, kept from call to call."""
@@ -243,7 +243,10 @@ class Renderer:
             empty = self._backend.empty
             count, most = frames * self._path_count(quality), self.imaging.max_segments
             lines = (frames * self.probe.scanlines, self.probe.axial_samples)
-            held = {name: empty(lines, np.float32) for name in ("iq_real", "iq_imag", "out_real", "out_imag", "grey")}
+            held = {
+                name: empty(lines, np.float32)
+                for name in ("iq_real", "iq_imag", "out_real", "out_imag", "power", "grey")
+            }
             held["frames"] = frames
             held["images"] = self._backend.zeros((frames, self.probe.image_height * self.probe.image_width), np.uint8)
             held["paths"] = Paths(
@@ -277,10 +280,10 @@ class Renderer:
         return poses, keys
 
     def _checked_poses(self, poses: np.ndarray) -> np.ndarray:
-        poses = np.asarray(poses, np.float64)
-        poses = poses[None] if poses.ndim == 2 else poses
+        given = np.asarray(poses, np.float64)
+        poses = given[None] if given.ndim == 2 else given
         if poses.ndim != 3 or poses.shape[1:] != (4, 4) or len(poses) == 0:
-            raise UssimError(f"poses: shape {poses.shape} given, (n, 4, 4) with n ≥ 1 needed")
+            raise UssimError(f"poses: shape {given.shape} given, (n, 4, 4) with n ≥ 1 needed")
         for number, pose in enumerate(poses):
             if not np.isfinite(pose).all():
                 raise UssimError(f"pose {number}: holds NaN or infinity")

@@ -23,6 +23,7 @@ from ussim.scene import Scene
 _LAYER_REACH = 1.0
 _LAYER_WEIGHT_SIGMA = 0.85
 _TAP_SHARE = 0.7
+_SAMPLES_PER_SIGMA = 0.6
 _GAIN_DEPTHS = 48  # depths at which the crowding of taps is worked out
 # Roberts' R3 sequence: the reciprocal powers of the root of x⁴ = x + 1 spread points evenly in the unit cube.
 _R3 = 1 / 1.2207440846057594759 ** np.arange(1, 4)
@@ -192,10 +193,20 @@ def display_table(probe: Probe, imaging: Imaging, tgc_db: np.ndarray) -> Display
     those boxes have variances of pitch²/12, which the Gaussians give up so that the widths come out right.
     """
     pitch = imaging.scatter_pitch_mm
-    sigma = probe.axial_sigma_mm
+    # Samples too far apart for the pulse stretch it, or echoes would fall between them.
+    sigma = max(probe.axial_sigma_mm, _SAMPLES_PER_SIGMA * probe.sample_mm)
     narrowed = math.sqrt(max(sigma**2 - pitch**2 / 12, (0.3 * sigma) ** 2)) / probe.sample_mm
     half = max(1, math.ceil(3.5 * narrowed))
-    pulse = np.exp(-0.5 * (np.arange(-half, half + 1) / narrowed) ** 2) * probe.sample_mm / pitch
+    pulse = np.exp(-0.5 * (np.arange(-half, half + 1) / narrowed) ** 2)
+    # A cell is met by n samples in a row, n = ⌊a⌋ or ⌊a⌋ + 1 with mean a = pitch/spacing, whose pulses add up. Its
+    # echo shall carry the energy of one pulse, σ·√π, whatever the spacing.
+    low, share = divmod(pitch / probe.sample_mm, 1)
+    energy = sum(
+        chance * (np.convolve(pulse, np.ones(int(n))) ** 2).sum()
+        for n, chance in ((low, 1 - share), (low + 1, share))
+        if n > 0
+    )
+    pulse *= math.sqrt(probe.axial_sigma_mm * math.sqrt(math.pi) / (energy * probe.sample_mm))
 
     depths = probe.sample_depths_mm
     line_pitch = np.maximum(probe.line_pitch_mm(depths), 1e-3)
@@ -213,6 +224,7 @@ def display_table(probe: Probe, imaging: Imaging, tgc_db: np.ndarray) -> Display
         lateral=np.ascontiguousarray(lateral, np.float32),
         gain_db=gain.astype(np.float32),
         grey_per_db=np.float32(255 / imaging.dynamic_range_db),
+        half_window=np.int32(round((probe.mm_per_pixel / probe.sample_mm - 1) / 2)),
         noise=np.float32(10 ** (imaging.noise_db / 20) / math.sqrt(2)),
     )
 

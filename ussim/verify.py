@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ussim.dataset import ArraySpec, Dataset, array_specs, make_split
+from ussim.dataset import ArraySpec, Dataset, array_specs, make_split, spread_over_scenes
 from ussim.errors import UssimError
 
 CODECS = [
@@ -131,7 +131,7 @@ def _read(dataset: Dataset, name: str, index: object, problems: list[str]) -> np
 
 def _small_arrays(dataset: Dataset) -> list[str]:
     problems: list[str] = []
-    for name in ("mask", "pose", "split"):
+    for name in ("mask", "pose", "split", *(["scene"] if dataset.header.scenes else [])):
         if not any((dataset.path / name / "c").rglob("*")):
             problems.append(f"{name}: its chunk is missing")
     mask = _read(dataset, "mask", ..., problems)
@@ -147,6 +147,9 @@ def _small_arrays(dataset: Dataset) -> list[str]:
     header = dataset.header
     if split is not None and not np.array_equal(split, make_split(header.frames, header.split_seed)):
         problems.append("split: is not the one of its split_seed")
+    scene = _read(dataset, "scene", ..., problems) if header.scenes else None
+    if scene is not None and not np.array_equal(scene, spread_over_scenes(header.frames, len(header.scenes))):
+        problems.append(f"scene: is not {len(header.scenes)} scenes spread evenly over {header.frames} frames")
     return problems
 
 

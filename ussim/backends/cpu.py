@@ -21,7 +21,7 @@ from ussim.kernels.maps import (
     to_image,
 )
 from ussim.kernels.march import march_line
-from ussim.kernels.receive import add_interface_echoes, grey_sample, lateral_span, pulse_span
+from ussim.kernels.receive import add_interface_echoes, grey_sample, lateral_span, power_sample, pulse_span
 from ussim.kernels.scan_convert import polar_at, to_grey
 from ussim.kernels.trace import trace_path
 
@@ -45,7 +45,7 @@ def _march(media, beam, paths, iq_real, iq_imag):
 
 
 @cpu_kernel
-def _receive(beam, display, frame_keys, paths, iq_real, iq_imag, out_real, out_imag, grey):
+def _receive(beam, display, frame_keys, paths, iq_real, iq_imag, out_real, out_imag, power, grey):
     lines, samples = iq_real.shape
     for index in prange(lines):
         pulse_span(index, 0, samples, display, iq_real, iq_imag, out_real, out_imag)
@@ -53,9 +53,10 @@ def _receive(beam, display, frame_keys, paths, iq_real, iq_imag, out_real, out_i
     for index in prange(lines):
         lateral_span(index, 0, samples, beam, display, out_real, out_imag, iq_real, iq_imag)
         for sample in range(samples):
-            grey[index, sample] = grey_sample(
-                index, sample, beam, display, frame_keys, iq_real[index, sample], iq_imag[index, sample]
-            )
+            real, imag = iq_real[index, sample], iq_imag[index, sample]
+            power[index, sample] = power_sample(index, sample, beam, display, frame_keys, real, imag)
+        for sample in range(samples):
+            grey[index, sample] = grey_sample(index, sample, display, power)
 
 
 @cpu_kernel

@@ -23,7 +23,7 @@ from ussim.kernels.maps import (
     to_image,
 )
 from ussim.kernels.march import march_sample
-from ussim.kernels.receive import add_interface_echoes, grey_sample, lateral_span, pulse_span
+from ussim.kernels.receive import add_interface_echoes, grey_sample, lateral_span, power_sample, pulse_span
 from ussim.kernels.scan_convert import polar_at, to_grey
 from ussim.kernels.trace import trace_path
 from ussim.physics.intersect import build
@@ -106,14 +106,21 @@ def interface_kernel(beam, display, paths, out_real, out_imag):
 
 
 @_kernel
-def grey_kernel(beam, display, frame_keys, in_real, in_imag, work_real, work_imag, grey):
+def power_kernel(beam, display, frame_keys, in_real, in_imag, work_real, work_imag, power):
+    """One thread per sample."""
+    index, sample = cuda.grid(2)
+    if sample < power.shape[1] and index < power.shape[0]:
+        lateral_span(index, sample, sample + 1, beam, display, in_real, in_imag, work_real, work_imag)
+        real, imag = work_real[index, sample], work_imag[index, sample]
+        power[index, sample] = power_sample(index, sample, beam, display, frame_keys, real, imag)
+
+
+@_kernel
+def grey_kernel(display, power, grey):
     """One thread per sample."""
     index, sample = cuda.grid(2)
     if sample < grey.shape[1] and index < grey.shape[0]:
-        lateral_span(index, sample, sample + 1, beam, display, in_real, in_imag, work_real, work_imag)
-        grey[index, sample] = grey_sample(
-            index, sample, beam, display, frame_keys, work_real[index, sample], work_imag[index, sample]
-        )
+        grey[index, sample] = grey_sample(index, sample, display, power)
 
 
 @_kernel
@@ -262,12 +269,13 @@ class CudaBackend:
         """Stage 2."""
         march_kernel[_over_rows(iq_real.shape)](media, beam, paths, iq_real, iq_imag)
 
-    def receive(self, beam, display, frame_keys, paths, iq_real, iq_imag, out_real, out_imag, grey) -> None:
+    def receive(self, beam, display, frame_keys, paths, iq_real, iq_imag, out_real, out_imag, power, grey) -> None:
         """Stage 3."""
         grid = _over_rows(grey.shape)
         pulse_kernel[grid](display, iq_real, iq_imag, out_real, out_imag)
         interface_kernel[_over(grey.shape[0], 32)](beam, display, paths, out_real, out_imag)
-        grey_kernel[grid](beam, display, frame_keys, out_real, out_imag, iq_real, iq_imag, grey)
+        power_kernel[grid](beam, display, frame_keys, out_real, out_imag, iq_real, iq_imag, power)
+        grey_kernel[grid](display, power, grey)
 
     def scan_convert(self, scanlines, pixels, polar, images) -> None:
         """Stage 4."""

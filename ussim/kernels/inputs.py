@@ -108,6 +108,7 @@ class Display(NamedTuple):
     lateral: Array  # (2·V + 1, J) weights of the neighbouring scanlines at every depth
     gain_db: Array  # (J,) time-gain compensation, minus the level that is black
     grey_per_db: float
+    half_window: int  # samples on either side that a pixel averages
     noise: float  # standard deviation of the real and of the imaginary part
 
 

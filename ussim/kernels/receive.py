@@ -107,12 +107,26 @@ def lateral_span(index, first, last, beam, display, in_real, in_imag, out_real, 
 
 
 @device
-def grey_sample(index, sample, beam, display, frame_keys, real, imag):
-    """Receiver noise, envelope, gain and log compression of one sample, to 0 … 255."""
+def power_sample(index, sample, beam, display, frame_keys, real, imag):
+    """Power of one sample, with the receiver's noise."""
     counter = np.uint32((index % beam.scanlines) * beam.samples + sample)
     bits = combine(frame_keys[index // beam.scanlines], counter)
     real = real + display.noise * bell(bits)
     imag = imag + display.noise * bell(np.uint32(np.uint32(bits * np.uint32(0x9E3779B1)) ^ np.uint32(0x5BD1E995)))
-    power = max(_TINY_POWER, real * real + imag * imag)
-    level_db = _DB_PER_LOG * np.float32(math.log(power)) + display.gain_db[sample]
+    return real * real + imag * imag
+
+
+@device
+def grey_sample(index, sample, display, power):
+    """Envelope, gain and log compression of one sample, to 0 … 255.
+
+    The power is averaged over the depth of a pixel, so that an image of any size shows what lies between its rows.
+    """
+    first = max(0, sample - display.half_window)
+    last = min(power.shape[1], sample + display.half_window + 1)
+    total = _ZERO
+    for k in range(first, last):
+        total += power[index, k]
+    mean = max(_TINY_POWER, total / np.float32(last - first))
+    level_db = _DB_PER_LOG * np.float32(math.log(mean)) + display.gain_db[sample]
     return min(np.float32(255), max(_ZERO, level_db * display.grey_per_db))

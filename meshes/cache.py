@@ -1,0 +1,69 @@
+"""Built scenes in the user's cache folder, so that one anatomy is meshed once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from meshes.build import build_scene, check_detail
+from meshes.errors import OutputError
+from meshes.growth import check_weeks
+from meshes.variation import check_seed
+
+_SOURCES = Path(__file__).parent
+_LIBRARIES = ("numpy", "scikit-image", "manifold3d")  # another version may mesh differently
+
+
+def cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/ussim/scenes``, else ``~/.cache/ussim/scenes``."""
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"  # the standard ignores relative paths
+    return base / "ussim" / "scenes"
+
+
+def scene_key(detail: str, seed: int, weeks: float) -> str:
+    """Name of a scene in the cache: readable settings and a digest over them and all that builds the scene."""
+    digest = hashlib.sha256(json.dumps([detail, seed, weeks, [version(name) for name in _LIBRARIES]]).encode())
+    for path in sorted([*_SOURCES.glob("*.py"), *_SOURCES.glob("*.toml")]):
+        data = path.read_bytes()
+        digest.update(f"{path.name} {len(data)}\n".encode())
+        digest.update(data)
+    return f"{detail}-{weeks:g}w-seed{seed}-{digest.hexdigest()[:20]}"
+
+
+def cached_scene(detail: str, seed: int = 0, weeks: float = 22, progress: Callable[[str], None] | None = None) -> Path:
+    """The scene.toml of an anatomy in the cache, built if it is not there. Do not change what it lies in.
+
+    Several processes may ask for one scene at once: each that finds none builds it, and one of the results stays.
+
+    Raises:
+        SettingError: an argument is out of range.
+        OutputError: the cache cannot be written.
+        SurfaceError: a surface could not be closed.
+    """
+    check_detail(detail)
+    seed, weeks = check_seed(seed), check_weeks(weeks)
+    folder = cache_folder()
+    final = folder / scene_key(detail, seed, weeks)
+    if (final / "scene.toml").is_file():
+        return final / "scene.toml"
+    scratch = folder / f".{final.name}.{uuid.uuid4().hex}.partial"
+    try:
+        scratch.mkdir(parents=True)
+        build_scene(detail, scratch, seed, weeks, progress)
+        os.rename(scratch, final)  # whole or not at all
+    except (OSError, OutputError) as error:
+        if not (final / "scene.toml").is_file():  # else another process was faster
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(
+                f"cannot write the scene cache {folder}: {reason}; choose another folder with XDG_CACHE_HOME"
+            ) from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return final / "scene.toml"
