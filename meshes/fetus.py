@@ -19,8 +19,8 @@ def outline(plan: FetusPlan) -> Solid:
 def fetus_parts(plan: FetusPlan) -> list[Part]:
     """All surfaces of the fetus, in the fetus frame."""
     skin = outline(plan)
-    skin_mm = 0.7 + 0.02 * (plan.growth.weeks - 16)
-    fat_mm = 0.35 + 0.09 * (plan.growth.weeks - 16)  # hardly any fat before 20 weeks, millimetres near term
+    skin_mm = 0.5 + 0.03 * (plan.growth.weeks - 16)
+    fat_mm = 0.25 + 0.10 * (plan.growth.weeks - 16)  # hardly any fat before 20 weeks, millimetres near term
     body = solids.rough(solids.offset(skin, -(skin_mm + fat_mm)), 0.12, 6.0, plan.seed + 2)
     parts = [
         Part("fetal_skin", "fetal_skin", 24, "fetus", skin, 2.0),

@@ -13,7 +13,7 @@ from meshes.solids import Solid
 def skin(plan: FetusPlan) -> Solid:
     """Outline of the four limbs; hands and feet with their digits."""
     k, pieces = plan.limb_scale, []
-    full = 1.14 + 0.012 * (plan.growth.weeks - 22)  # limbs fill out as the fetus grows
+    full = 1.12 + 0.002 * (plan.growth.weeks - 22)  # limbs fill out as the fetus grows
     for arm in plan.arms:
         mid = 0.7 * arm.root + 0.3 * arm.middle
         pieces.append(solids.tube([arm.root, mid, arm.middle], np.array([6.6, 6.8, 5.0]) * (k * full)))

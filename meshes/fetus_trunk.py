@@ -68,7 +68,7 @@ def rib_line(plan: FetusPlan, index: int, side: float, n: int = 12) -> np.ndarra
     points = []
     for turn in np.linspace(np.radians(14), np.radians(160) * reach, n):
         drop = 9.0 * (1 - np.cos(turn)) / 2 + 1.5
-        half_width, ventral, dorsal = plan.section(s + drop / 122.0) - 5.6
+        half_width, ventral, dorsal = plan.section(s + drop / 122.0) - 6.0
         centre = (ventral - dorsal) / 2
         points.append(
             plan.at(s, side * half_width * np.sin(turn), centre - (ventral + dorsal) / 2 * np.cos(turn), -drop)

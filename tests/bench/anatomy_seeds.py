@@ -46,7 +46,7 @@ DEEPEST_MM, SAMPLES = 0.3, 20_000
 
 def weeks_of(seed: int) -> float:
     """An age for each seed, stepping through the allowed range."""
-    return 16.0 + (seed * 7) % 21
+    return 16.0 + (seed * 8) % 21
 
 
 def nesting_faults(anatomy, pairs=NESTED) -> list[str]:

@@ -1,0 +1,92 @@
+"""Built scenes in the cache, and folders that already hold something."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshes import OutputError, SettingError, build_scene, cache_folder, cached_scene
+from meshes import cache as cache_module
+from meshes.build import MARK
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def quick_build(monkeypatch):
+    """A build that takes no time; returns the list of what was built."""
+    built = []
+
+    def build(detail, folder, seed, weeks, progress):
+        built.append((detail, seed, weeks))
+        (folder / "meshes").mkdir()
+        (folder / "meshes" / "fetal_skin.ply").write_text(f"{seed}")
+        (folder / "scene.toml").write_text(f'{MARK}\nmesh = "meshes/fetal_skin.ply"\n')
+        return folder / "scene.toml"
+
+    monkeypatch.setattr(cache_module, "build_scene", build)
+    return built
+
+
+def test_a_scene_is_built_once_and_then_taken_from_the_cache(quick_build):
+    first = cached_scene("tiny", 3, 20)
+    assert cached_scene("tiny", 3, 20.0) == first
+    assert quick_build == [("tiny", 3, 20.0)]
+    assert first.parent.parent == cache_folder()
+    assert cached_scene("tiny", 4, 20) != first
+    assert len(list(cache_folder().iterdir())) == 2, "nothing half-built is left"
+
+
+def test_the_key_changes_with_the_sources(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache_module, "_SOURCES", tmp_path)
+    (tmp_path / "a.py").write_text("one")
+    before = cache_module.scene_key("tiny", 0, 22.0)
+    (tmp_path / "a.py").write_text("two")
+    assert cache_module.scene_key("tiny", 0, 22.0) != before
+
+
+def test_the_cache_lies_where_the_standard_says(monkeypatch, tmp_path):
+    assert cache_folder() == tmp_path / "cache" / "ussim" / "scenes"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative/is/ignored")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "ussim" / "scenes"
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_the_way_out(tmp_path, quick_build):
+    (tmp_path / "cache").write_text("a file in the way")
+    with pytest.raises(OutputError) as caught:
+        cached_scene("tiny")
+    text = str(caught.value)
+    assert "\n" not in text
+    assert str(cache_folder()) in text
+    assert "choose another folder with XDG_CACHE_HOME" in text
+
+
+def test_a_bad_setting_is_found_before_the_cache_is_touched(tmp_path):
+    for arguments in (("huge",), ("tiny", -1), ("tiny", 0, 99)):
+        with pytest.raises(SettingError):
+            cached_scene(*arguments)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_build_copies_the_cached_scene_and_removes_meshes_of_the_last_one(tmp_path, quick_build):
+    out = tmp_path / "scene"
+    (out / "meshes").mkdir(parents=True)
+    (out / "meshes" / "old_organ.ply").write_text("stale")
+    (out / "scene.toml").write_text(f'{MARK}\nmesh = "meshes/old_organ.ply"\n')
+    assert build_scene("tiny", out, seed=7, cache=True) == out / "scene.toml"
+    assert [mesh.name for mesh in (out / "meshes").iterdir()] == ["fetal_skin.ply"]
+    assert (out / "meshes" / "fetal_skin.ply").read_text() == "7"
+
+
+@pytest.mark.parametrize("files", [["meshes/mine.ply"], ["scene.toml"]])
+def test_what_somebody_else_made_is_refused_and_kept(tmp_path, quick_build, files):
+    out = tmp_path / "scene"
+    (out / "meshes").mkdir(parents=True)
+    for name in files:
+        (out / name).write_text("years of work")
+    with pytest.raises(OutputError, match="was not made by this command"):
+        build_scene("tiny", out, cache=True)
+    assert all((out / name).read_text() == "years of work" for name in files)
