@@ -69,9 +69,5 @@ class Reporter:
             return
         self._last_line = now
         began, before = self._first_result.get(phase, (now, done))
-        left = (
-            f", {duration((now - began) / (done - before) * (total - done))} left"
-            if before < done < total
-            else ""
-        )
+        left = f", {duration((now - began) / (done - before) * (total - done))} left" if before < done < total else ""
         click.echo(f"{words}: {done} of {total} {self._unit}{left}", err=True)

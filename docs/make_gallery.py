@@ -17,8 +17,8 @@ from ussim.probe import ConvexProbe
 from ussim.scene import Scene
 
 PLANES = {
-    0: ("transthalamic", "transcerebellar", "abdominal_circumference", "four_chamber", "femur", "spine_coronal"),
-    13: ("spine_sagittal",),
+    0: ("transthalamic", "transcerebellar", "abdominal_circumference", "femur", "spine_coronal"),
+    13: ("four_chamber", "spine_sagittal"),
     5: ("facial_profile", "placenta"),
 }
 # what a sonographer would set for 40–80 mm; otherwise the defaults

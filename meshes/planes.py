@@ -73,7 +73,8 @@ def _trunk_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
             to_scene(fetus.at(0.52, 0, 0, 0)), middle[0], -middle[1],
         ),
         Plane(
-            "spine_coronal", "Spine as a double row of arches", to_scene(fetus.at(0.66, 0, -2.4, 0)), axes(0.66)[1], FRONT
+            "spine_coronal", "Spine as a double row of arches",
+            to_scene(fetus.at(0.66, 0, -2.4, 0)), axes(0.66)[1], FRONT,
         ),
     ]  # fmt: skip
 

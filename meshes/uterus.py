@@ -200,9 +200,7 @@ def _clearance(plan: UterusPlan, placed: np.ndarray) -> tuple[np.ndarray, np.nda
     return sdf.distance(_placenta(plan, 0.0), placed), np.full(len(placed), PLACENTA_GAP_MM)
 
 
-def _pressed(
-    room, field: str, plan: UterusPlan, placed: np.ndarray, most_mm: float, depth: float
-) -> np.ndarray | None:
+def _pressed(room, field: str, plan: UterusPlan, placed: np.ndarray, most_mm: float, depth: float) -> np.ndarray | None:
     """Balls (n, 4) for `field` where the fetus pushes its surroundings away, worst place first.
 
     The centre of a ball lies `depth` mm inside the fetus, so that its mark is wide and shallow. None when it would
