@@ -81,9 +81,7 @@ def layered_phantom(
     return Scene.from_surfaces([*slabs, *inclusions], background=background, name="layered phantom")
 
 
-def write_scene(
-    folder: Path, meshes: Mapping[str, trimesh.Trimesh], *, extra: str = "", **replaced: str
-) -> Path:
+def write_scene(folder: Path, meshes: Mapping[str, trimesh.Trimesh], *, extra: str = "", **replaced: str) -> Path:
     """Write a valid scene.toml with one STL surface per mesh and return its path.
 
     Args:

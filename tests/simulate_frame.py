@@ -1,6 +1,6 @@
 """Render one small frame and save it: run by test_cuda in a process that has the CUDA simulator on.
 
-    NUMBA_ENABLE_CUDASIM=1 python tests/simulate_frame.py cuda out.npz
+NUMBA_ENABLE_CUDASIM=1 python tests/simulate_frame.py cuda out.npz
 """
 
 from __future__ import annotations

@@ -205,9 +205,7 @@ def test_both_kinds_of_lanes_give_the_same_bits(body):
     t, hit = trace(vector, origins, directions)
     stack, stack_t = np.empty(STACK_SIZE, np.int32), np.empty(STACK_SIZE, np.float32)
     for i in range(len(origins)):
-        result = one_by_one(
-            *vector, *origins[i], *directions[i], np.float32(0), INF, np.int32(-1), stack, stack_t
-        )
+        result = one_by_one(*vector, *origins[i], *directions[i], np.float32(0), INF, np.int32(-1), stack, stack_t)
         assert result == (t[i], hit[i])
 
 
@@ -251,9 +249,7 @@ def test_walls_a_twentieth_of_a_millimetre_apart_are_both_found():
     found = hit >= 0
     assert found.mean() > 0.9
     assert (hit[found] < 2).all()
-    t_next, hit_next = trace(
-        bvh, (origins + t[:, None] * directions)[found], directions[found], skip=hit[found]
-    )
+    t_next, hit_next = trace(bvh, (origins + t[:, None] * directions)[found], directions[found], skip=hit[found])
     second = hit_next >= 2
     assert second.mean() > 0.99  # a few rays slip out between the rims of the two squares
     np.testing.assert_allclose((t_next * directions[found, 2])[second], 0.05, atol=1e-4)

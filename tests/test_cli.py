@@ -229,9 +229,7 @@ def test_a_rendered_store_is_sound_and_shows_the_ball_and_the_stones_shadow(stor
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_workers(scene, store, tmp_path):
-    process = ussim_process(
-        "render", scene, "-o", tmp_path / "a.zarr", "-n", FRAMES, *SMALL, NUMBA_NUM_THREADS="1"
-    )
+    process = ussim_process("render", scene, "-o", tmp_path / "a.zarr", "-n", FRAMES, *SMALL, NUMBA_NUM_THREADS="1")
     assert process.wait() == 0, process.stderr.read()
     assert all_files(tmp_path / "a.zarr") == all_files(store)
 
@@ -374,9 +372,7 @@ def test_preview_writes_a_png_of_the_frames_asked_for(store, tmp_path):
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 4 * 200
         assert np.asarray(sheet).max() > 200
-    assert_one_line_error(
-        ussim("preview", store, 41, "-o", tmp_path / "b.png"), "frame 41 does not exist", "0 to 40"
-    )
+    assert_one_line_error(ussim("preview", store, 41, "-o", tmp_path / "b.png"), "frame 41 does not exist", "0 to 40")
     assert_one_line_error(ussim("preview", tmp_path / "no.zarr", "-o", tmp_path / "b.png"), "no such store")
 
 
@@ -410,9 +406,7 @@ def test_verify_returns_1_and_names_the_damage(scene, tmp_path):
     assert "corrupt chunk in array 'hq', frame 1" in result.stdout
     verdict = json.loads(ussim("verify", path, "--json").stdout)
     assert (verdict["ok"], len(verdict["problems"]), verdict["frames_done"]) == (False, 1, 2)
-    assert_one_line_error(
-        ussim("preview", path, 1, "-o", tmp_path / "a.png"), "corrupt chunk", "'hq', frame 1"
-    )
+    assert_one_line_error(ussim("preview", path, 1, "-o", tmp_path / "a.png"), "corrupt chunk", "'hq', frame 1")
     assert_one_line_error(ussim("verify", tmp_path), "not a Zarr v3 store")
 
 

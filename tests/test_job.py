@@ -59,10 +59,7 @@ class FakeRenderer:
     def render(self, poses, quality, frames):
         self.rendered += frames.tolist()
         key = [self.plan.seed, quality.rays, round(float(self.tgc_db.sum()) * 1e3)]
-        images = [
-            np.random.default_rng([*key, frame]).integers(0, 256, self.mask.shape, np.uint8)
-            for frame in frames
-        ]
+        images = [np.random.default_rng([*key, frame]).integers(0, 256, self.mask.shape, np.uint8) for frame in frames]
         return np.stack(images) * self.mask
 
     def maps(self, poses):
@@ -93,9 +90,7 @@ def ball_scene(**keys) -> Scene:
 
 
 def ball_plan(frames: int = 22, unit_frames: int = 4, settings: tuple[str, ...] = (), **keys) -> job.Plan:
-    return job.make_plan(
-        ball_scene(), frames, build_settings([*SMALL, *settings]), unit_frames=unit_frames, **keys
-    )
+    return job.make_plan(ball_scene(), frames, build_settings([*SMALL, *settings]), unit_frames=unit_frames, **keys)
 
 
 def all_files(path: Path) -> dict[str, bytes]:
@@ -130,9 +125,7 @@ def test_frames_do_not_depend_on_the_batch(tmp_path, whole):
 
 
 def test_a_store_can_be_rendered_again_from_what_it_holds(tmp_path, whole):
-    first = job.run(
-        ball_plan(settings=("hq.rays=8",), seed=5), tmp_path / "a.zarr", make_renderer=FakeRenderer
-    )
+    first = job.run(ball_plan(settings=("hq.rays=8",), seed=5), tmp_path / "a.zarr", make_renderer=FakeRenderer)
     header = Dataset.open(first.path).header
     from ussim.imaging import Imaging
     from ussim.overrides import Settings
@@ -155,8 +148,7 @@ def test_a_store_can_be_rendered_again_from_what_it_holds(tmp_path, whole):
 def test_a_killed_job_that_is_resumed_gives_the_bytes_of_an_uninterrupted_one(tmp_path, whole):
     path = tmp_path / "a.zarr"
     code = (
-        "import sys; from test_job import *\n"
-        "job.run(ball_plan(), sys.argv[1], make_renderer=SlowRenderer, resume=True)"
+        "import sys; from test_job import *\njob.run(ball_plan(), sys.argv[1], make_renderer=SlowRenderer, resume=True)"
     )
     for units in (1, 3):  # killed twice
         process = subprocess.Popen([sys.executable, "-c", code, str(path)], env=_environment())
@@ -266,9 +258,7 @@ def test_an_existing_store_is_never_overwritten(tmp_path, whole):
     ],
 )
 @pytest.mark.parametrize("how", [{"resume": True}, {"shard": (1, 2)}])
-def test_a_store_with_other_settings_is_refused_by_the_name_of_the_setting(
-    tmp_path, whole, change, message, how
-):
+def test_a_store_with_other_settings_is_refused_by_the_name_of_the_setting(tmp_path, whole, change, message, how):
     path = tmp_path / "a.zarr"
     job.run(ball_plan(), path, make_renderer=FakeRenderer)
     with pytest.raises(UssimError) as caught:
@@ -280,9 +270,7 @@ def test_a_store_with_other_settings_is_refused_by_the_name_of_the_setting(
 def test_a_store_of_another_scene_is_refused(tmp_path):
     path = tmp_path / "a.zarr"
     job.run(ball_plan(), path, make_renderer=FakeRenderer)
-    other = Scene.from_surfaces(
-        [scenes.sphere(59, centre=(0, 0, 65))], sweeps=ball_scene().sweeps, name="ball"
-    )
+    other = Scene.from_surfaces([scenes.sphere(59, centre=(0, 0, 65))], sweeps=ball_scene().sweeps, name="ball")
     with pytest.raises(UssimError, match=r"scene\.digest is '[0-9a-f]+… in the store and '[0-9a-f]+… here"):
         job.run(replace(ball_plan(), scene=other), path, make_renderer=FakeRenderer, resume=True)
 
@@ -312,8 +300,7 @@ def test_a_full_disk_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, whol
     with pytest.raises(UssimError) as caught:
         job.run(ball_plan(), path, make_renderer=FakeRenderer)
     assert str(caught.value) == (
-        f"{path}: the disk is full: 2 of 6 units are finished and kept; "
-        "run the same command with --resume to go on"
+        f"{path}: the disk is full: 2 of 6 units are finished and kept; run the same command with --resume to go on"
     )
     monkeypatch.undo()
     job.run(ball_plan(), path, make_renderer=FakeRenderer, resume=True)

@@ -71,9 +71,7 @@ def test_a_point_of_the_image_lies_above_its_tick(tmp_path):
     at = [(column + 0.5) / WIDTH * axes.size[0], (row + 0.5) / HEIGHT * axes.size[1]]
     for axis, mm in ((0, 50.0), (1, 100.0)):
         tick = dict((mark, pixel) for pixel, mark in axes.ticks(axis))[mm]
-        assert abs(tick - at[axis]) <= 0.5 * MM * axes.px_per_mm + 1, (
-            "half a pixel of the image, and rounding"
-        )
+        assert abs(tick - at[axis]) <= 0.5 * MM * axes.px_per_mm + 1, "half a pixel of the image, and rounding"
     # and the sheet shows it there: panels start at (62, 118) in the first row
     white = np.argwhere((np.asarray(contact_sheet(dataset, [0], PANEL)) == 255).all(axis=2))
     near = white[(abs(white[:, 1] - 62 - at[0]) < 2) & (abs(white[:, 0] - 118 - at[1]) < 2)]

@@ -180,9 +180,7 @@ def test_mirroring_transform_keeps_the_surface_outward(tmp_path):
 def test_vertices_that_no_triangle_uses_are_dropped(tmp_path):
     mesh = sphere_mesh(20)
     path = write_scene(tmp_path, {"ball": mesh}, mesh='"ball.ply"')
-    trimesh.Trimesh([*mesh.vertices, (900, 900, 900)], mesh.faces, process=False).export(
-        tmp_path / "ball.ply"
-    )
+    trimesh.Trimesh([*mesh.vertices, (900, 900, 900)], mesh.faces, process=False).export(tmp_path / "ball.ply")
     scene = Scene.load(path)
     assert len(scene.vertices_mm) == len(mesh.vertices)
     assert scene.bounds_mm.max() < 21
@@ -313,9 +311,7 @@ def test_cavity_of_a_shell_is_no_body_inside_out():
 def test_bodies_of_one_surface_that_overlap_are_found():
     two = trimesh.util.concatenate([box_mesh((10, 10, 10)), box_mesh((10, 10, 10), (9, 0, 0))])
     (verdict,) = problems(surface(two))
-    assert (
-        "its connected bodies overlap each other by 100 mm³; allowed: bodies that do not overlap" in verdict
-    )
+    assert "its connected bodies overlap each other by 100 mm³; allowed: bodies that do not overlap" in verdict
 
 
 def test_body_nested_in_another_of_the_same_surface_is_found():
@@ -404,9 +400,7 @@ def test_scene_in_micrometres_is_found_and_told_its_scale():
 def test_surfaces_of_one_priority_that_overlap_are_refused_with_the_shared_volume(other, shared):
     verdicts = problems(box((10, 10, 10), name="a"), other)
     assert verdicts[0] == "ok"
-    assert (
-        f"priority = 10: overlaps surface 'a' of the same priority by {shared} mm³; allowed:" in verdicts[1]
-    )
+    assert f"priority = 10: overlaps surface 'a' of the same priority by {shared} mm³; allowed:" in verdicts[1]
 
 
 def test_surfaces_of_one_priority_may_lie_side_by_side_even_where_their_bounds_overlap():
@@ -415,9 +409,7 @@ def test_surfaces_of_one_priority_may_lie_side_by_side_even_where_their_bounds_o
 
 
 def test_surfaces_of_different_priority_may_overlap():
-    assert problems(box((10, 10, 10), name="a"), box((10, 10, 10), (5, 0, 0), name="b", priority=11)) == 2 * [
-        "ok"
-    ]
+    assert problems(box((10, 10, 10), name="a"), box((10, 10, 10), (5, 0, 0), name="b", priority=11)) == 2 * ["ok"]
 
 
 # --- bad input in a file ------------------------------------------------------------------------------------
@@ -491,9 +483,7 @@ def test_face_that_uses_a_vertex_that_does_not_exist_is_refused(tmp_path):
         "ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
         "element face 1\nproperty list uchar int vertex_indices\nend_header\n0 0 0\n1 0 0\n0 1 0\n3 0 1 9\n"
     )
-    assert "surface 'ball': mesh = 'ball.ply': has a face that uses vertex 9; allowed: 0 to 2" in refusal(
-        path
-    )
+    assert "surface 'ball': mesh = 'ball.ply': has a face that uses vertex 9; allowed: 0 to 2" in refusal(path)
 
 
 def test_nan_in_a_mesh_file_is_refused(tmp_path):
@@ -508,9 +498,7 @@ def test_first_failing_surface_is_named_and_the_others_are_counted(tmp_path):
     hole = without_faces(sphere_mesh(20), 0)
     meshes = {"good": sphere_mesh(30), "first": hole, "second": hole, "third": hole}
     path = write_scene(tmp_path, meshes)
-    assert refusal(path).startswith(
-        f"{path}: surface 'first': mesh = 'first.stl': not watertight, 3 open edges"
-    )
+    assert refusal(path).startswith(f"{path}: surface 'first': mesh = 'first.stl': not watertight, 3 open edges")
     assert refusal(path).endswith("(2 more surfaces also fail)")
 
 
@@ -532,9 +520,7 @@ def test_inspect_reports_every_surface_in_file_order_also_those_that_do_not_load
 
 def test_equal_priorities_that_overlap_are_refused_on_load(tmp_path):
     path = write_scene(tmp_path, {"a": box_mesh((10, 10, 10)), "b": sphere_mesh(4)}, priority="7")
-    assert f"{path}: surface 'b': priority = 7: overlaps surface 'a' of the same priority by " in refusal(
-        path
-    )
+    assert f"{path}: surface 'b': priority = 7: overlaps surface 'a' of the same priority by " in refusal(path)
 
 
 def test_scene_in_metres_is_refused_on_load_and_loads_with_the_scale_it_is_told(tmp_path):
@@ -623,9 +609,7 @@ def test_path_without_a_scene_is_refused(tmp_path):
 
 
 def test_unknown_sweep_is_refused_with_the_names_there_are():
-    scene = Scene.from_surfaces(
-        [], sweeps={"exam": Sweep("exam", (SweepKey((0, 0, 0), (0, 0, 1), (1, 0, 0)),))}
-    )
+    scene = Scene.from_surfaces([], sweeps={"exam": Sweep("exam", (SweepKey((0, 0, 0), (0, 0, 1), (1, 0, 0)),))})
     with pytest.raises(UssimError, match=r"sweep = 'exma': .* did you mean 'exam'. allowed: exam"):
         scene.sweep("exma")
     with pytest.raises(UssimError, match="has no sweep; add a"):
@@ -633,9 +617,7 @@ def test_unknown_sweep_is_refused_with_the_names_there_are():
 
 
 def test_unknown_tissue_is_refused_in_python_too():
-    with pytest.raises(
-        UssimError, match="surface 'ball': tissue = 'livr': no such tissue; did you mean 'liver'"
-    ):
+    with pytest.raises(UssimError, match="surface 'ball': tissue = 'livr': no such tissue; did you mean 'liver'"):
         Scene.from_surfaces([sphere(20, name="ball", tissue="livr")])
     with pytest.raises(UssimError, match="background = 'gell': no such tissue; did you mean 'gel'"):
         Scene.from_surfaces([], background="gell")

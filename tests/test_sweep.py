@@ -38,9 +38,7 @@ def test_poses_are_orthonormal_and_right_handed_to_1e_12():
     rotations = poses[:, :3, :3]
     assert poses.dtype == np.float64
     assert poses.shape == (101, 4, 4)
-    np.testing.assert_allclose(
-        rotations @ rotations.transpose(0, 2, 1), np.tile(np.eye(3), (101, 1, 1)), atol=1e-12
-    )
+    np.testing.assert_allclose(rotations @ rotations.transpose(0, 2, 1), np.tile(np.eye(3), (101, 1, 1)), atol=1e-12)
     np.testing.assert_allclose(np.linalg.det(rotations), 1.0, atol=1e-12)
     np.testing.assert_array_equal(poses[:, 3], np.tile([0.0, 0.0, 0.0, 1.0], (101, 1)))
 

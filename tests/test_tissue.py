@@ -70,8 +70,7 @@ def test_every_packaged_tissue_says_where_its_values_come_from():
 
 def test_colours_of_packaged_tissues_differ_from_each_other():
     colours = {
-        name: [int(tissue.color[at : at + 2], 16) for at in (1, 3, 5)]
-        for name, tissue in TissueLibrary.load().items()
+        name: [int(tissue.color[at : at + 2], 16) for at in (1, 3, 5)] for name, tissue in TissueLibrary.load().items()
     }
     for name, rgb in colours.items():
         nearest = min(
@@ -95,9 +94,7 @@ def test_attenuation_grows_in_proportion_to_frequency_by_default():
 
 
 def test_later_libraries_add_rows_and_replace_rows_of_the_same_name(tmp_path):
-    path = write_library(
-        tmp_path, ROW.format(name="liver", speed=1600), ROW.format(name="thyroid", speed=1555)
-    )
+    path = write_library(tmp_path, ROW.format(name="liver", speed=1600), ROW.format(name="thyroid", speed=1555))
     library = TissueLibrary.load(path)
     assert library["liver"].speed_m_s == 1600
     assert library["thyroid"].speed_m_s == 1555

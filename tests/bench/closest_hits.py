@@ -67,9 +67,7 @@ def nested_surfaces(count: int) -> tuple[np.ndarray, np.ndarray]:
     ):
         unit, faces = geodesic_sphere(max(1, round((count * share / 8) ** 0.5)))
         x, y, z = unit.T
-        radius = size * (
-            1 + bump * np.sin(waves * x + 1) * np.sin(1.3 * waves * y + 2) * np.sin(0.8 * waves * z)
-        )
+        radius = size * (1 + bump * np.sin(waves * x + 1) * np.sin(1.3 * waves * y + 2) * np.sin(0.8 * waves * z))
         vertices.append(unit * radius[:, None] * _HALF_AXES_MM)
         triangles.append(faces + start)
         start += len(unit)
