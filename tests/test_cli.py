@@ -248,7 +248,7 @@ def test_a_killed_command_that_is_resumed_gives_the_bytes_of_an_uninterrupted_on
 
 def test_ctrl_c_keeps_finished_units_returns_130_and_says_how_to_go_on(scene, store, tmp_path):
     path = tmp_path / "a.zarr"
-    process = ussim_process("render", scene, "-o", path, "-n", FRAMES, *SMALL)
+    process = ussim_process("render", scene, "-o", path, "-n", 3000, *SMALL)  # far from done when it is stopped
     _wait_for(path / "done" / "c" / "0", process)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
