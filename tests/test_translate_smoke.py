@@ -24,7 +24,8 @@ FRAMES, SIZE = 32, (272, 377)
 TRAINING = {"ngf": 8, "depth": 6, "crop": 256, "batch": 4, "iterations": 300, "residual": True}
 PROBE = ("probe.scanlines=128", "probe.axial_samples=768")
 MARGINS = {"psnr": 3.0, "ssim": 0.05, "pkl": 0.08}
-"""What the generator has to be better by: dB, SSIM, and a share of the low quality's pKL. Measured: 4.8, 0.081, 0.17."""
+"""What the generator has to be better by: dB, SSIM, and a share of the low quality's pKL. Measured:
+4.8, 0.081, 0.17."""
 
 
 @pytest.fixture(scope="module")
