@@ -61,7 +61,8 @@ def ussim(*arguments: object) -> Result:
 def ussim_process(*arguments: object, **environment: str) -> subprocess.Popen:
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen(
-        [sys.executable, "-m", "cli.ussim", *map(str, arguments)],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in background jobs
+        args=[sys.executable, "-m", "cli.ussim", *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": paths, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
