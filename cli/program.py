@@ -1,8 +1,9 @@
-"""How a command line ends: errors are one line on stderr and an exit code, never a traceback."""
+"""What every program has in common: help that ends with an example, errors of one line, exit codes."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -13,8 +14,49 @@ USAGE_ERROR = 2
 INTERRUPTED = 130
 
 
-class Program(click.Group):
+class _WithExample:
+    """A command whose help ends with lines to copy.
+
+    Args:
+        example: One command line per line; they are shown as they are, never wrapped.
+    """
+
+    def __init__(self, *args: Any, example: str = "", **extra: Any):
+        super().__init__(*args, **extra)
+        self.example = example
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(context, formatter)
+        lines = self.example.splitlines()
+        if lines:
+            with formatter.section("Examples" if len(lines) > 1 else "Example"):
+                for line in lines:
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The first sentence, whole: the list of commands wraps it."""
+        return super().get_short_help_str(limit=1000)
+
+
+class Command(_WithExample, click.Command):
+    """One command."""
+
+
+class CommandGroup(_WithExample, click.Group):
+    """A command that has commands of its own."""
+
+    command_class = Command
+    group_class = type  # subgroups are groups of this kind
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """The commands in the order in which they are used, not in that of the alphabet."""
+        return list(self.commands)
+
+
+class Program(CommandGroup):
     """Commands that end with 0, 1 (a check failed), 2 (a mistake in the input) or 130 (Ctrl-C)."""
+
+    group_class = CommandGroup
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run the command line and exit."""
@@ -36,6 +78,18 @@ class Program(click.Group):
             code = INTERRUPTED
             _say("interrupted")
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def command(name: str | None = None, *, example: str, **extra: Any) -> Callable[[Callable[..., Any]], Command]:
+    """Decorate a function as a command that a program takes up with ``add_command``."""
+    return click.command(name, cls=Command, example=example, **extra)
+
+
+def command_group(
+    name: str | None = None, *, example: str, **extra: Any
+) -> Callable[[Callable[..., Any]], CommandGroup]:
+    """Decorate a function as a group that a program takes up with ``add_command``."""
+    return click.group(name, cls=CommandGroup, example=example, **extra)
 
 
 def _say(message: str) -> None:

@@ -12,6 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.completion import add_completion
+from cli.options import (
+    CONTEXT_SETTINGS,
+    PATH,
+    device_option,
+    json_option,
+    output_option,
+    seed_option,
+    set_option,
+    version_option,
+)
 from cli.program import Program
 from cli.progress import Reporter
 from cli.show import duration, show_pairs, show_table
@@ -21,9 +32,7 @@ from ussim.errors import UssimError
 if TYPE_CHECKING:
     from translate.settings import TrainSettings
 
-PATH = click.Path(path_type=Path)
 INPUTS = click.Choice(("LM", "LMS", "LMSA", "SA"), case_sensitive=False)
-device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 checkpoint_option = click.option(
     "--checkpoint",
     type=click.Choice(("ema", "last")),
@@ -31,14 +40,6 @@ checkpoint_option = click.option(
     show_default=True,
     help="Averaged weights, or those of the last iteration.",
 )
-
-
-def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        import ussim
-
-        click.echo(f"translate, of ussim {ussim.__version__}")
-        context.exit()
 
 
 class _Translate(Program):
@@ -53,8 +54,12 @@ class _Translate(Program):
             raise UssimError(f"{error.name} is not installed: pip install 'ussim[translate]'") from None
 
 
-@click.group(cls=_Translate, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Version.")
+@click.group(
+    cls=_Translate,
+    context_settings=CONTEXT_SETTINGS,
+    example="translate train data.zarr -o run --inputs LMSA\ntranslate apply run data.zarr",
+)
+@version_option("translate")
 def main() -> None:
     """Low-quality simulated ultrasound → high quality: a generator trained on stores of ``ussim render``."""
 
@@ -62,9 +67,9 @@ def main() -> None:
 # Training ---------------------------------------------------------------------------------------------
 
 
-@main.command()
+@main.command(example="translate train data.zarr -o run --inputs LMSA --iterations 50000")
 @click.argument("store", type=PATH)
-@click.option("-o", "--output", "run", type=PATH, required=True, metavar="RUN", help="Run folder to make.")
+@output_option("Run folder to make.", "RUN", name="run")
 @click.option("--inputs", type=INPUTS, default=None, help="What the generator sees.  [default: LMSA]")
 @click.option(
     "--model",
@@ -76,11 +81,9 @@ def main() -> None:
 @click.option("--ngf", type=int, default=None, help="Width of the generator.  [default: 64; fast: 48]")
 @click.option("--batch", type=int, default=None, help="Crops of an update, over all processes.  [default: 16]")
 @click.option("--crop", type=int, default=None, help="Side of a crop in pixels.  [default: 512]")
-@click.option("--seed", type=int, default=None, help="Seed of weights and crops.  [default: 0]")
+@seed_option("weights and crops", default=None)
 @click.option("--polar/--no-polar", default=None, help="Give depth and angle to the networks.  [default: as the model]")
-@click.option(
-    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change another setting; --settings lists all."
-)
+@set_option("Change another setting, as in learning_rate=1e-4; --settings lists all.")
 @click.option("--settings", "list_settings", is_flag=True, help="List all settings and train nothing.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of RUN.")
 @click.option("--tensorboard", is_flag=True, help="Log for TensorBoard too, into RUN/tensorboard.")
@@ -136,20 +139,13 @@ def _settings(given: dict[str, Any], run: Path, resume: bool) -> TrainSettings:
 # Using ------------------------------------------------------------------------------------------------
 
 
-@main.command()
+@main.command(example="translate apply run data.zarr\ntranslate apply run images -o enhanced --mask sector.png")
 @click.argument("run", type=PATH)
 @click.argument("source", metavar="STORE|IMAGES", type=PATH)
-@click.option(
-    "-o",
-    "--output",
-    type=PATH,
-    default=None,
-    metavar="FOLDER",
-    help="Folder for PNG images.  [default: an array in STORE]",
-)
+@output_option("Folder for PNG images.  [default: an array in STORE]", "DIR", required=False)
 @click.option("--name", default="enhanced", show_default=True, help="Name of the array in STORE.")
 @click.option(
-    "--frames",
+    "--split",
     type=click.Choice(("all", "train", "test")),
     default="all",
     show_default=True,
@@ -172,7 +168,7 @@ def apply(
     source: Path,
     output: Path | None,
     name: str,
-    frames: str,
+    split: str,
     mask: Path | None,
     segmentation: Path | None,
     attenuation: Path | None,
@@ -198,13 +194,13 @@ def apply(
             reporter("apply", done, total)
 
         if into_store:
-            count = apply_to_store(generator, source, name, frames, progress)
+            count = apply_to_store(generator, source, name, split, progress)
         else:
             count = apply_to_folder(
                 generator,
                 source,
                 output,
-                frames=frames,
+                frames=split,
                 mask=mask,
                 segmentation=segmentation,
                 attenuation=attenuation,
@@ -214,10 +210,10 @@ def apply(
     click.echo(f"{target}: {count} images written" if count else f"{target}: nothing left to do")
 
 
-@main.command()
+@main.command(example="translate export run --format onnx")
 @click.argument("run", type=PATH)
 @click.option("--format", type=click.Choice(("onnx", "openvino", "safetensors")), required=True, help="What to write.")
-@click.option("-o", "--output", type=PATH, default=None, metavar="FILE", help="Where.  [default: in RUN]")
+@output_option("Where.  [default: in RUN]", "FILE", required=False)
 @checkpoint_option
 def export(run: Path, format: str, output: Path | None, checkpoint: str) -> None:
     """Export a generator for another runtime and compare the result with torch."""
@@ -227,16 +223,16 @@ def export(run: Path, format: str, output: Path | None, checkpoint: str) -> None
     click.echo(f"wrote {done.path}; largest difference from torch {done.difference:.1e} on [-1, 1]")
 
 
-@main.command()
+@main.command(example="translate evaluate runs/LM runs/LMSA data.zarr -o report")
 @click.argument("runs", metavar="RUN...", type=PATH, nargs=-1, required=True)
 @click.argument("store", type=PATH)
-@click.option("-o", "--output", "report", type=PATH, required=True, metavar="REPORT", help="Folder to make.")
+@output_option("Folder to make.", "REPORT", name="report")
 @click.option("--crops", type=int, default=4, show_default=True, help="Random crops of each test image.")
 @click.option("--crop", type=int, default=512, show_default=True, help="Side of a crop in pixels.")
 @click.option("--images", type=int, default=None, help="Use so many test images at most.  [default: all]")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of crops and bootstrap.")
+@seed_option("crops and bootstrap")
 @click.option("--inception-weights", type=PATH, default=None, metavar="FILE", help="Inception weights, for FID.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@json_option
 @device_option
 def evaluate(
     runs: tuple[Path, ...],
@@ -277,6 +273,8 @@ def evaluate(
         click.echo(f"note: {note}")
     click.echo(f"wrote {report}: report.md, report.json, table.csv, crops.csv and pictures")
 
+
+add_completion(main, "translate")
 
 if __name__ == "__main__":
     main()

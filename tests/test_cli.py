@@ -109,47 +109,6 @@ def store(scene, tmp_path_factory) -> Path:
     return path
 
 
-# Start ------------------------------------------------------------------------------------------------
-
-
-def test_help_imports_nothing_heavy():
-    process = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "cli.ussim", "--help"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    imported = {line.rpartition("|")[2].strip() for line in process.stderr.splitlines()}
-    assert "cli.program" in imported
-    assert not imported & {
-        "numpy",
-        "numba",
-        "zarr",
-        "pydantic",
-        "trimesh",
-        "scipy",
-        "PIL",
-        "rich.console",
-        "torch",
-    }
-    for command in ("scene", "render", "preview", "verify", "info", "bench"):
-        assert f"\n  {command} " in process.stdout
-
-
-def test_version_is_the_packages():
-    from ussim import __version__
-
-    assert ussim("--version").output == f"ussim {__version__}\n"
-
-
-@pytest.mark.parametrize(
-    "command",
-    [(), ("scene",), ("scene", "build"), ("render",), ("preview",), ("verify",), ("info",), ("bench",)],
-)
-def test_every_command_explains_itself(command):
-    result = ussim(*command, "--help")
-    assert result.exit_code == 0
-    assert "Usage:" in result.output
-
-
 # Scenes -----------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,78 @@
+"""Options that several commands have: one name, one meaning and one wording each, over all programs.
+
+A command imports nothing heavy through this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Decorator = Callable[[Decorated], Decorated]
+
+PATH = click.Path(path_type=Path)
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(("auto", "cpu", "cuda")),
+    default="auto",
+    show_default=True,
+    help="What traces the rays; auto takes a GPU if there is one.",
+)
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="What runs the networks: auto, cpu, cuda or cuda:N."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def seed_option(what: str, default: int | None = 0) -> Decorator:
+    """``--seed``: all randomness of a command follows from it.
+
+    Args:
+        what: What is drawn from it, as in "all random numbers".
+        default: None if a resumed run brings its own; the help then still says 0.
+    """
+    text = f"Seed of {what}." + ("  [default: 0]" if default is None else "")
+    return click.option("--seed", type=int, default=default, show_default=default is not None, help=text)
+
+
+def output_option(help: str, metavar: str, name: str = "output", required: bool = True) -> Decorator:
+    """``-o/--output``: what a command writes.
+
+    Args:
+        help: What is written.
+        metavar: What it is, as in ``STORE.zarr`` or ``DIR``.
+        name: Name of the command's parameter.
+        required: False if the command knows another place.
+    """
+    return click.option("-o", "--output", name, type=PATH, required=required, metavar=metavar, help=help)
+
+
+def set_option(help: str) -> Decorator:
+    """``--set KEY=VALUE``, any number of times: a setting that has no option of its own; parameter ``assignments``."""
+    return click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help=help)
+
+
+def version_option(program: str) -> Decorator:
+    """``--version``: prints the program's name and the version of the package.
+
+    Args:
+        program: The name, as in ``ussim``; other programs of the package name it too.
+    """
+
+    def show(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+        if wanted:
+            import ussim
+
+            of_package = "" if program == "ussim" else ", of ussim"
+            click.echo(f"{program}{of_package} {ussim.__version__}")
+            context.exit()
+
+    return click.option(
+        "--version", is_flag=True, is_eager=True, expose_value=False, callback=show, help="Show the version and exit."
+    )

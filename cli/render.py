@@ -1,0 +1,120 @@
+"""``ussim render``: a dataset of paired images and maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.options import PATH, backend_option, output_option, seed_option, set_option
+from cli.plan import plan_json, show_plan
+from cli.program import command
+from cli.progress import Reporter
+from cli.show import duration, show_json
+from ussim.errors import UssimError
+
+
+@command(
+    example="ussim render scene -o data.zarr --frames 200 --set probe.depth_mm=120\n"
+    "ussim render -o data.zarr --frames 200 --scenes 4 --weeks 20-28"
+)
+@click.argument("scene_path", metavar="[SCENE]", type=PATH, required=False)
+@output_option("Store to make.", "STORE.zarr")
+@click.option("-n", "--frames", type=int, required=True, help="Frames, spread over the sweep.")
+@click.option("--sweep", default=None, help="Sweep of the scene.  [default: its first]")
+@click.option("--scenes", type=int, default=None, help="Instead of SCENE: so many anatomies, built and cached.")
+@click.option("--detail", default=None, help="With --scenes, how fine: tiny, demo or paper.  [default: demo]")
+@click.option("--weeks", default=None, help="With --scenes, gestational age or a range, as in 18-30.  [default: 22]")
+@click.option("--anatomy-seed", type=int, default=None, help="With --scenes, seed of the first.  [default: 0]")
+@click.option("--quality", default="lq,hq", show_default=True, help="Images to render.")
+@seed_option("all random numbers")
+@click.option("--size", metavar="HxW", default=None, help="Image size in pixels.  [default: 1000x1386]")
+@backend_option
+@click.option("--unit", type=int, default=8, show_default=True, help="Frames that are finished together.")
+@click.option("--resume", is_flag=True, help="Go on with a store that was interrupted.")
+@click.option("--shard", metavar="i/n", default=None, help="Render the i-th of n parts; all may run at once.")
+@set_option("Change a setting of probe, imaging, lq or hq, as in probe.depth_mm=120; --dry-run lists all.")
+@click.option("--dry-run", is_flag=True, help="Check everything, show the plan and render nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan of --dry-run as JSON.")
+def render(
+    scene_path: Path | None,
+    output: Path,
+    frames: int,
+    sweep: str | None,
+    scenes: int | None,
+    detail: str | None,
+    weeks: str | None,
+    anatomy_seed: int | None,
+    quality: str,
+    seed: int,
+    size: str | None,
+    backend: str,
+    unit: int,
+    resume: bool,
+    shard: str | None,
+    assignments: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Render a dataset of paired images and maps.
+
+    SCENE is a scene.toml or its folder; with --scenes N the frames are spread over N anatomies instead.
+    """
+    if as_json and not dry_run:
+        raise click.UsageError("--json goes with --dry-run")
+    if (scene_path is None) == (scenes is None):
+        raise click.UsageError("give either a SCENE or --scenes N")
+    if scenes is None and (detail, weeks, anatomy_seed) != (None, None, None):
+        raise click.UsageError("--detail, --weeks and --anatomy-seed go with --scenes")
+    from ussim import job
+    from ussim.overrides import build_settings
+    from ussim.scene import Scene
+
+    part = job.parse_shard(shard) if shard else None
+    names = [name.strip() for name in quality.split(",") if name.strip()]
+    settings = build_settings(assignments, names, _parse_size(size) if size else None)
+    series = None
+    if scenes is None:
+        scene = Scene.load(scene_path)
+    else:
+        scene, series = _read_anatomies(scenes, detail, weeks, anatomy_seed, frames, sweep)
+    plan = job.make_plan(
+        scene, frames, settings, sweep=sweep, seed=seed, unit_frames=unit, backend=backend, series=series
+    )
+    if dry_run:
+        show = show_json if as_json else show_plan
+        show(plan_json(plan, output, resume or part is not None, part))
+        return
+    phases = {
+        "prepare": "checking poses",
+        "gain": "fitting the gain (a first run compiles)",
+        "render": "rendered",
+    }
+    with Reporter(phases) as progress:
+        summary = job.run(plan, output, resume=resume, shard=part, progress=progress)
+    if summary.rendered:
+        speed = duration(summary.seconds / summary.rendered)
+        click.echo(f"{summary.rendered} frames in {duration(summary.seconds)}, {speed} a frame, on {summary.device}")
+    else:
+        click.echo("nothing left to render")
+    click.echo(f"{output}: {summary.units_done} of {summary.units} units are done")
+
+
+def _read_anatomies(
+    count: int, detail: str | None, weeks: str | None, first_seed: int | None, frames: int, sweep: str | None
+) -> Any:
+    """The first scene and the series; what is not in the cache is built."""
+    from ussim.anatomies import anatomy_sources, parse_weeks
+    from ussim.series import read_series
+
+    sources = anatomy_sources(count, detail or "demo", first_seed or 0, parse_weeks(weeks or "22"))
+    with Reporter({"scenes": "building and checking scenes"}, unit="scenes") as progress:
+        return read_series(sources, frames, sweep, progress)
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise UssimError(f"--size {text}: write height x width in pixels, as in 1000x1386")
+    return int(height), int(width)
