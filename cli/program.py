@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -54,9 +54,27 @@ class CommandGroup(_WithExample, click.Group):
 
 
 class Program(CommandGroup):
-    """Commands that end with 0, 1 (a check failed), 2 (a mistake in the input) or 130 (Ctrl-C)."""
+    """Commands that end with 0, 1 (a check failed), 2 (a mistake in the input) or 130 (Ctrl-C).
+
+    Args:
+        optional: Modules that a plain installation lacks, and the extra that brings each.
+    """
 
     group_class = CommandGroup
+
+    def __init__(self, *args: Any, optional: Mapping[str, str] | None = None, **extra: Any):
+        super().__init__(*args, **extra)
+        self._optional = dict(optional or {})
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command; where an optional module is missing, say what to install."""
+        try:
+            return super().invoke(context)
+        except ModuleNotFoundError as error:
+            if error.name not in self._optional:
+                raise
+            wanted = self._optional[error.name]
+            raise UssimError(f"{error.name} is not installed: pip install 'ussim[{wanted}]'") from None
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run the command line and exit."""

@@ -42,20 +42,9 @@ checkpoint_option = click.option(
 )
 
 
-class _Translate(Program):
-    """Says what to install where torch is missing."""
-
-    def invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except ModuleNotFoundError as error:
-            if error.name not in ("torch", "safetensors"):
-                raise
-            raise UssimError(f"{error.name} is not installed: pip install 'ussim[translate]'") from None
-
-
 @click.group(
-    cls=_Translate,
+    cls=Program,
+    optional={"torch": "translate", "safetensors": "translate"},
     context_settings=CONTEXT_SETTINGS,
     example="translate train data.zarr -o run --inputs LMSA\ntranslate apply run data.zarr",
 )

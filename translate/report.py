@@ -53,6 +53,17 @@ class Table:
     rows: list[tuple[str, ...]]
     best: frozenset[tuple[int, int]] = field(default_factory=frozenset)
 
+    def as_dict(self) -> dict[str, Any]:
+        """The table as plain data; :meth:`from_dict` reads it."""
+        return {**vars(self), "columns": list(self.columns), "best": sorted(self.best)}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Table:
+        """A table that :meth:`as_dict` wrote, also after a passage through JSON."""
+        rows = [tuple(row) for row in fields["rows"]]
+        best = frozenset((row, column) for row, column in fields["best"])
+        return cls(fields["title"], fields["caption"], tuple(fields["columns"]), rows, best)
+
     def markdown(self) -> str:
         """The table in Markdown."""
         lines = [f"## {self.title}", "", self.caption, "", _line(self.columns)]
@@ -162,7 +173,7 @@ class Report:
         left_out = {"scores", "places", "patch_examples", "full_examples"}
         content = {key: value for key, value in vars(result).items() if key not in left_out}
         content = {key: _plain(value) for key, value in content.items()}
-        return {"format": FORMAT, "pkl_rule": PKL_RULE, **content}
+        return {"format": FORMAT, "pkl_rule": PKL_RULE, **content, "tables": [table.as_dict() for table in self.tables]}
 
 
 # Tables ---------------------------------------------------------------------------------------------

@@ -361,9 +361,10 @@ class Session:
                 "its last checkpoint is kept"
             )
         if self.team.is_first:
-            checkpoint.save_state(self.run, self.trainer.state())
             about = {"iteration": str(self.trainer.iteration)}
+            # weights first: a run that is killed in between is trained again up to them, never left behind them
             checkpoint.save_weights(self.run / checkpoint.WEIGHTS, self.trainer.average, about)
+            checkpoint.save_state(self.run, self.trainer.state())
 
     @torch.no_grad()
     def preview(self) -> None:

@@ -341,6 +341,11 @@ class Dataset:
         return self.header.model_dump(mode="json")
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of the attributes, which decide all that a store holds."""
+        return hashlib.sha256(json.dumps(self.attrs, sort_keys=True).encode()).hexdigest()
+
+    @property
     def frames(self) -> int:
         """Number of frames."""
         return self.header.frames

@@ -1,0 +1,125 @@
+"""What a pipeline's folder remembers of its steps: what each was made from, what it gave, and what it cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from cli.pipeline.settings import PipelineSettings
+from ussim.errors import UssimError
+
+SETTINGS_FILE = "pipeline.json"
+RECORDS = "steps"
+
+
+class Record(BaseModel):
+    """One step.
+
+    Attributes:
+        state: ``begun`` or ``done``.
+        key: Digest of all that decides the step's result.
+        outputs: Digests of what it gave, by name.
+        seconds: Time spent on it, over all sessions.
+        peak_memory_bytes: Largest resident memory of the process while it ran.
+        sessions: How often it was begun.
+        device: What did the work, in words.
+        notes: What is worth knowing of the result, by name.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: Literal["begun", "done"] = "begun"
+    key: str
+    outputs: dict[str, str] = {}
+    seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    sessions: int = 0
+    device: str = ""
+    notes: dict[str, Any] = {}
+
+
+class Records:
+    """The records of a pipeline's folder, one JSON file a step."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder / RECORDS
+
+    def get(self, step: str) -> Record | None:
+        """The record of a step, None if it was never begun.
+
+        Raises:
+            UssimError: A damaged record.
+        """
+        path = self._folder / f"{step}.json"
+        if not path.is_file():
+            return None
+        try:
+            return Record.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValidationError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise UssimError(f"{path}: damaged ({reason}); redo the step: --from {step}") from None
+
+    def put(self, step: str, record: Record) -> None:
+        """Write a record, whole or not at all."""
+        write_text(self._folder / f"{step}.json", record.model_dump_json(indent=2) + "\n")
+
+    def drop(self, step: str) -> None:
+        """Forget a step."""
+        (self._folder / f"{step}.json").unlink(missing_ok=True)
+
+
+def load_settings(folder: Path) -> PipelineSettings | None:
+    """The settings a folder was last run with, None if it is new.
+
+    Raises:
+        UssimError: The folder holds something else, or a damaged file.
+    """
+    path = folder / SETTINGS_FILE
+    if path.is_file():
+        try:
+            return PipelineSettings.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValidationError) as error:
+            raise UssimError(f"{path}: cannot be read: {' '.join(str(error).split())[:160]}") from None
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UssimError(f"{folder} exists and was not made by ussim-pipeline: choose another folder")
+    return None
+
+
+def save_settings(folder: Path, settings: PipelineSettings) -> None:
+    """Write the settings of a folder."""
+    write_text(folder / SETTINGS_FILE, settings.model_dump_json(indent=2) + "\n")
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of plain data."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file; empty if there is none."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        UssimError: It cannot be written.
+    """
+    scratch = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_text(text, encoding="utf-8")
+        os.replace(scratch, path)
+    except OSError as error:
+        raise UssimError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        scratch.unlink(missing_ok=True)

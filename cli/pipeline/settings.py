@@ -1,0 +1,313 @@
+"""What a pipeline is asked for: presets, changed setting by setting, checked before anything runs."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from translate.settings import Inputs, TrainSettings
+from ussim.errors import UssimError
+from ussim.overrides import SECTIONS as RENDER_SECTIONS
+from ussim.overrides import Settings, allowed_values, build_settings
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SceneSettings(_Section):
+    """Which anatomy is built, unless the user brings a scene.
+
+    Attributes:
+        detail: ``tiny``, ``demo`` or ``paper``.
+        seed: Seed of the anatomy, or of the first of several.
+        weeks: Gestational age, or a range such as ``18-30`` that several anatomies fill.
+        count: Number of anatomies that the frames are spread over.
+    """
+
+    detail: str = "demo"
+    seed: int = Field(0, ge=0)
+    weeks: str = "22"
+    count: int = Field(1, ge=1, le=65536)
+
+    @field_validator("weeks", mode="before")
+    @classmethod
+    def _number_as_text(cls, value: Any) -> Any:
+        return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @property
+    def age_weeks(self) -> float:
+        """Age of the first anatomy."""
+        from ussim.anatomies import parse_weeks, weeks_of
+
+        return weeks_of(self.seed, parse_weeks(self.weeks))
+
+
+class RenderSettings(_Section):
+    """Which frames are rendered.
+
+    Attributes:
+        frames: How many, spread over the sweep.
+        size: Height x width of the images in pixels.
+        sweep: Name of the sweep; the scene's first without.
+        seed: Seed of all random numbers and of the train/test split.
+        unit: Frames that are finished together.
+    """
+
+    frames: int = Field(6669, ge=10, le=10**7)  # fewer leave nothing to test on
+    size: str = "1000x1386"
+    sweep: str | None = None
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    unit: int = Field(8, ge=1, le=10**4)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of the images [px]."""
+        height, _, width = self.size.lower().partition("x")
+        if not (height.isdecimal() and width.isdecimal()):
+            raise UssimError(f"render.size = {self.size!r}: write height x width in pixels, as in 500x693")
+        return int(height), int(width)
+
+
+class EvaluateSettings(_Section):
+    """How the generators are compared.
+
+    Attributes:
+        crops: Random crops of each test image.
+        crop: Side of a crop [px]; that of the training without.
+        images: Use so many test images at most; all without.
+        seed: Seed of crops and bootstrap.
+    """
+
+    crops: int = Field(4, ge=1)
+    crop: int | None = Field(None, ge=32)
+    images: int | None = Field(None, ge=1)
+    seed: int = Field(0, ge=0)
+
+
+class ApplySettings(_Section):
+    """Which frames are enhanced.
+
+    Attributes:
+        frames: ``all``, ``train`` or ``test``.
+    """
+
+    frames: Literal["all", "train", "test"] = "test"
+
+
+class PipelineSettings(_Section):
+    """All that decides what a pipeline computes; kept in its folder as ``pipeline.json``.
+
+    Attributes:
+        preset: Where the settings came from.
+        scene_path: The user's scene.toml or its folder; None if an anatomy is built.
+        scene, render, evaluate, apply: See their classes.
+        overrides: Texts of what is changed of ``probe``, ``imaging``, ``lq`` and ``hq``, by section and field.
+        variants: What the generators see; one is trained for each, the last enhances the images.
+        train: What is changed of the training settings, the same for all variants.
+    """
+
+    preset: str
+    scene_path: str | None = None
+    scene: SceneSettings = SceneSettings()
+    render: RenderSettings = RenderSettings()
+    overrides: dict[str, dict[str, str]] = {}
+    variants: tuple[Inputs, ...] = Field(("LM", "LMS", "LMSA"), min_length=1)
+    train: dict[str, Any] = {}
+    evaluate: EvaluateSettings = EvaluateSettings()
+    apply: ApplySettings = ApplySettings()
+
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _split_text(cls, value: Any) -> Any:
+        return tuple(part.strip().upper() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("variants")
+    @classmethod
+    def _once_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("names a variant twice")
+        return value
+
+    # What the single steps need -----------------------------------------------------------------------
+    def rendering(self) -> Settings:
+        """Probe, imaging and qualities.
+
+        Raises:
+            UssimError: A value that is not allowed.
+        """
+        assignments = [
+            f"{part}.{name}={text}" for part, given in self.overrides.items() for name, text in given.items()
+        ]
+        return build_settings(assignments, ("lq", "hq"), self.render.shape)
+
+    def training(self, variant: str) -> TrainSettings:
+        """Settings of the training of a variant.
+
+        Raises:
+            UssimError: A value that is not allowed.
+        """
+        return TrainSettings.make(**{**self.train, "inputs": variant})
+
+    @property
+    def primary(self) -> str:
+        """The variant that enhances the images."""
+        return self.variants[-1]
+
+    @property
+    def evaluation_crop(self) -> int:
+        """Side of the crops of the evaluation [px]."""
+        return self.evaluate.crop or self.training(self.primary).crop
+
+    def with_scene(self, path: Path) -> PipelineSettings:
+        """The same with a scene of the user's own."""
+        return self.model_copy(update={"scene_path": str(Path(path).absolute()), "scene": SceneSettings()})
+
+    def check(self) -> None:
+        """Find what can be found before hours of work: values out of range, crops larger than the images.
+
+        Raises:
+            UssimError: The first mistake.
+        """
+        self.rendering()
+        side = min(self.render.shape)
+        for variant in self.variants:
+            crop = self.training(variant).crop
+            if crop > side:
+                raise UssimError(f"train.crop = {crop}: images of {self.render.size} allow {side} at most")
+        if self.evaluation_crop > side:
+            raise UssimError(
+                f"evaluate.crop = {self.evaluation_crop}: images of {self.render.size} allow {side} at most"
+            )
+        if self.scene_path is None:
+            from ussim.anatomies import anatomy_sources, parse_weeks
+
+            anatomy_sources(self.scene.count, self.scene.detail, self.scene.seed, parse_weeks(self.scene.weeks))
+        elif self.scene != SceneSettings():
+            raise UssimError(
+                "scene.* settings are of anatomies that are built; with a SCENE of your own leave them out"
+            )
+
+    def flat(self) -> dict[str, Any]:
+        """All settings as ``section.name``, for comparison and display."""
+        fields = self.model_dump(mode="json")
+        pairs = {"scene": fields["scene_path"]} if fields["scene_path"] else {}
+        if not pairs:
+            pairs |= {f"scene.{name}": value for name, value in fields["scene"].items()}
+        pairs |= {f"render.{name}": value for name, value in fields["render"].items()}
+        pairs |= {f"{part}.{name}": text for part, given in fields["overrides"].items() for name, text in given.items()}
+        pairs |= {"train.variants": ",".join(fields["variants"])}
+        pairs |= {f"train.{name}": value for name, value in fields["train"].items()}
+        pairs |= {f"evaluate.{name}": value for name, value in fields["evaluate"].items()}
+        return pairs | {f"apply.{name}": value for name, value in fields["apply"].items()}
+
+
+_SMALL_NETWORK = {"depth": 6, "learning_rate": 1e-3, "residual": True, "crop": 256, "batch": 4, "ndf": 16, "ngf": 16}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "demo": {
+        "scene": {"detail": "demo"},
+        "render": {"frames": 72, "size": "500x693"},
+        "variants": ("LMSA",),
+        "train": {**_SMALL_NETWORK, "iterations": 300, "ema": 0.98, "preview_every": 300},
+    },
+    "small": {
+        "scene": {"detail": "demo", "count": 4, "weeks": "20-26"},
+        "render": {"frames": 320, "size": "500x693"},
+        "train": {**_SMALL_NETWORK, "iterations": 1200, "ema": 0.99},
+    },
+    "paper": {"scene": {"detail": "paper"}},
+}
+"""What a preset changes of the defaults, which are the paper's protocol: 6669 frames, 6000 of them for training, three
+variants, 50,000 iterations of batch 16 on crops of 512²."""
+
+ABOUT_PRESETS = {
+    "demo": "one small generator from 72 half-size pairs: minutes on two CPU cores",
+    "small": "the paper's three variants in small, 320 half-size pairs of four anatomies: an hour or so on a CPU",
+    "paper": "the paper's protocol to the letter: needs a GPU and 14 GB of disk",
+}
+
+
+def make_settings(preset: str, scene_path: Path | None, assignments: Iterable[str]) -> PipelineSettings:
+    """The settings of a preset, changed by what a user typed.
+
+    Args:
+        preset: Name of a preset.
+        scene_path: A scene of the user's own, or None.
+        assignments: ``section.name=value`` texts.
+
+    Raises:
+        UssimError: A preset, section, name or value that is not allowed.
+    """
+    if preset not in PRESETS:
+        raise UssimError(f"--preset {preset}: must be one of {', '.join(PRESETS)}")
+    fields = {name: dict(value) if isinstance(value, dict) else value for name, value in PRESETS[preset].items()}
+    if scene_path is not None:
+        fields.pop("scene", None)
+        fields["scene_path"] = str(Path(scene_path).absolute())
+    return change_settings(_validated({"preset": preset, **fields}), assignments)
+
+
+def change_settings(settings: PipelineSettings, assignments: Iterable[str]) -> PipelineSettings:
+    """A copy of settings with some of them replaced by what a user typed, checked.
+
+    Raises:
+        UssimError: A section, name or value that is not allowed.
+    """
+    fields = settings.model_dump()
+    sections = ("scene", "render", *RENDER_SECTIONS, "train", "evaluate", "apply")
+    for text in assignments:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        section, dot, name = key.partition(".")
+        if not (equals and dot and name):
+            raise UssimError(f"--set {text}: write section.name=value, as in train.iterations=1000")
+        if section not in sections:
+            near = difflib.get_close_matches(section, sections, 1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise UssimError(f"--set {text}: no section {section!r}{hint}: must be one of {', '.join(sections)}")
+        if section in RENDER_SECTIONS:
+            fields["overrides"].setdefault(section, {})[name] = value
+        elif section == "train":
+            fields.update(variants=value) if name == "variants" else fields["train"].update({name: _plain(value)})
+        else:
+            fields[section][name] = _plain(value)
+    changed = _validated(fields)
+    changed.check()
+    return changed
+
+
+def _validated(fields: dict[str, Any]) -> PipelineSettings:
+    try:
+        return PipelineSettings.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"][:2]))
+        section = PipelineSettings.model_fields.get(str(first["loc"][0]))
+        kind = section.annotation if section and isinstance(section.annotation, type) else None
+        name = str(first["loc"][1]) if len(first["loc"]) > 1 else ""
+        if first["type"] == "extra_forbidden" and kind is not None:
+            raise UssimError(
+                f"no setting is called {where}; {first['loc'][0]} has {', '.join(kind.model_fields)}"
+            ) from None
+        if kind is not None and issubclass(kind, BaseModel) and name in kind.model_fields:
+            raise UssimError(
+                f"{where} = {first['input']!r} is not allowed: must be {allowed_values(kind, name)}"
+            ) from None
+        shown = "train.variants" if where.startswith("variants") else where
+        raise UssimError(f"{shown} = {first['input']!r} is not allowed: {first['msg']}") from None
+
+
+def _plain(text: str) -> Any:
+    """Numbers, true, false and null as in JSON; all else is text."""
+    if text.lower() in ("none", "null"):
+        return None
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    return text if isinstance(value, list | dict) else value

@@ -1,0 +1,461 @@
+"""The six steps. Each calls the function that the single command of its kind calls, and can be picked up again.
+
+A step knows what decides its result (``key``), whether its output is there (``is_whole``), how to make it (``run``) and
+how to remove it (``clear``).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from cli.pipeline.records import digest_of, file_digest
+from cli.pipeline.settings import PipelineSettings
+from cli.progress import Reporter
+from cli.training_progress import TrainingProgress
+from ussim.errors import UssimError
+
+if TYPE_CHECKING:
+    from ussim.job import Plan
+    from ussim.scene import Scene
+    from ussim.series import Series
+
+DISK_RESERVE_BYTES = 1 << 30
+"""Left free beside the dataset: for checkpoints, reports and everybody else."""
+
+
+@dataclass
+class Context:
+    """What all steps share.
+
+    Attributes:
+        folder: The pipeline's folder.
+        settings: What is asked for.
+        device: Where networks run: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        backend: Where frames are rendered: ``auto``, ``cpu`` or ``cuda``.
+        outputs: Digests of what the steps so far gave, by step and name.
+        say: Prints a line.
+    """
+
+    folder: Path
+    settings: PipelineSettings
+    device: str = "auto"
+    backend: str = "auto"
+    outputs: dict[str, dict[str, str]] = field(default_factory=dict)
+    say: Callable[[str], None] = print
+
+    @property
+    def store(self) -> Path:
+        """The dataset."""
+        return self.folder / "dataset.zarr"
+
+    @property
+    def evaluation(self) -> Path:
+        """The written evaluation."""
+        return self.folder / "evaluation"
+
+    @property
+    def enhanced(self) -> Path:
+        """Folder of enhanced images."""
+        return self.folder / "enhanced"
+
+    @property
+    def report(self) -> Path:
+        """The page that tells it all."""
+        return self.folder / "report.html"
+
+    @property
+    def scene_folder(self) -> Path:
+        """The user's scene, or the one that is built here."""
+        given = self.settings.scene_path
+        return Path(given) if given else self.folder / "scene"
+
+    def run_folder(self, variant: str) -> Path:
+        """The run of a variant."""
+        return self.folder / "runs" / variant
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The scene, or the first of several; loaded and checked once."""
+        from ussim.scene import Scene
+
+        return self._anatomies[0] if self.settings.scene.count > 1 else Scene.load(self.scene_folder)
+
+    @property
+    def series(self) -> Series | None:
+        """All scenes, if there are several."""
+        return self._anatomies[1] if self.settings.scene.count > 1 else None
+
+    @cached_property
+    def _anatomies(self) -> tuple[Scene, Series]:
+        from ussim.anatomies import anatomy_sources, parse_weeks
+        from ussim.series import read_series
+
+        scene, render = self.settings.scene, self.settings.render
+        sources = anatomy_sources(scene.count, scene.detail, scene.seed, parse_weeks(scene.weeks))
+        with Reporter({"scenes": "building and checking scenes"}, unit="scenes") as progress:
+            return read_series(sources, render.frames, render.sweep, progress)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The rendering job."""
+        from ussim import job
+
+        render = self.settings.render
+        return job.make_plan(
+            self.scene, render.frames, self.settings.rendering(), sweep=render.sweep, seed=render.seed,
+            unit_frames=render.unit, backend=self.backend, series=self.series,
+        )  # fmt: skip
+
+
+@dataclass
+class Result:
+    """What a step gave.
+
+    Attributes:
+        outputs: Digests by name; the keys of later steps are made from them.
+        device: What did the work, in words.
+        notes: Figures for the report.
+    """
+
+    outputs: dict[str, str]
+    device: str = ""
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+class Step(Protocol):
+    """One step of the pipeline."""
+
+    name: ClassVar[str]
+
+    def key(self, context: Context) -> str:
+        """Digest of all that decides the result; the steps before have to be done."""
+
+    def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
+        """Whether what a finished step gave is still there as it was; quick."""
+
+    def run(self, context: Context) -> Result:
+        """Do it, or what is left of it."""
+
+    def clear(self, context: Context) -> None:
+        """Remove what it gave."""
+
+
+class SceneStep:
+    """Build the anatomy, or check the user's scene."""
+
+    name = "scene"
+
+    def key(self, context: Context) -> str:
+        scene = context.settings.scene
+        if context.settings.scene_path:
+            return digest_of(_scene_files(context.scene_folder))
+        if scene.count > 1:
+            return digest_of(scene.model_dump())
+        from meshes.cache import scene_key
+
+        return digest_of(scene_key(scene.detail, scene.seed, scene.age_weeks))
+
+    def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
+        if context.settings.scene.count > 1:  # kept in the user's cache, built again if it is gone
+            return True
+        try:
+            return digest_of(_scene_files(context.scene_folder)) == outputs["files"]
+        except UssimError:
+            return False
+
+    def run(self, context: Context) -> Result:
+        scene = context.settings.scene
+        if context.settings.scene_path is None and scene.count == 1:
+            import meshes
+
+            try:
+                meshes.build_scene(
+                    scene.detail, context.folder / "scene", seed=scene.seed, weeks=scene.age_weeks,
+                    progress=context.say, cache=True,
+                )  # fmt: skip
+            except ValueError as error:
+                raise UssimError(str(error)) from None
+        context.__dict__.pop("scene", None)
+        loaded = context.scene  # every surface is checked here, before anything is rendered
+        notes = {
+            "name": context.series.reference.name if context.series else loaded.name,
+            "triangles": len(loaded.triangles),
+            "surfaces": len(loaded.surfaces),
+            "tissues": len(loaded.media),
+        }
+        if context.series:
+            return Result({"digest": context.series.reference.digest}, notes=notes)
+        files = digest_of(_scene_files(context.scene_folder))
+        return Result({"digest": loaded.digest, "files": files}, notes=notes)
+
+    def clear(self, context: Context) -> None:
+        if context.settings.scene_path is None:
+            _remove(context.folder / "scene")
+
+
+class RenderStep:
+    """Render the paired dataset."""
+
+    name = "render"
+
+    def key(self, context: Context) -> str:
+        render, settings = context.settings.render, context.settings.rendering()
+        return digest_of(
+            [
+                context.outputs["scene"]["digest"],
+                render.model_dump(),
+                settings.probe.model_dump(mode="json"),
+                settings.imaging.model_dump(mode="json"),
+                {name: quality.model_dump(mode="json") for name, quality in settings.qualities.items()},
+            ]
+        )
+
+    def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
+        from ussim.dataset import Dataset
+
+        try:
+            dataset = Dataset.open(context.store)
+            return dataset.complete and dataset.digest == outputs["dataset"]
+        except UssimError:
+            return False
+
+    def run(self, context: Context) -> Result:
+        from ussim import job
+        from ussim.dataset import Dataset
+
+        self._check_disk(context)
+        phases = {"prepare": "checking poses", "gain": "fitting the gain (a first run compiles)", "render": "rendered"}
+        with Reporter(phases) as progress:
+            summary = job.run(context.plan, context.store, resume=True, progress=progress)
+        dataset = Dataset.open(context.store)
+        notes = {
+            "frames": dataset.frames,
+            "test_frames": int(dataset.split.sum()),
+            "bytes": sum(path.stat().st_size for path in context.store.rglob("*") if path.is_file()),
+        }
+        return Result({"dataset": dataset.digest}, summary.device, notes)
+
+    def _check_disk(self, context: Context) -> None:
+        held = sum(path.stat().st_size for path in context.store.rglob("*") if path.is_file())
+        needed = max(0, context.plan.bytes_on_disk() - held) + DISK_RESERVE_BYTES
+        free = shutil.disk_usage(context.folder).free
+        if needed > free:
+            raise UssimError(
+                f"{context.folder}: the dataset needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: "
+                "make room, or ask for fewer or smaller frames with --set render.frames=… or render.size=…"
+            )
+
+    def clear(self, context: Context) -> None:
+        _remove(context.store)
+
+
+class TrainStep:
+    """Train a generator for each variant."""
+
+    name = "train"
+
+    def key(self, context: Context) -> str:
+        wanted = [context.settings.training(variant).model_dump() for variant in context.settings.variants]
+        return digest_of([context.outputs["render"]["dataset"], wanted])
+
+    def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
+        return all(outputs.get(variant) == _weights_digest(context, variant) for variant in context.settings.variants)
+
+    def run(self, context: Context) -> Result:
+        from translate.training import train
+
+        outputs, notes, device = {}, {}, ""
+        for variant in context.settings.variants:
+            settings, folder = context.settings.training(variant), context.run_folder(variant)
+            done = _iterations_done(folder)
+            if done is None:
+                _remove(folder)  # stopped before its first checkpoint
+            if done != settings.iterations:
+                context.say(f"training {variant}: {settings.iterations} iterations")
+                with TrainingProgress() as progress:
+                    summary = train(
+                        settings,
+                        context.store,
+                        folder,
+                        resume=done is not None,
+                        device=context.device,
+                        progress=progress,
+                    )
+                device = summary.device
+            outputs[variant] = _weights_digest(context, variant)
+            notes[variant] = {"iterations": settings.iterations, "seconds": _training_seconds(folder)}
+        return Result(outputs, device, notes)
+
+    def clear(self, context: Context) -> None:
+        _remove(context.folder / "runs")
+
+
+class EvaluateStep:
+    """Compare the generators on the test frames: the paper's table."""
+
+    name = "evaluate"
+
+    def key(self, context: Context) -> str:
+        settings = context.settings
+        asked = {**settings.evaluate.model_dump(), "crop": settings.evaluation_crop}
+        return digest_of([context.outputs["render"], context.outputs["train"], list(settings.variants), asked])
+
+    def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
+        return file_digest(context.evaluation / "report.json") == outputs["report"]
+
+    def run(self, context: Context) -> Result:
+        from translate.evaluation import evaluate
+
+        asked = context.settings.evaluate
+        scratch = context.folder / ".evaluation.partial"
+        _remove(scratch)
+        _remove(context.evaluation)
+        runs = [context.run_folder(variant) for variant in context.settings.variants]
+        with Reporter() as progress:
+            evaluate(
+                runs, context.store, scratch, crops=asked.crops, crop=context.settings.evaluation_crop, seed=asked.seed,
+                device=context.device, images=asked.images, progress=progress,
+            )  # fmt: skip
+        scratch.rename(context.evaluation)
+        return Result({"report": file_digest(context.evaluation / "report.json")})
+
+    def clear(self, context: Context) -> None:
+        _remove(context.evaluation)
+
+
+class ApplyStep:
+    """Enhance whole images: an array in the store, and the test frames as PNGs."""
+
+    name = "apply"
+    array = "enhanced"
+
+    def key(self, context: Context) -> str:
+        primary = context.settings.primary
+        frames = context.settings.apply.frames
+        return digest_of([context.outputs["render"], primary, context.outputs["train"][primary], frames])
+
+    def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
+        return _image_digest(context.enhanced) == outputs["images"] and (context.store / self.array).is_dir()
+
+    def run(self, context: Context) -> Result:
+        from translate.apply import apply_to_store
+        from translate.inference import Generator
+
+        generator = Generator.load(context.run_folder(context.settings.primary), device=context.device)
+        with Reporter({"apply": "enhanced"}) as reporter:
+
+            def progress(done: int, total: int) -> None:
+                reporter("apply", done, total)
+
+            apply_to_store(generator, context.store, self.array, context.settings.apply.frames, progress)
+        self._save_images(context)
+        return Result({"weights": generator.digest, "images": _image_digest(context.enhanced)})
+
+    def _save_images(self, context: Context) -> None:
+        import numpy as np
+        import zarr
+        from PIL import Image
+
+        from ussim.dataset import Dataset
+
+        array = zarr.open_array(context.store / self.array, mode="r")
+        split = Dataset.open(context.store).split
+        wanted = 0 if context.settings.apply.frames == "train" else 1
+        _remove(context.enhanced)
+        try:
+            context.enhanced.mkdir(parents=True)
+            for frame in np.flatnonzero(split == wanted):
+                Image.fromarray(array[int(frame)]).save(context.enhanced / f"frame_{int(frame):06d}.png")
+        except OSError as error:
+            raise UssimError(f"{context.enhanced}: cannot be written: {error.strerror or error}") from None
+
+    def clear(self, context: Context) -> None:
+        _remove(context.enhanced)
+        _remove(context.store / self.array)
+
+
+class ReportStep:
+    """Put it all on one page."""
+
+    name = "report"
+
+    def key(self, context: Context) -> str:
+        return digest_of([context.outputs[step.name] for step in STEPS if step.name != self.name])
+
+    def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
+        return file_digest(context.report) == outputs["page"]
+
+    def run(self, context: Context) -> Result:
+        from cli.pipeline.report.page import write_page
+
+        write_page(context)
+        return Result({"page": file_digest(context.report)})
+
+    def clear(self, context: Context) -> None:
+        context.report.unlink(missing_ok=True)
+
+
+STEPS: tuple[Step, ...] = (SceneStep(), RenderStep(), TrainStep(), EvaluateStep(), ApplyStep(), ReportStep())
+STEP_NAMES = tuple(step.name for step in STEPS)
+
+
+# What is on disk --------------------------------------------------------------------------------------
+
+
+def _scene_files(path: Path) -> dict[str, str]:
+    """Digest of a scene file and of each file it uses."""
+    from ussim.scene_file import find_scene_file, read_scene_file
+
+    file = find_scene_file(path)
+    scene = read_scene_file(file)
+    names = [file.name, *scene.tissues, *(surface.mesh for surface in scene.surface)]
+    return {name: file_digest(file.parent / name) for name in names}
+
+
+def _weights_digest(context: Context, variant: str) -> str:
+    return file_digest(context.run_folder(variant) / "generator.safetensors")
+
+
+def _iterations_done(folder: Path) -> int | None:
+    """Iterations that a run's checkpoint has seen; None without one to go on from."""
+    weights = folder / "generator.safetensors"
+    if not (weights.is_file() and (folder / "checkpoint_last.pt").is_file() and (folder / "settings.json").is_file()):
+        return None
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="np") as file:
+            return int((file.metadata() or {})["iteration"])
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return None
+
+
+def _training_seconds(folder: Path) -> float:
+    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return float(json.loads(lines[-1])["seconds"]) if lines else 0.0
+
+
+def _image_digest(folder: Path) -> str:
+    return digest_of({path.name: file_digest(path) for path in sorted(folder.glob("*.png"))})
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder of ours; one that cannot be removed is an error, not a leftover."""
+    with _named(path):
+        if path.is_dir():
+            shutil.rmtree(path)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UssimError(f"{path}: cannot be removed: {error.strerror or error}") from None
