@@ -45,7 +45,7 @@ def main() -> None:
 @click.option("--preset", default=None, help="demo, small or paper; see ussim-pipeline presets.  [default: demo]")
 @set_option("Change a setting, as in render.frames=200 or train.iterations=1000; ussim-pipeline presets lists them.")
 @click.option("--resume", is_flag=True, help="Go on where a run was stopped.")
-@click.option("--from", "start", type=click.Choice(STEP_NAMES), default=None, help="Redo a step and all after it.")
+@click.option("--from", "start", type=click.Choice(STEP_NAMES), default=None, help="Redo a step and all that use it.")
 @backend_option
 @device_option
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")

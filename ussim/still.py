@@ -96,12 +96,13 @@ def draw_still(
     towards_eye = rotation @ np.array(
         [math.sin(turn) * math.cos(lift), -math.cos(turn) * math.cos(lift), -math.sin(lift)]
     )
+    diagonal = float(np.linalg.norm(scene.bounds_mm[1] - scene.bounds_mm[0]))
     if cut:
         target = standing.centre_mm
         reach = 0.56 * max(standing.image.shape) * standing.mm_per_pixel
     else:
         target = scene.bounds_mm.mean(axis=0, dtype=np.float64)
-        reach = 0.38 * float(np.linalg.norm(scene.bounds_mm[1] - scene.bounds_mm[0]))
+        reach = 0.38 * diagonal
     distance = reach / math.tan(math.radians(FIELD_OF_VIEW_DEG / 2))
     eye = target + distance * towards_eye
     directions = _directions(-towards_eye, -rotation[:, 2], size, oversampling)
@@ -109,7 +110,9 @@ def draw_still(
     colours = np.array([ImageColor.getrgb(tissue.color) for tissue in scene.media], np.float32)
     _draw(
         geometry_table(scene), eye.astype(np.float32), directions, _opacities(scene), colours,
-        standing.from_scene().astype(np.float32), standing.image, standing.mask, cut,
+        standing.from_scene().astype(np.float32), standing.image, standing.mask,
+        # a cut's eye may be inside the scene: what the ray passes before the plane is not drawn, but counted
+        cut, np.float32(2 * diagonal if cut else 0),
         np.array(BACKGROUND, np.float32), pixels,
     )  # fmt: skip
     height, width = size
@@ -141,12 +144,13 @@ def _opacities(scene: Scene) -> np.ndarray:
 
 
 @cpu_kernel
-def _draw(geometry, eye, directions, opacity, colours, plane, image, mask, cut, background, pixels):
+def _draw(geometry, eye, directions, opacity, colours, plane, image, mask, cut, back_mm, background, pixels):
     for ray in prange(len(directions)):
         stack = np.empty(STACK_SIZE, np.int32)
         stack_t = np.empty(STACK_SIZE, np.float32)
         dx, dy, dz = directions[ray, 0], directions[ray, 1], directions[ray, 2]
-        x, y, z = eye[0], eye[1], eye[2]
+        x, y, z = eye[0] - back_mm * dx, eye[1] - back_mm * dy, eye[2] - back_mm * dz
+        start_x, start_y, start_z = x, y, z
         red, green, blue, clear = np.float32(0), np.float32(0), np.float32(0), np.float32(1)
 
         # where the ray meets the image plane
@@ -164,7 +168,7 @@ def _draw(geometry, eye, directions, opacity, colours, plane, image, mask, cut, 
             t, triangle = first_hit(geometry, x, y, z, dx, dy, dz, FAR_MM, skip, stack, stack_t)
             if not passed and (triangle < 0 or along + t > to_plane):
                 passed = True
-                px, py, pz = eye[0] + to_plane * dx, eye[1] + to_plane * dy, eye[2] + to_plane * dz
+                px, py, pz = start_x + to_plane * dx, start_y + to_plane * dy, start_z + to_plane * dz
                 column = dot(plane[0, 0], plane[0, 1], plane[0, 2], px, py, pz) + plane[0, 3]
                 row = dot(plane[2, 0], plane[2, 1], plane[2, 2], px, py, pz) + plane[2, 3]
                 i, j = np.int32(math.floor(row + np.float32(0.5))), np.int32(math.floor(column + np.float32(0.5)))

@@ -46,29 +46,28 @@ def survey(context: Context, start: str | None = None) -> list[Due]:
 
     Args:
         context: Folder and settings.
-        start: Step to redo, with all after it.
+        start: Step to redo, with all that use it.
 
     Raises:
         UssimError: A damaged record, or a user's scene that cannot be read.
     """
-    records, found, upstream = Records(context.folder), [], ""
+    records, found = Records(context.folder), {}
     for step in STEPS:
-        forced = start is not None and STEP_NAMES.index(step.name) >= STEP_NAMES.index(start)
+        anew = [name for name in step.needs if found[name].is_due]
+        forced = step.name == start or any(found[name].state == "redo" for name in anew)
         record = _record(records, step, forced)
         if record is None:
             due = Due(step.name, "new")
         elif forced:
             due = Due(step.name, "redo", f"--from {start}")
-        elif upstream:
-            due = Due(step.name, "stale", f"it uses {upstream}, which is to be made anew")
+        elif anew:
+            due = Due(step.name, "stale", f"it uses {anew[0]}, which is to be made anew")
         else:
             due = _judge(context, step, record)
-        if due.is_due:
-            upstream = upstream or step.name
-        else:
+        if not due.is_due:
             context.outputs[step.name] = record.outputs
-        found.append(due)
-    return found
+        found[step.name] = due
+    return list(found.values())
 
 
 def _record(records: Records, step: Step, forced: bool) -> Record | None:
@@ -128,7 +127,7 @@ def run(
         context: Folder, settings and devices.
         changes: How the settings differ from those the folder has.
         resume: Go on where a run was stopped.
-        start: Redo this step and all after it.
+        start: Redo this step and all that use it.
 
     Returns:
         What was due, before it was done.
@@ -179,8 +178,8 @@ def _clear(context: Context, due: list[Due]) -> None:
     records = Records(context.folder)
     for step, item in reversed(list(zip(STEPS, due, strict=True))):
         if item.state == "redo":
-            records.drop(step.name)
             step.clear(context)
+            records.drop(step.name)
 
 
 def _do(context: Context, step: Step, due: Due, number: int) -> None:

@@ -214,7 +214,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "scene": {"detail": "demo"},
         "render": {"frames": 72, "size": "500x693"},
         "variants": ("LMSA",),
-        "train": {**_SMALL_NETWORK, "iterations": 300, "ema": 0.98, "preview_every": 300},
+        "train": {**_SMALL_NETWORK, "iterations": 400, "ema": 0.98, "preview_every": 400},
     },
     "small": {
         "scene": {"detail": "demo", "count": 4, "weeks": "20-26"},

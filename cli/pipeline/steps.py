@@ -130,9 +130,15 @@ class Result:
 
 
 class Step(Protocol):
-    """One step of the pipeline."""
+    """One step of the pipeline.
+
+    Attributes:
+        name: What the user calls it.
+        needs: The steps whose output it uses.
+    """
 
     name: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]]
 
     def key(self, context: Context) -> str:
         """Digest of all that decides the result; the steps before have to be done."""
@@ -151,6 +157,7 @@ class SceneStep:
     """Build the anatomy, or check the user's scene."""
 
     name = "scene"
+    needs = ()
 
     def key(self, context: Context) -> str:
         scene = context.settings.scene
@@ -204,6 +211,7 @@ class RenderStep:
     """Render the paired dataset."""
 
     name = "render"
+    needs = ("scene",)
 
     def key(self, context: Context) -> str:
         render, settings = context.settings.render, context.settings.rendering()
@@ -260,6 +268,7 @@ class TrainStep:
     """Train a generator for each variant."""
 
     name = "train"
+    needs = ("render",)
 
     def key(self, context: Context) -> str:
         wanted = [context.settings.training(variant).model_dump() for variant in context.settings.variants]
@@ -301,6 +310,7 @@ class EvaluateStep:
     """Compare the generators on the test frames: the paper's table."""
 
     name = "evaluate"
+    needs = ("render", "train")
 
     def key(self, context: Context) -> str:
         settings = context.settings
@@ -334,6 +344,7 @@ class ApplyStep:
     """Enhance whole images: an array in the store, and the test frames as PNGs."""
 
     name = "apply"
+    needs = ("render", "train")
     array = "enhanced"
 
     def key(self, context: Context) -> str:
@@ -385,9 +396,10 @@ class ReportStep:
     """Put it all on one page."""
 
     name = "report"
+    needs = ("scene", "render", "train", "evaluate", "apply")
 
     def key(self, context: Context) -> str:
-        return digest_of([context.outputs[step.name] for step in STEPS if step.name != self.name])
+        return digest_of([context.outputs[name] for name in self.needs])
 
     def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
         return file_digest(context.report) == outputs["page"]

@@ -86,7 +86,7 @@ def _tiles(image: np.ndarray) -> np.ndarray:
 def _figure(columns: int, x_label: str):
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.1 * columns, 3.0), layout="constrained", facecolor="none")
+    figure = Figure(figsize=(11.4, 3.2), layout="constrained", facecolor="none")
     axes = figure.subplots(1, columns)
     for axis in axes:
         axis.set_facecolor("none")

@@ -1,0 +1,30 @@
+"""Fixtures that take long to make and that several files use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import scenes
+from pipelines import SETTINGS, SWEEP, pipeline
+
+
+@pytest.fixture(scope="session")
+def ball_scene(tmp_path_factory) -> Path:
+    """A ball of liver with a stone in it, 5 mm below the probe."""
+    folder = tmp_path_factory.mktemp("scene")
+    ball, stone = scenes.sphere_mesh(60, (0, 0, 65)), scenes.sphere_mesh(8, (0, 0, 45), subdivisions=2)
+    path = scenes.write_scene(folder, {"ball": ball, "stone": stone}, extra=SWEEP)
+    before, _, after = path.read_text().rpartition('tissue = "liver"')
+    path.write_text(before + 'tissue = "fetal_bone"' + after)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(ball_scene, tmp_path_factory) -> Path:
+    """A pipeline's folder when all is done. Tests that change it take a copy."""
+    folder = tmp_path_factory.mktemp("whole") / "out"
+    result = pipeline("run", ball_scene, "-o", folder, *SETTINGS)
+    assert result.exit_code == 0, result.output
+    assert str(folder / "report.html") in result.stdout
+    return folder
