@@ -3,35 +3,28 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 OUT ?= demo
-FRAMES ?= 6
 
 .PHONY: help demo test lint bench clean
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 8
 
 # A stamp says which files an environment was made from, so that it is made anew when they change.
-# The demo needs what the package itself needs; the tests also torch, the CUDA compiler and more.
+# The demo needs torch; the tests also the CUDA compiler, other runtimes and more.
 $(VENV)/.pip: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --upgrade pip
 	@touch $@
 
 $(VENV)/.base: $(VENV)/.pip
-	$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable '.[pipeline]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.pip
 	$(RUN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.base
 
-demo: $(VENV)/.base  ## Build the default scene, render a small paired dataset on the CPU, draw a contact sheet
-	$(RUN)/ussim scene build --detail demo -o $(OUT)/scene
-	$(RUN)/ussim render $(OUT)/scene -o $(OUT)/dataset.zarr --frames $(FRAMES) --backend cpu --resume
-	$(RUN)/ussim verify $(OUT)/dataset.zarr
-	$(RUN)/ussim preview $(OUT)/dataset.zarr -o $(OUT)/contact_sheet.png
-	@echo
-	@echo "Contact sheet: $(abspath $(OUT)/contact_sheet.png)"
-	@echo "Dataset:       $(abspath $(OUT)/dataset.zarr)"
+demo: $(VENV)/.base  ## From nothing to an enhanced image and a report, on the CPU: a few minutes
+	$(RUN)/ussim-pipeline run -o $(OUT) --preset demo --backend cpu --device cpu --resume
 
 test: $(VENV)/.dev  ## Run the test suite
 	$(RUN)/python -m pytest

@@ -15,6 +15,7 @@ from cli.pipeline.steps import ApplyStep, Context
 from ussim.dataset import Dataset
 
 COLOURS = {"low quality": "#ff8f5a", "enhanced": "#5ad1c8", "high quality": "#f2f2f2"}
+LINES = ("#5ad1c8", "#ff8f5a", "#b392f0", "#f2cc60")
 INK, FAINT = "#c9d1d9", "#30363d"
 _LOSSES = {"discriminator": "discriminator", "adversarial": "adversarial (generator)", "fidelity": "L1"}
 _PATCH_PX = 32
@@ -26,7 +27,9 @@ def loss_chart(runs: Mapping[str, Path]) -> str:
     for axis, (name, title) in zip(axes, _LOSSES.items(), strict=True):
         for index, (variant, folder) in enumerate(runs.items()):
             lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-            axis.plot([line["iteration"] for line in lines], [line[name] for line in lines], f"C{index}", label=variant)
+            axis.plot(
+                [line["iteration"] for line in lines], [line[name] for line in lines], color=LINES[index], label=variant
+            )
         axis.set_title(title)
         axis.set_ylim(bottom=0)
     axes[0].legend()

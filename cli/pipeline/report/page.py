@@ -13,7 +13,7 @@ from typing import Any
 from cli.pipeline.records import Record, Records, write_text
 from cli.pipeline.report.charts import histogram_chart, loss_chart
 from cli.pipeline.report.evaluation import load_evaluation
-from cli.pipeline.report.pictures import ERROR_RANGE_GREY, frame_rows, scene_stills
+from cli.pipeline.report.pictures import ERROR_RANGE_GREY, frame_rows, save_overview, scene_stills
 from cli.pipeline.steps import STEP_NAMES, Context
 from cli.show import duration, gigabytes
 
@@ -57,6 +57,7 @@ def _content(context: Context) -> dict[str, Any]:
     records = Records(context.folder)
     kept = {name: record for name in STEP_NAMES if (record := records.get(name)) and record.state == "done"}
     rows = frame_rows(context, dataset)
+    save_overview(context, dataset, [row.frame for row in rows[:2]])
     scene = _scene_of(context, dataset, rows[0].frame)
     tissues = [row for row in dataset.header.tissues if row["id"] > 0]
     return {

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import zarr
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from cli.pipeline.steps import ApplyStep, Context
 from ussim.dataset import Dataset, Frame
-from ussim.preview import palette
+from ussim.errors import UssimError
+from ussim.preview import BLACK, INK, palette
 from ussim.scene import Scene
 from ussim.still import Standing, draw_still
 
 SHOWN_FRAMES = 4
 WIDEST_PX = 620
+OVERVIEW_PX, HEAD_PX = 360, 30
 ERROR_RANGE_GREY = 96
 """Difference that is drawn as the brightest colour [grey levels]."""
 
@@ -113,6 +117,35 @@ def _error_map(image: np.ndarray, target: np.ndarray) -> np.ndarray:
 
     difference = np.abs(image.astype(np.float32) - target) / ERROR_RANGE_GREY
     return (colormaps["inferno"](np.clip(difference, 0, 1))[..., :3] * 255).astype(np.uint8)
+
+
+def save_overview(context: Context, dataset: Dataset, numbers: Sequence[int]) -> Path:
+    """Draw frames as one JPEG, ``overview.jpg``: low quality, enhanced, high quality, segmentation and attenuation.
+
+    Raises:
+        UssimError: It cannot be written.
+    """
+    enhanced, colours = zarr.open_array(context.store / ApplyStep.array, mode="r"), palette(dataset)
+    titles = ("low quality", "enhanced", "high quality", "segmentation", "attenuation")
+    height = round(OVERVIEW_PX * dataset.header.image.height / dataset.header.image.width)
+    sheet = Image.new("RGB", (len(titles) * OVERVIEW_PX, HEAD_PX + len(numbers) * height), BLACK)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
+    for column, title in enumerate(titles):
+        draw.text(((column + 0.5) * OVERVIEW_PX, HEAD_PX / 2), title, INK, font, anchor="mm")
+    for row, number in enumerate(numbers):
+        frame = dataset.frame(number)
+        attenuation = np.clip(frame.attenuation * 255 + 0.5, 0, 255).astype(np.uint8)
+        images = (frame.lq, np.asarray(enhanced[number]), frame.hq, colours[frame.segmentation], attenuation)
+        for column, image in enumerate(images):
+            method = Image.Resampling.BOX if image.ndim == 3 else Image.Resampling.LANCZOS
+            small = Image.fromarray(image).convert("RGB").resize((OVERVIEW_PX, height), method)
+            sheet.paste(small, (column * OVERVIEW_PX, HEAD_PX + row * height))
+    path = context.folder / "overview.jpg"
+    try:
+        sheet.save(path, quality=86)
+    except OSError as error:
+        raise UssimError(f"{path}: cannot be written: {error.strerror or error}") from None
+    return path
 
 
 def scene_stills(scene: Scene, dataset: Dataset, number: int) -> list[Picture]:
