@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint docs bench clean
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 8
 
@@ -33,9 +33,13 @@ lint: $(VENV)/.dev  ## Check style
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 
+docs: $(VENV)/.dev  ## Build the documentation into build/docs; a warning is an error
+	$(RUN)/python -m sphinx -W --keep-going -n -q -b html docs build/docs
+	@echo "Documentation: $(abspath build/docs/index.html)"
+
 bench: $(VENV)/.dev  ## Time frames and closest hits on this machine
 	$(RUN)/ussim bench
 	$(RUN)/python tests/bench/closest_hits.py
 
-clean:  ## Remove the environment and the demo
-	rm -rf $(VENV) $(OUT)
+clean:  ## Remove the environment, the demo and the built documentation
+	rm -rf $(VENV) $(OUT) build/docs

@@ -1,4 +1,7 @@
-"""Probe geometry and beam widths, against closed forms and against PyMUST."""
+"""Probe geometry and beam widths, against closed forms and against PyMUST.
+
+What a test records is what it judges; docs/measure_physics.py puts it into the table of docs/physics.md.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +54,9 @@ def test_a_bad_probe_setting_is_named():
         make_probe("round")
 
 
-def test_two_way_lateral_width_at_the_focus_is_0_886_lambda_f_number():
+def test_two_way_lateral_width_at_the_focus_is_0_886_lambda_f_number(record_property):
     sigma = lateral_sigma_mm(np.array(30.0), WAVELENGTH_MM, 22.0, 2.0, 30.0)
+    record_property("width_mm", sigma * FWHM_PER_SIGMA)
     assert sigma * FWHM_PER_SIGMA == pytest.approx(0.886 * WAVELENGTH_MM * 2, rel=1e-6)
     assert sigma * FWHM_PER_SIGMA == pytest.approx(0.34, abs=0.005)
 
@@ -65,7 +69,7 @@ def test_beam_widens_on_either_side_of_the_focus():
     assert width[-1] > 2 * width.min()
 
 
-def test_lateral_width_agrees_with_pymust():
+def test_lateral_width_agrees_with_pymust(record_property):
     pymust = pytest.importorskip("pymust", reason="install ussim[dev]")
     array = pymust.utils.Param()
     array.fc, array.c, array.bandwidth, array.Nelements = 8e6, 1540.0, 60, 150
@@ -78,10 +82,11 @@ def test_lateral_width_agrees_with_pymust():
     two_way = np.asarray(pressure).ravel() ** 2
     measured_mm = np.ptp(x[two_way >= two_way.max() / 2]) * 1e3
     ours_mm = lateral_sigma_mm(np.array(30.0), WAVELENGTH_MM, 22.0, 2.0, 30.0) * FWHM_PER_SIGMA
+    record_property("pymust_mm", measured_mm)
     assert ours_mm == pytest.approx(measured_mm, rel=0.1)
 
 
-def test_a_line_target_at_the_focus_is_as_wide_as_the_beam():
+def test_a_line_target_at_the_focus_is_as_wide_as_the_beam(record_property):
     probe = small_linear(scanlines=160, width_mm=8.0, focus_mm=30.0)
     wire = tissue("wire")
     scene = scene_of([box((0.1, 400, 20), (0, 0, 30), tissue="wire")], wire)
@@ -93,6 +98,8 @@ def test_a_line_target_at_the_focus_is_as_wide_as_the_beam():
     x = (np.arange(160) - 79.5) * probe.linear_pitch_mm
     above = x[decibel(power / power.max()) >= -6.02]
     expected = np.hypot(0.886 * WAVELENGTH_MM * 2, 0.1 / math.sqrt(12) * FWHM_PER_SIGMA)
+    record_property("width_mm", np.ptp(above) + probe.linear_pitch_mm)
+    record_property("expected_mm", expected)
     assert np.ptp(above) + probe.linear_pitch_mm == pytest.approx(expected, abs=0.06)
 
 

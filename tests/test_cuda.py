@@ -1,4 +1,7 @@
-"""The CUDA backend: against the CPU in the simulator and on a GPU, and what its kernels compile to."""
+"""The CUDA backend: against the CPU in the simulator and on a GPU, and what its kernels compile to.
+
+What a test records is what it judges; docs/measure_physics.py puts it into the table of docs/physics.md.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def assert_same_frames(a, b):
     np.testing.assert_allclose(a["tgc"], b["tgc"], atol=1e-2)
 
 
-def test_simulated_cuda_frame_equals_the_cpu_frame(tmp_path):
+def test_simulated_cuda_frame_equals_the_cpu_frame(tmp_path, record_property):
     out = tmp_path / "frame.npz"
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run(
@@ -39,7 +42,10 @@ def test_simulated_cuda_frame_equals_the_cpu_frame(tmp_path):
         env=environment, check=True, timeout=300,
     )  # fmt: skip
     with np.load(out) as simulated:
-        assert_same_frames(dict(simulated), small_frame("cpu"))
+        simulated, expected = dict(simulated), small_frame("cpu")
+    difference = np.abs(simulated["image"].astype(int) - expected["image"])
+    record_property("differ_percent", 100 * (difference > 1).mean())
+    assert_same_frames(simulated, expected)
 
 
 @pytest.mark.gpu
@@ -102,7 +108,9 @@ def _ptxas() -> Path:
 
 @pytest.mark.parametrize("capability", [(7, 5), (9, 0)], ids=["sm_75", "sm_90"])
 @pytest.mark.parametrize("name", KERNELS)
-def test_kernel_compiles_without_spills_or_double_precision(name, capability, signatures, monkeypatch, tmp_path):
+def test_kernel_compiles_without_spills_or_double_precision(
+    name, capability, signatures, monkeypatch, tmp_path, record_property
+):
     import numba.cuda.dispatcher
 
     ptxas = _ptxas()
@@ -118,4 +126,7 @@ def test_kernel_compiles_without_spills_or_double_precision(name, capability, si
     report = subprocess.run(
         [str(ptxas), arch, "-v", str(source), "-o", os.devnull], capture_output=True, text=True, check=True
     ).stderr
-    assert re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", report) == [("0", "0")]
+    spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", report)
+    record_property("kernels", 1)
+    record_property("spilled_bytes", sum(int(size) for pair in spills for size in pair))
+    assert spills == [("0", "0")]

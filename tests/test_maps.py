@@ -1,4 +1,7 @@
-"""Segmentation slices and attenuation maps, against analytic chords and brute force."""
+"""Segmentation slices and attenuation maps, against analytic chords and brute force.
+
+What a test records is what it judges; docs/measure_physics.py puts it into the table of docs/physics.md.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +22,20 @@ def ball_scene(offset_mm=0.0, radius_mm=20.0):
 
 
 @pytest.mark.parametrize("offset_mm", [0.0, 7.0, -15.0])
-def test_slice_of_a_sphere_is_the_analytic_disc_to_one_pixel(offset_mm):
+def test_slice_of_a_sphere_is_the_analytic_disc_to_one_pixel(offset_mm, record_property):
     labels = renderer(ball_scene(offset_mm), PROBE).maps(np.eye(4)).segmentation[0]
     x, z = PROBE.pixel_grid_mm()
     distance = np.hypot(x, z - 70)
     radius = np.sqrt(20**2 - offset_mm**2)
     inside = PROBE.mask() > 0
     wrong = (labels == 2) != (distance <= radius)
+    record_property("off_px", np.abs(distance - radius)[wrong & inside].max(initial=0) / PROBE.mm_per_pixel)
     assert (np.abs(distance - radius)[wrong & inside] <= PROBE.mm_per_pixel).all()
     assert set(np.unique(labels[inside])) == {1, 2}
     assert (labels[~inside] == 0).all()
 
 
-def test_attenuation_through_a_sphere_is_the_analytic_chord():
+def test_attenuation_through_a_sphere_is_the_analytic_chord(record_property):
     maps = renderer(ball_scene(), PROBE).maps(np.eye(4))
     gel_db_mm, ball_db_mm = 0.05 * 8 / 10, 0.5 * 8 / 10
     column = PROBE.image_width // 2
@@ -40,6 +44,7 @@ def test_attenuation_through_a_sphere_is_the_analytic_chord():
     expected = 10 ** (-(gel_db_mm * (depth - chord) + ball_db_mm * chord) / 20)
     rows = np.flatnonzero((depth > 1) & (depth < 149))
     measured = maps.attenuation[0, rows, column] * maps.attenuation_scale[0]
+    record_property("off_percent", 100 * np.abs(measured / expected[rows] - 1).max())
     np.testing.assert_allclose(measured, expected[rows], rtol=ball_db_mm * 2 * PROBE.mm_per_pixel / 8.7 + 2e-3)
 
 
@@ -52,7 +57,7 @@ def test_attenuation_is_normalised_by_its_98th_percentile():
     assert 0.9 < maps.attenuation_scale[0] <= 1
 
 
-def test_labels_agree_with_ray_parity_at_random_pixels_of_tilted_planes():
+def test_labels_agree_with_ray_parity_at_random_pixels_of_tilted_planes(record_property):
     mesh = sphere_mesh(20, (3, -2, 60), 3)
     scene = scene_of(
         [
@@ -72,6 +77,7 @@ def test_labels_agree_with_ray_parity_at_random_pixels_of_tilted_planes():
         in_ball = inside_convex(mesh, points)
         in_cube = (np.abs(points - [10, 0, 75]) <= 15).all(axis=1)
         expected = np.where(in_cube, 3, np.where(in_ball, 2, 1))
+        record_property("agree_percent", 100 * (labels.ravel()[picked] == expected).mean())
         assert (labels.ravel()[picked] == expected).mean() > 0.999
 
 

@@ -1,0 +1,396 @@
+"""Makes the figures of docs/how_it_works.md: one per stage, each from what the code computes there.
+
+    python docs/make_figures.py                                       # all but the last
+    python docs/make_figures.py --store pairs.zarr --run runs/lmsa    # the last: a run of docs/quickstart.md
+
+Needs the extra "docs" (Matplotlib) and embreex. The scene is the packaged one at demo detail, seed 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+DOCS = Path(__file__).resolve().parent
+sys.path[:0] = [str(DOCS.parent), str(DOCS)]
+
+from figure_frame import PROBE, figure_pose, figure_scene
+
+from ussim.imaging import Imaging
+from ussim.kernels.inputs import COHERENT_AMPLITUDE, COHERENT_DEPTH, FIRST, LAST, MEDIUM
+from ussim.preview import INK, tissue_legend
+from ussim.probe import ConvexProbe, LinearProbe
+from ussim.quality import HQ, LQ, Quality
+from ussim.render import Renderer
+from ussim.scene import Scene, Surface
+from ussim.tissue import Tissue, TissueLibrary
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+FOLDER = DOCS / "images" / "how"
+LINE = 118  # scanline of the fourth figure
+WIDTH = 460  # of one picture [px]
+GAP, HEAD = 14, 34
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One frame of the scene, and whatever a figure wants of it."""
+
+    scene: Scene
+    renderer: Renderer
+    pose: np.ndarray
+
+    @classmethod
+    def make(cls) -> Stage:
+        """Load the scene, place the probe, fit the gain to the plane."""
+        scene = figure_scene()
+        pose = figure_pose(scene)
+        renderer = Renderer(scene, PROBE, backend="cpu")
+        renderer.fit_tgc(pose)
+        return cls(scene, renderer, pose)
+
+    @cached_property
+    def colours(self) -> np.ndarray:
+        """Colour of every segmentation value, (media + 1, 3) uint8."""
+        return np.array([(0, 0, 0), *(ImageColor.getrgb(tissue.color) for tissue in self.scene.media)], np.uint8)
+
+    @cached_property
+    def maps(self):
+        """Segmentation and attenuation."""
+        return self.renderer.maps(self.pose)
+
+    def image(self, quality: Quality) -> np.ndarray:
+        """B-mode image, (H, W) uint8."""
+        return self.renderer.render(self.pose, quality)[0]
+
+
+def main() -> None:
+    """Make the figures and say how large they are."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--store", type=Path, help="store of the translation figure")
+    parser.add_argument("--run", type=Path, help="trained run of the translation figure")
+    parser.add_argument("--only", nargs="*", help="names of figures, as scene or paths")
+    options = parser.parse_args()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    figures = {"scene": scene, "paths": paths, "scanline": scanline, "polar": polar, "quality": qualities, "maps": maps}
+    if (options.store is None) != (options.run is None):
+        parser.error("--store and --run go together")
+    if options.store:
+        save(translation(options.store, options.run), "translation.jpg")
+        return
+    stage = Stage.make()
+    for name, draw in figures.items():
+        if not options.only or name in options.only:
+            save(draw(stage), f"{name}.jpg")
+    if not options.only or "psf" in options.only:
+        save(psf(), "psf.jpg")
+
+
+def save(picture: Image.Image, name: str) -> None:
+    """Write a JPEG."""
+    path = FOLDER / name
+    picture.convert("RGB").save(path, "JPEG", quality=86, optimize=True)
+    print(f"{path}: {picture.width} × {picture.height} px, {path.stat().st_size / 1000:.0f} kB")
+
+
+def beside(panels: list[tuple[str, Image.Image]], foot: Image.Image | None = None) -> Image.Image:
+    """Pictures in a row under their titles, a foot below."""
+    width = sum(picture.width for _, picture in panels) + GAP * (len(panels) + 1)
+    height = HEAD + max(picture.height for _, picture in panels) + GAP
+    sheet = Image.new("RGB", (width, height + (foot.height + GAP if foot else 0)))
+    draw, font, x = ImageDraw.Draw(sheet), ImageFont.load_default(17), GAP
+    for title, picture in panels:
+        draw.text((x + picture.width // 2, HEAD // 2), title, INK, font, anchor="mm")
+        sheet.paste(picture, (x, HEAD))
+        x += picture.width + GAP
+    if foot:
+        sheet.paste(foot, (GAP, height))
+    return sheet
+
+
+def fit(pixels: np.ndarray, width: int = WIDTH) -> Image.Image:
+    """Grey or coloured pixels as a picture of a width."""
+    picture = Image.fromarray(pixels).convert("RGB")
+    return picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
+
+
+def from_plot(figure: plt.Figure) -> Image.Image:
+    """What Matplotlib drew."""
+    figure.canvas.draw()
+    picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba()))
+    plt.close(figure)
+    return picture
+
+
+# The scene --------------------------------------------------------------------------------------------------
+
+VIEW_MM, VIEW_PX = 300.0, 760  # the cut plane that is looked at
+SHIFT_MM, ABOVE_MM = 12.0, 18.0  # its middle beside the probe's, its top above the probe's face
+CLEAR = ("gel", "amniotic_fluid")
+
+
+def scene(stage: Stage) -> Image.Image:
+    """The body cut along the image plane, seen at a slant; fluid is clear, so what lies behind it shows."""
+    import trimesh
+    from trimesh.ray.ray_pyembree import RayMeshIntersector
+
+    pose = stage.pose.copy()
+    labels = _wide_section(stage, pose)
+    side = VIEW_MM / VIEW_PX
+    steps = (np.arange(VIEW_PX) + 0.5) * side
+    x, z = np.meshgrid(steps - VIEW_MM / 2 + SHIFT_MM, steps - ABOVE_MM)
+    lateral, elevation, axial, centre = pose[:3, 0], pose[:3, 1], pose[:3, 2], pose[:3, 3]
+    points = centre + x[..., None] * lateral + z[..., None] * axial
+    look = elevation + 0.25 * lateral + 0.45 * axial
+    look /= np.linalg.norm(look)
+
+    names = ["outside", *(tissue.name for tissue in stage.scene.media)]
+    clear = np.isin(labels, [0, *(names.index(name) for name in CLEAR if name in names)])
+    picture = stage.colours[labels].astype(float)
+    mesh = trimesh.Trimesh(stage.scene.vertices_mm, stage.scene.triangles, process=False)
+    inner = np.isin(labels, [names.index("amniotic_fluid")])
+    rows, columns = np.nonzero(inner)
+    origins, directions = points[inner], np.tile(look, (len(rows), 1))
+    hit = RayMeshIntersector(mesh).intersects_first(origins + 0.02 * look, directions)
+    found = hit >= 0
+    normal = mesh.face_normals[hit[found]]
+    facing = -(normal @ look)  # negative where a wall is seen from inside
+    light = elevation * -0.6 + axial * -0.7 + lateral * -0.35
+    light /= np.linalg.norm(light)
+    shade = 0.35 + 0.65 * np.clip((normal * np.sign(facing)[:, None]) @ light, 0, 1)
+    owner = stage.scene.surface_media[stage.scene.triangle_surface[hit[found]]] + 1
+    wall = names.index("myometrium") if "myometrium" in names else names.index("uterus")
+    owner = np.where(facing < 0, wall, owner)
+    picture[rows[found], columns[found]] = stage.colours[owner] * shade[:, None]
+    picture[clear & ~inner] = 14
+    image = Image.fromarray(picture.clip(0, 255).astype(np.uint8))
+    _draw_fan(image, side)
+    image = image.crop((0, 0, VIEW_PX, VIEW_PX * 17 // 20))  # below is nothing
+    present = [
+        {"name": tissue.name, "color": tissue.color}
+        for index, tissue in enumerate(stage.scene.media, start=1)
+        if (labels == index).sum() > 150
+    ]
+    legend = tissue_legend(present, VIEW_PX, ImageFont.load_default(14))
+    return beside([("the meshes, cut along the image plane; fluid is clear", image)], legend)
+
+
+def _wide_section(stage: Stage, pose: np.ndarray) -> np.ndarray:
+    """Labels of the whole plane, (VIEW_PX, VIEW_PX): the slice of a flat probe as wide as the body."""
+    flat = LinearProbe(
+        width_mm=VIEW_MM, depth_mm=VIEW_MM, scanlines=64, axial_samples=256, image_height=VIEW_PX, image_width=VIEW_PX
+    )
+    raised = pose.copy()
+    raised[:3, 3] += SHIFT_MM * pose[:3, 0] - ABOVE_MM * pose[:3, 2]
+    return Renderer(stage.scene, flat, backend="cpu").maps(raised).segmentation[0]
+
+
+def _draw_fan(image: Image.Image, side: float) -> None:
+    """The probe's face and the rim of its sector."""
+    origin, direction = PROBE.scanline_rays(np.linspace(-0.5, PROBE.scanlines - 0.5, 60))
+    far = origin + direction * PROBE.depth_mm
+    rim = np.concatenate([origin, far[::-1], origin[:1]])
+    pixel = [((p[0] + VIEW_MM / 2 - SHIFT_MM) / side, (p[2] + ABOVE_MM) / side) for p in rim]
+    draw = ImageDraw.Draw(image)
+    draw.line(pixel, (255, 214, 90), 3)
+    draw.line(pixel[:60], (255, 255, 255), 8)
+
+
+# Paths ------------------------------------------------------------------------------------------------------
+
+
+def paths(stage: Stage) -> Image.Image:
+    """Paths of every twelfth scanline over the slice, at low and at high quality."""
+    rgb = stage.colours[stage.maps.segmentation[0]] // 3
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "paths.npz"
+        subprocess.run([sys.executable, str(DOCS / "trace_paths.py"), str(file)], check=True)
+        with np.load(file) as arrays:
+            found = {name: np.split(arrays[name], np.cumsum(arrays[f"{name}_count"])[:-1]) for name in ("lq", "hq")}
+    (x0, z0), side, (height, width) = PROBE.image_origin_mm, PROBE.mm_per_pixel, PROBE.image_shape
+    frame = (x0, x0 + width * side, z0 + height * side, z0)
+    panels = []
+    for name, title, alpha in (
+        ("lq", "low quality: 1 ray a scanline", 1.0),
+        ("hq", "high quality: 32 rays in each of 3 layers", 0.06),
+    ):
+        figure = plt.figure(figsize=(WIDTH / 100, WIDTH * height / width / 100), dpi=100, facecolor="black")
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.imshow(rgb, extent=frame)
+        for corners in found[name]:
+            axes.plot(corners[:, 0], corners[:, 2], color="#ffd65a", lw=0.9, alpha=alpha)
+            axes.plot(corners[1:-1, 0], corners[1:-1, 2], ".", color="white", ms=2, alpha=alpha)
+        axes.set(xlim=frame[:2], ylim=frame[2:])
+        axes.axis("off")
+        panels.append((title, from_plot(figure)))
+    return beside(panels)
+
+
+# One scanline -----------------------------------------------------------------------------------------------
+
+
+def scanline(stage: Stage) -> Image.Image:
+    """Media, baseband and envelope of one scanline; its baseband over 3 mm."""
+    iq = stage.renderer.baseband(stage.pose, HQ)[0, LINE]
+    depth = PROBE.sample_depths_mm
+    record = stage.renderer._image_buffers(1, HQ)["paths"]
+    middle = (LINE * HQ.layers + HQ.layers // 2) * HQ.rays
+    figure, (top, low, zoom) = plt.subplots(3, 1, figsize=(9.6, 6.6), dpi=100, layout="constrained")
+    scale = np.abs(iq).max()
+    top.plot(depth, iq.real / scale, lw=0.4, color="#0b6e8f", label="real part I")
+    top.plot(depth, iq.imag / scale, lw=0.4, color="#d9822b", label="imaginary part Q")
+    top.set(ylabel="baseband", ylim=(-1, 1))
+    top.legend(loc="upper right", ncols=2, frameon=False)
+    level = 20 * np.log10(np.maximum(np.abs(iq), 1e-9))
+    low.plot(depth, level, lw=0.5, color="#888888", label="envelope")
+    low.plot(depth, level + stage.renderer.tgc_db, lw=0.5, color="black", label="after gain")
+    black = Imaging().reference_db - Imaging().dynamic_range_db
+    low.axhspan(black, Imaging().reference_db, color="#0b6e8f", alpha=0.08, label="60 dB shown")
+    low.set(ylabel="level [dB]", ylim=(-110, 35), xlabel="depth [mm]")
+    low.legend(loc="lower left", ncols=3, frameon=False)
+    _draw_media(stage, (top, low), record, middle)
+    echoes = record.echo[middle, : record.echo_count[middle]]
+    strong = echoes[echoes[:, COHERENT_AMPLITUDE].argmax(), COHERENT_DEPTH]
+    echoes, start = echoes[:, COHERENT_DEPTH], strong - 1.5
+    near = (depth >= start) & (depth <= start + 3)
+    zoom.plot(depth[near], np.abs(iq[near]) / scale, color="black", lw=1.5, label="envelope |I + jQ|")
+    zoom.plot(depth[near], iq[near].real / scale, ".-", color="#0b6e8f", lw=0.8, ms=3, label="I")
+    zoom.plot(depth[near], iq[near].imag / scale, ".-", color="#d9822b", lw=0.8, ms=3, label="Q")
+    for echo in echoes[(echoes > start) & (echoes < start + 3)]:
+        zoom.axvline(echo, color="#aa3377", lw=1, ls=":")
+    zoom.set(xlabel="depth [mm]; dotted: an interface on the first path", ylabel="baseband", xlim=(start, start + 3))
+    zoom.legend(loc="upper right", ncols=3, frameon=False)
+    for axes in (top, low):
+        axes.set_xlim(0, PROBE.depth_mm)
+    return from_plot(figure)
+
+
+def _draw_media(stage: Stage, axes, record, path: int) -> None:
+    """A band at the top of plots in the colours of the media that a path runs through."""
+    for k in range(record.segment_count[path]):
+        medium, first, last = (record.span[path, k, field] for field in (MEDIUM, FIRST, LAST))
+        for plot in axes:
+            low, high = plot.get_ylim()
+            plot.fill_between(
+                (first * PROBE.sample_mm, last * PROBE.sample_mm), high - 0.06 * (high - low), high,
+                color=stage.scene.media[medium].color, lw=0,
+            )  # fmt: skip
+            plot.set_ylim(low, high)
+
+
+# The beam ---------------------------------------------------------------------------------------------------
+
+
+def psf() -> Image.Image:
+    """Wires of 0.05 mm at five depths, as the probe shows them: polar, in dB below each one's peak."""
+    probe = ConvexProbe(depth_mm=115, focus_mm=60, elevation_focus_mm=55, scanlines=1024, field_of_view_deg=14)
+    depths = (15, 35, 60, 85, 110)
+    nothing = Tissue(name="nothing", speed_m_s=1540, density_kg_m3=1000, attenuation_db_cm_mhz=0, source="figure")
+    wire = Tissue(
+        name="wire", speed_m_s=1540, density_kg_m3=1000, attenuation_db_cm_mhz=0,
+        scatter_density=1, scatter_std=1, source="figure",
+    )  # fmt: skip
+    library = TissueLibrary({**TissueLibrary.load(), "nothing": nothing, "wire": wire})
+    scene = Scene.from_surfaces([_wire(number, depth) for number, depth in enumerate(depths)], "nothing", library)
+    quiet = Imaging(noise_db=-300, interface_gain_db=-120, attenuation_scale=0)
+    poses = np.stack([np.eye(4)] * 8)
+    poses[:, 1, 3] = 20 * np.arange(8)  # other scatterers, the same place
+    renderer = Renderer(scene, probe, quiet, backend="cpu")
+    power = (np.abs(renderer.baseband(poses, HQ)) ** 2).mean(axis=0)
+    figure, row = plt.subplots(1, len(depths), figsize=(9.6, 2.9), dpi=100, layout="constrained")
+    for axes, depth in zip(row, depths, strict=True):
+        sample = round(depth / probe.sample_mm)
+        reach = round(1.5 / probe.sample_mm)
+        part = power[:, sample - reach : sample + reach].T
+        pitch = float(probe.line_pitch_mm(depth))
+        half = probe.scanlines * pitch / 2
+        shown = axes.imshow(
+            10 * np.log10(np.maximum(part / part.max(), 1e-9)), cmap="gray", vmin=-40, vmax=0,
+            extent=(-half, half, depth + 1.5, depth - 1.5), aspect="equal", interpolation="bilinear",
+        )  # fmt: skip
+        axes.contour(
+            10 * np.log10(np.maximum(part / part.max(), 1e-9)), [-6.02], colors="#ffd65a", linewidths=1,
+            extent=(-half, half, depth - 1.5, depth + 1.5),
+        )  # fmt: skip
+        axes.set(title=f"{depth} mm", xlim=(-1.5, 1.5), ylim=(depth + 1.5, depth - 1.5), xlabel="lateral [mm]")
+    row[0].set_ylabel("depth [mm]")
+    figure.colorbar(shown, ax=row, label="dB", shrink=0.8)
+    return from_plot(figure)
+
+
+def _wire(number: int, depth_mm: float) -> Surface:
+    import trimesh
+
+    mesh = trimesh.creation.box(extents=(0.05, 400, 0.05))
+    mesh.apply_translation((0, 0, depth_mm))
+    return Surface(f"wire_{number}", None, "wire", 1, "", mesh.vertices, mesh.faces)
+
+
+# Images and maps --------------------------------------------------------------------------------------------
+
+
+def polar(stage: Stage) -> Image.Image:
+    """Grey levels by scanline and sample, and the image they become."""
+    image = stage.image(HQ)
+    grey = stage.renderer._image_buffers(1, HQ)["grey"].clip(0, 255).astype(np.uint8).T
+    converted = fit(image, 620)
+    lines = Image.fromarray(grey).resize((330, converted.height), Image.Resampling.BOX).convert("RGB")
+    draw = ImageDraw.Draw(lines)
+    draw.line([(LINE * 330 // PROBE.scanlines, 0), (LINE * 330 // PROBE.scanlines, lines.height)], (255, 214, 90))
+    return beside([("256 scanlines of 3072 samples", lines), ("1000 by 1386 pixels", converted)])
+
+
+def qualities(stage: Stage) -> Image.Image:
+    """The same frame at both qualities."""
+    panels = (("low quality: 1 ray, 1 layer", LQ), ("high quality: 32 rays, 3 layers", HQ))
+    return beside([(title, fit(stage.image(quality))) for title, quality in panels])
+
+
+def maps(stage: Stage) -> Image.Image:
+    """Segmentation and attenuation of the frame."""
+    labels = stage.maps.segmentation[0]
+    grey = (stage.maps.attenuation[0].clip(0, 1) * 255).astype(np.uint8)
+    present = [
+        {"name": stage.scene.media[index - 1].name, "color": stage.scene.media[index - 1].color}
+        for index in np.unique(labels)
+        if index
+    ]
+    legend = tissue_legend(present, 2 * WIDTH, ImageFont.load_default(14))
+    return beside([("segmentation", fit(stage.colours[labels])), ("attenuation", fit(grey))], legend)
+
+
+def translation(store: Path, run: Path) -> Image.Image:
+    """A test frame: low quality, what the generator makes of it, high quality; below, the middle in full size."""
+    from translate import Generator, StoreReader
+
+    reader = StoreReader(store)
+    number = int(reader.frames("test")[len(reader.frames("test")) // 2])
+    frame = reader.frame(number)
+    generator = Generator.load(run, device="cpu")
+    enhanced = generator.enhance(frame["lq"], reader.mask, frame["segmentation"], frame["attenuation"])
+    rows, side = [], 300
+    y, x = reader.shape[0] // 3, (reader.shape[1] - side) // 2
+    for pixels in (frame["lq"], enhanced, frame["hq"]):
+        whole = Image.fromarray(pixels).resize((side * 13 // 10, round(side * 1.3 * pixels.shape[0] / pixels.shape[1])))
+        part = Image.fromarray(pixels[y : y + side * 2 // 3, x : x + side]).resize((side * 13 // 10, side * 13 // 15))
+        both = Image.new("L", (whole.width, whole.height + GAP + part.height))
+        both.paste(whole, (0, 0))
+        both.paste(part, (0, whole.height + GAP))
+        rows.append(both.convert("RGB"))
+    titles = (f"low quality (test frame {number})", f"enhanced by {generator.inputs}", "high quality")
+    return beside(list(zip(titles, rows, strict=True)))
+
+
+if __name__ == "__main__":
+    main()
