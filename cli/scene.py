@@ -12,6 +12,10 @@ from cli.program import command_group
 from cli.show import show_json, show_table
 from ussim.errors import UssimError
 
+background_option = click.option(
+    "--background", default="gel", show_default=True, help="Tissue outside of all surfaces."
+)
+
 
 @command_group(example="ussim scene build --detail demo -o scene\nussim scene info scene")
 def scene() -> None:
@@ -133,3 +137,83 @@ def _show_scene(loaded: Any) -> None:
         [(name, len(sweep.keys), sweep.description) for name, sweep in loaded.sweeps.items()],
     )
     click.echo(f"\n{loaded.name}: {len(loaded.triangles)} triangles, digest {loaded.digest[:16]}…")
+
+
+# A user's own geometry --------------------------------------------------------------------------------
+
+
+@scene.command(
+    "init",
+    example="ussim scene init body.glb -o my_scene\n"
+    "ussim scene init skin.stl liver.stl -o my_scene --units mm --tissue liver=liver --repair",
+)
+@click.argument("files", metavar="MESH...", type=PATH, nargs=-1, required=True)
+@output_option("Folder to make.", "DIR")
+@click.option(
+    "--units", type=click.Choice(("um", "mm", "cm", "m")), default=None, help="Of the files.  [default: guessed]"
+)
+@click.option(
+    "--tissue", "tissues", multiple=True, metavar="NAME=TISSUE", help="What a surface is made of; again for more."
+)
+@background_option
+@click.option("--repair", is_flag=True, help="Mend surfaces that are open, inside out or overlap themselves; says how.")
+def scene_init(
+    files: tuple[Path, ...], output: Path, units: str | None, tissues: tuple[str, ...], background: str, repair: bool
+) -> None:
+    """Make a scene of your own meshes: STL, OBJ, PLY, GLB, GLTF or OFF.
+
+    Parts of a file become surfaces. Units are guessed from the size, tissues from the names, priorities from what lies
+    in what; a probe is put on the skin. The scene.toml says what was guessed and why: change it as you like.
+    """
+    from meshes.own.make import scene_from_meshes
+
+    made = scene_from_meshes(
+        files, output, units=units, tissues=_pairs(tissues, "--tissue"), background=background, repair=repair, say=_note
+    )
+    _show_made(made, output)
+
+
+def _note(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+    """``NAME=VALUE`` texts as a dictionary."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals and value):
+            raise UssimError(f"{option} {text}: write NAME=TISSUE, as in liver=liver")
+        if name in pairs:
+            raise UssimError(f"{option} {name}=… is given twice")
+        pairs[name] = value
+    return pairs
+
+
+def _show_made(made: Any, output: Path) -> None:
+    """What was guessed, and how to go on."""
+    sizes = {one.name: one.vertices_mm.max(axis=0) - one.vertices_mm.min(axis=0) for one in made.scene.surfaces}
+    show_table(
+        ("surface", "size mm", "priority", "why", "tissue", "why"),
+        [
+            (
+                part.name,
+                " × ".join(f"{side:.1f}" for side in sizes[part.name]),
+                part.priority,
+                part.why_priority,
+                part.tissue,
+                part.why_tissue,
+            )
+            for part in made.parts
+        ],
+    )
+    click.echo()
+    if made.units is not None:
+        click.echo(f"units: {made.units.name}, {made.units.why} (another: --units um|mm|cm|m)")
+    click.echo(f"probe: {made.placement.distance_mm:.0f} mm from the middle; {made.placement.why_settings}")
+    for warning in made.warnings:
+        click.echo(f"note: {warning}")
+    advice = "".join(f" --set {setting}" for setting in made.placement.settings)
+    click.echo(f"wrote {output / 'scene.toml'}; look at it, then:")
+    click.echo(f"  ussim scene info {output}")
+    click.echo(f"  ussim render {output} -o {output.name}.zarr --frames 20{advice}")
