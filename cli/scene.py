@@ -165,12 +165,70 @@ def scene_init(
     Parts of a file become surfaces. Units are guessed from the size, tissues from the names, priorities from what lies
     in what; a probe is put on the skin. The scene.toml says what was guessed and why: change it as you like.
     """
-    from meshes.own.make import scene_from_meshes
+    from meshes.own.from_meshes import scene_from_meshes
 
     made = scene_from_meshes(
         files, output, units=units, tissues=_pairs(tissues, "--tissue"), background=background, repair=repair, say=_note
     )
     _show_made(made, output)
+
+
+@scene.command(
+    "from-labels",
+    example="ussim scene from-labels ct.nii.gz --write-map labels.toml\n"
+    "ussim scene from-labels ct.nii.gz --map labels.toml -o my_scene\n"
+    "ussim scene from-labels ct.nii.gz --tissue 1=soft_tissue --tissue 3=liver --ignore 7 -o my_scene",
+)
+@click.argument("volume", type=PATH)
+@output_option("Folder to make.", "DIR", required=False)
+@click.option("--map", "label_map", type=PATH, default=None, metavar="FILE", help="What the labels are, as TOML.")
+@click.option(
+    "--tissue", "tissues", multiple=True, metavar="LABEL=TISSUE", help="What a label is made of; again for more."
+)
+@click.option(
+    "--ignore", "ignored", type=int, multiple=True, metavar="LABEL", help="A label to leave out; again for more."
+)
+@background_option
+@click.option("--write-map", type=PATH, default=None, metavar="FILE", help="Write a map to fill in, and make no scene.")
+def scene_from_labels(
+    volume: Path,
+    output: Path | None,
+    label_map: Path | None,
+    tissues: tuple[str, ...],
+    ignored: tuple[int, ...],
+    background: str,
+    write_map: Path | None,
+) -> None:
+    """Make a scene of a labelled volume, NIfTI: a smooth closed surface for each label.
+
+    Every label needs a tissue, from --map or --tissue, or is left out with --ignore. A probe is put on the front of the
+    body. Needs nibabel: pip install 'ussim[labels]'.
+    """
+    from meshes.own import from_labels
+
+    if (output is None) == (write_map is None):
+        raise click.UsageError("give either -o DIR or --write-map FILE")
+    if write_map is not None:
+        count = from_labels.write_map(volume, write_map)
+        click.echo(f"wrote {write_map}: {count} labels to fill in")
+        return
+    made = from_labels.scene_from_labels(
+        volume,
+        output,
+        label_map=label_map,
+        tissues=_by_label(_pairs(tissues, "--tissue")),
+        ignored=ignored,
+        background=background,
+        say=_note,
+    )
+    _show_made(made, output)
+
+
+def _by_label(pairs: dict[str, str]) -> dict[int, str]:
+    for label in pairs:
+        if not label.isdecimal():
+            raise UssimError(f"--tissue {label}={pairs[label]}: write LABEL=TISSUE, as in 3=liver")
+    return {int(label): tissue for label, tissue in pairs.items()}
 
 
 def _note(text: str) -> None:

@@ -1,49 +1,26 @@
-"""Mesh files or a labelled volume → a scene folder that loads, in contact, with every guess said out loud."""
+"""Mesh files → a scene folder, with every guess said out loud."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from meshes.own.files import OwnSurface, read_surfaces
+from meshes.own.finish import Made, finish, require_tissues, why_priority
 from meshes.own.nesting import Nesting, find_nesting
-from meshes.own.probe import Placement, place_probe
 from meshes.own.repair import repair_surface
 from meshes.own.tissues import TissueGuess, guess_tissue
 from meshes.own.units import IN_WORDS, MM_PER_UNIT, Units, given_units, guess_units
-from meshes.own.writer import Part, require_new_folder, write_scene
+from meshes.own.writer import Part, require_new_folder
 from ussim.errors import UssimError
-from ussim.scene import LARGEST_SURFACE_COUNT, Scene, Surface
+from ussim.scene import LARGEST_SURFACE_COUNT, Surface
 from ussim.scene_check import SurfaceReport, check_surfaces
-from ussim.tissue import TissueLibrary
 from ussim.toml_file import suggest
 
 Say = Callable[[str], None]
-# What hardly any sound gets through: more than this in dB/(cm·MHz).
-_BLOCKING_DB_CM_MHZ = 3.0
-_WHOLLY_INSIDE = 0.9  # the rest is rounding, or a vessel that looks out
-
-
-@dataclass(frozen=True)
-class Made:
-    """What was written.
-
-    Attributes:
-        scene: The scene, loaded from its folder.
-        parts: Its surfaces with what is known about them, by priority.
-        units: Unit of the files; None for a labelled volume.
-        placement: Where the probe is.
-        warnings: One sentence each on what may need a hand.
-    """
-
-    scene: Scene
-    parts: tuple[Part, ...]
-    units: Units | None
-    placement: Placement
-    warnings: tuple[str, ...]
 
 
 def scene_from_meshes(
@@ -73,7 +50,7 @@ def scene_from_meshes(
     """
     require_new_folder(folder)
     tissues = dict(tissues or {})
-    library = _require_tissues([*tissues.values(), background])
+    require_tissues([*tissues.values(), background])
     surfaces = read_surfaces(paths)
     names = [surface.name for surface in surfaces]
     for name in tissues:
@@ -96,40 +73,7 @@ def scene_from_meshes(
         f"Units: {IN_WORDS[unit.name]}, {unit.why}.",
         f"The meshes beside this file are in millimetres. Another unit: --units {'|'.join(MM_PER_UNIT)}.",
     ]
-    return _finish(folder, header, background, parts, nesting, library, unit, None)
-
-
-def _finish(
-    folder: Path,
-    header: Sequence[str],
-    background: str,
-    parts: Sequence[Part],
-    nesting: Nesting,
-    library: TissueLibrary,
-    units: Units | None,
-    prefer: np.ndarray | None,
-) -> Made:
-    """Place the probe, write the folder, collect what to say."""
-    blocking = [library[part.tissue].attenuation_db_cm_mhz > _BLOCKING_DB_CM_MHZ for part in parts]
-    meshes = [(part.vertices_mm, part.triangles) for part in parts]
-    placement = place_probe(meshes, nesting, blocking, prefer)
-    advice = " ".join(f"--set {setting}" for setting in placement.settings)
-    lines = [
-        *header,
-        "",
-        f"Probe: on {parts[placement.on].name}; {placement.why_settings}.",
-        f"Render it with: ussim render {folder.name} -o {folder.name}.zarr --frames 20{' ' + advice if advice else ''}",
-    ]
-    scene = write_scene(folder, folder.absolute().name[:64], lines, background, parts, placement.sweep)
-    ordered = tuple(sorted(parts, key=lambda part: part.priority))
-    return Made(scene, ordered, units, placement, tuple(_warnings(parts, nesting)))
-
-
-def _require_tissues(names: Sequence[str]) -> TissueLibrary:
-    library = TissueLibrary.load()
-    for name in names:
-        library.find(name)
-    return library
+    return finish(folder, header, background, parts, nesting, units=unit)
 
 
 def _find_units(surfaces: Sequence[OwnSurface], wanted: str | None) -> Units:
@@ -200,7 +144,7 @@ def _parts(
                 int(priority),
                 surface.source,
                 guess.why,
-                _why_priority(nesting, number, [one.name for one in surfaces]),
+                why_priority(nesting, number, [one.name for one in surfaces], nesting.priorities),
                 notes.get(surface.name, ()),
                 surface.vertices.astype(np.float32),
                 surface.triangles,
@@ -213,37 +157,3 @@ def _filled_share(nesting: Nesting, number: int) -> float:
     """Share of a surface's volume that the largest surface in it takes up."""
     inside = [nesting.volumes_mm3[other] for other in nesting.contents(number)]
     return float(max(inside, default=0.0) / nesting.volumes_mm3[number])
-
-
-def _why_priority(nesting: Nesting, number: int, names: Sequence[str]) -> str:
-    around = nesting.containers(number)
-    larger = [
-        other
-        for other in np.flatnonzero(nesting.overlaps[number])
-        if other not in around and nesting.levels[other] < nesting.levels[number]
-    ]
-    clauses = []
-    if around:
-        shares = {names[other]: nesting.share_inside[number, other] for other in around}
-        within = (name if share > _WHOLLY_INSIDE else f"{name} ({share:.0%})" for name, share in shares.items())
-        clauses.append("inside " + ", ".join(within))
-    if larger:
-        clauses.append("over " + ", ".join(names[other] for other in larger) + ", which it overlaps")
-    return "; ".join(clauses) or "in no other surface"
-
-
-def _warnings(parts: Sequence[Part], nesting: Nesting) -> list[str]:
-    found = []
-    for first, second, share in nesting.touching:
-        found.append(
-            f"{parts[first].name} and {parts[second].name} share {share:.0%} of their vertices: where walls coincide "
-            "a ray cannot tell them apart; let the one of lower priority reach 0.5 mm into the other"
-        )
-    outside = [
-        part.name
-        for number, part in enumerate(parts)
-        if number != nesting.outermost and not nesting.containers(number) and not nesting.overlaps[number].any()
-    ]
-    if outside:
-        found.append(f"apart from the body, in the background: {', '.join(outside)}")
-    return found
