@@ -117,12 +117,20 @@ def _sound(
         reports = _check(mended)
     failing = [report for report in reports if not report.ok]
     for report in failing:
-        say(f"{report.name}: {report.verdict.replace('mesh: ', '')}")
+        say(f"{report.name}: {_in_terms_of_options(report.verdict)}")
     if failing:
         names = ", ".join(report.name for report in failing)
         hint = "mend them where they were made" if repair else "mend them, or let --repair try"
         raise UssimError(f"{len(failing)} of {len(reports)} surfaces fail the check ({names}): {hint}")
     return mended, notes
+
+
+def _in_terms_of_options(verdict: str) -> str:
+    """What the check says of a scene file, said of the command that writes one."""
+    words = {"mesh: ": "", "set scale = 1000;": "say --units m;", "set scale = 0.001;": "say --units um;"}
+    for scene_words, option_words in words.items():
+        verdict = verdict.replace(scene_words, option_words)
+    return verdict
 
 
 def _parts(

@@ -27,12 +27,11 @@ from meshes.mesher import Mesh, to_mesh, without_pinches, without_specks
 from meshes.own.label_map import Label
 from ussim.errors import UssimError
 
-BLUR_VOXELS = 1.2
+BLUR_VOXELS = 1.3
 """Standard deviation of the blur of a label along each axis: takes the steps of the voxels away."""
 OVERLAP_MM = 1.5
 """A surface reaches at least so far beneath its neighbour of higher priority."""
 _RECESS_MM = 0.6
-_BLUR_STEPS = 0.7  # of the finished field, in steps of its grid: the rest of the steps, and the creases
 _MOST_CELLS = 8_000_000  # of the grid on which one surface is made: about 300 MB while it is
 _FINEST_STEP_MM = 0.3
 _SIMPLIFY_SHARE = 0.08  # simplification moves no surface by more than this share of the grid's step
@@ -323,7 +322,6 @@ class _Grid:
 
     def surface(self, value: np.ndarray, label: Label) -> Mesh:
         """The zero surface of a field on the grid, simplified, in mm."""
-        value = ndimage.gaussian_filter(value, _BLUR_STEPS, mode="nearest")
         value[value == 0] = np.float32(1e-6)  # a zero at a grid point makes triangles without area
         if not value.min() < 0:
             raise UssimError(f"label {label.value} ({label.name}) is too small for a surface: ignore it")
@@ -344,6 +342,16 @@ class _Grid:
 
 
 def _level(blurred: np.ndarray, count: int) -> float:
-    """The level above which as many voxels lie as the mask has; about 0.5, less where the mask is thin."""
-    level = float(np.partition(blurred.ravel(), -count)[-count])
-    return float(np.clip(level, 0.2, 0.55))
+    """The level at which a blurred mask encloses as many voxels as the mask has; about 0.5, less where it is thin.
+
+    What of a voxel lies inside is taken from the slope that the blur gives to a flat wall across it.
+    """
+    slope = 1 / (BLUR_VOXELS * np.sqrt(2 * np.pi))
+    low, high = 0.2, 0.6
+    certain = int((blurred > high + slope).sum())
+    near = blurred[(blurred > low - slope) & (blurred <= high + slope)]
+    for _ in range(20):
+        level = 0.5 * (low + high)
+        enclosed = certain + np.clip((near - level) / slope + 0.5, 0, 1).sum(dtype=np.float64)
+        low, high = (level, high) if enclosed > count else (low, level)
+    return 0.5 * (low + high)

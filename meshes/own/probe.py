@@ -27,7 +27,10 @@ _NARROW_MM = 60.0  # a convex face of 46 mm does not lie on a body that is narro
 # A direction along an axis of the file is preferred to one that is better by less than this.
 _AXIS_BONUS = 0.85
 _PREFERRED_BONUS = 0.6
-_BLOCKED_COST = 3.0  # a millimetre of bone, lung or gas costs as many of soft tissue
+# Bone, lung or gas in the way costs as much as so many millimetres of soft tissue, and more with its thickness.
+_BLOCKED_MM = 80.0
+_BLOCKED_SHARE = 3.0
+_NUDGE = np.array([1.37e-4, -2.19e-4, 1.73e-4])
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,8 @@ def _best_direction(
     meshes: Sequence[Mesh], skin: int, blocking: Sequence[bool], target: np.ndarray, prefer: np.ndarray | None
 ) -> np.ndarray:
     """The direction from the target to the skin along which it is best seen, (3,)."""
+    # A ray through the middle of a symmetric mesh runs along edges, where it meets two triangles at once.
+    target = target + _NUDGE * np.ptp(meshes[skin][0], axis=0).max()
     best: tuple[float, np.ndarray] | None = None
     for direction, factor in _directions(prefer):
         distances, triangles = crossings(target, direction, *meshes[skin])
@@ -151,7 +156,7 @@ def _best_direction(
             for mesh, blocks in zip(meshes, blocking, strict=True)
             if blocks
         )
-        cost = factor * (distances[-1] + _BLOCKED_COST * blocked) / facing**2
+        cost = factor * (distances[-1] + (_BLOCKED_MM + _BLOCKED_SHARE * blocked if blocked else 0)) / facing**2
         if best is None or cost < best[0]:
             best = cost, direction
     if best is None:

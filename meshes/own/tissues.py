@@ -20,7 +20,7 @@ _TABLE: tuple[tuple[tuple[str, ...], str], ...] = (
     (("gallbladder", "bladder", "urine", "ureter", "cyst"), "urine"),
     (("stomach", "gastric"), "stomach_fluid"),
     (("csf", "cerebrospinal"), "csf"),
-    (("brain", "cerebr", "cerebell", "thalam", "cortex", "myelon"), "brain"),
+    (("brain", "spinal", "cerebr", "cerebell", "thalam", "cortex", "myelon"), "brain"),
     (("cartilage", "menisc", "disc", "disk"), "cartilage"),
     (
         (
