@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from cli.ussim import main
@@ -167,19 +169,39 @@ def test_the_lower_of_two_neighbours_reaches_beneath_the_higher_one(scene, pair)
     assert tried > 3
 
 
-def test_no_two_walls_coincide(scene):
-    """Walls meet at an angle: hardly any of a wall has another one beside it that runs along."""
-    from scipy.spatial import cKDTree
+def share_along(one, other) -> float:
+    """Share of a wall's area that has the other wall beside it, running along within 0.2 mm."""
+    middle, normals, areas = facets(one)
+    there, facing, _ = facets(other)
+    distance, nearest = cKDTree(there).query(middle)
+    offset = np.abs(((there[nearest] - middle) * normals).sum(axis=1))
+    parallel = np.abs((normals * facing[nearest]).sum(axis=1)) > 0.9
+    return areas[parallel & (offset < 0.2) & (distance < 3)].sum() / areas.sum()
 
-    walls = [facets(mesh) for mesh in meshes(scene).values()]
-    for number, (middle, normals, areas) in enumerate(walls):
-        for other, (there, facing, _) in enumerate(walls):
-            if number == other:
-                continue
-            distance, nearest = cKDTree(there).query(middle)
-            offset = np.abs(((there[nearest] - middle) * normals).sum(axis=1))
-            along = np.abs((normals * facing[nearest]).sum(axis=1)) > 0.9
-            assert areas[along & (offset < 0.2) & (distance < 3)].sum() < 0.02 * areas.sum()
+
+def test_no_two_walls_run_along_each_other(scene):
+    for (_, one), (_, other) in permutations(meshes(scene).items(), 2):
+        assert share_along(one, other) < 0.01
+
+
+def test_walls_part_where_two_neighbours_and_the_background_meet(tmp_path):
+    """The halves of a ball: the lower one reaches into the higher one, and stays away from its outer wall in there."""
+    labels = np.zeros((50, 50, 50), np.uint8)
+    p = np.stack(np.meshgrid(*3 * [np.arange(50) - 24.5], indexing="ij"), axis=-1)
+    ball = np.linalg.norm(p, axis=-1) < 20
+    labels[ball & (p[..., 0] < 3)] = 1
+    labels[ball & (p[..., 0] >= 3)] = 2
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), tmp_path / "halves.nii")
+    halves = [Label(1, "low", "liver", 1, ""), Label(2, "high", "kidney", 2, "")]
+    low, high = (
+        (one.mesh.vertices_mm.astype(np.float64), one.mesh.triangles)
+        for one in label_surfaces(read_volume(tmp_path / "halves.nii"), halves)
+    )
+    assert share_along(low, high) < 0.01
+    reach = low[0][:, 0].max() - (24.5 + 3 - 0.5)
+    assert 1.5 < reach < 3.0
+    inner = low[0][low[0][:, 0] > 24.5 + 3 + 1]
+    assert np.linalg.norm(inner - 24.5, axis=1).max() < 20 - 0.5
 
 
 def test_a_thin_shell_is_ordered_below_what_it_encloses_and_filled(tmp_path):
