@@ -225,6 +225,15 @@ def test_the_probe_avoids_bone(tmp_path):
     assert abs(scene.sweep().poses(7)[3, 1, 2]) < 0.1
 
 
+@pytest.mark.parametrize("side", ["+x", "-y", "+z"])
+def test_the_side_can_be_chosen(nested, tmp_path, side):
+    scene = init(nested / "body.stl", "-o", tmp_path / "scene", "--side", side)
+    poses = scene.sweep().poses(7)
+    axis = "xyz".index(side[1])
+    assert poses[3, axis, 2] == pytest.approx(-1.0 if side[0] == "+" else 1.0)
+    assert (contact_gap_mm(scene, poses) <= 1.0).all()
+
+
 # Guesses ----------------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,9 @@ from ussim.tissue import TissueLibrary
 
 # What hardly any sound gets through: more than this in dB/(cm·MHz).
 _BLOCKING_DB_CM_MHZ = 3.0
+SIDES = {f"{sign}{axis}": float(f"{sign}1") * np.eye(3)["xyz".index(axis)] for axis in "xyz" for sign in "+-"}
+"""Sides of the body on which a probe may be put: ``+x``, ``-x`` and so on, in the axes of the meshes."""
+_MOST_NAMED = 2
 _WHOLLY_INSIDE = 0.9  # the rest is rounding, or a vessel that looks out
 
 
@@ -47,7 +50,8 @@ def finish(
     nesting: Nesting,
     *,
     units: Units | None = None,
-    prefer: np.ndarray | None = None,
+    side: str | None = None,
+    is_patient: bool = False,
 ) -> Made:
     """Place the probe, write the folder, collect what to say.
 
@@ -58,7 +62,8 @@ def finish(
         parts: The surfaces, checked.
         nesting: How they lie in each other, in the same order.
         units: Unit of the files they are from, if that is known.
-        prefer: (3,) direction from which the body is usually scanned, if that is known.
+        side: Where the probe shall lie, a key of ``SIDES``; None chooses.
+        is_patient: True if the coordinates are a patient's, x to the right, y to the front, z up.
 
     Raises:
         UssimError: No place for the probe, the scene fails a check, or the folder cannot be written.
@@ -66,7 +71,7 @@ def finish(
     library = TissueLibrary.load()
     blocking = [library[part.tissue].attenuation_db_cm_mhz > _BLOCKING_DB_CM_MHZ for part in parts]
     meshes = [(part.vertices_mm, part.triangles) for part in parts]
-    placement = place_probe(meshes, nesting, blocking, prefer)
+    placement = place_probe(meshes, nesting, blocking, SIDES[side] if side else None, is_patient)
     advice = " ".join(f"--set {setting}" for setting in placement.settings)
     lines = [
         *header,
@@ -101,11 +106,17 @@ def why_priority(nesting: Nesting, number: int, names: Sequence[str], priorities
     clauses = []
     if around:
         shares = {names[other]: nesting.share_inside[number, other] for other in around}
-        within = (name if share > _WHOLLY_INSIDE else f"{name} ({share:.0%})" for name, share in shares.items())
-        clauses.append("inside " + ", ".join(within))
+        within = [name if share > _WHOLLY_INSIDE else f"{name} ({share:.0%})" for name, share in shares.items()]
+        clauses.append(f"inside {_some(within)}")
     if larger:
-        clauses.append("over " + ", ".join(names[other] for other in larger) + ", which it overlaps")
+        clauses.append(f"over {_some([names[other] for other in larger])}, which it overlaps")
     return "; ".join(clauses) or "in no other surface"
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names and how many there are more."""
+    left = len(names) - _MOST_NAMED
+    return ", ".join(names) if left < 2 else f"{', '.join(names[:_MOST_NAMED])} and {left} more"
 
 
 def _warnings(parts: Sequence[Part], nesting: Nesting) -> list[str]:

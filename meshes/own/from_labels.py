@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-import numpy as np
-
 from meshes.own.finish import Made, finish, require_tissues, why_priority
 from meshes.own.label_map import map_template, read_labels
 from meshes.own.labels import LabelSurface, label_surfaces, order_labels, read_volume
@@ -14,9 +12,6 @@ from meshes.own.nesting import PRIORITY_STEP, find_nesting
 from meshes.own.writer import Part, require_new_folder
 from ussim.errors import UssimError
 from ussim.scene import LARGEST_SURFACE_COUNT
-
-# NIfTI's axes are the patient's right, front and top; an abdomen is scanned from the front.
-_FRONT = np.array([0.0, 1.0, 0.0])
 
 
 def scene_from_labels(
@@ -27,6 +22,7 @@ def scene_from_labels(
     tissues: Mapping[int, str] | None = None,
     ignored: Collection[int] = (),
     background: str = "gel",
+    side: str | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Made:
     """Make a scene folder from a labelled volume: a closed surface for each label, in patient coordinates.
@@ -38,6 +34,7 @@ def scene_from_labels(
         tissues: Tissue by label; overrules the map.
         ignored: Labels to leave out; overrules the map.
         background: Tissue outside of all surfaces.
+        side: Side of the body on which the probe lies, as in ``+y``; chosen, the front preferred, if None.
         say: Called with one line of text per surface.
 
     Raises:
@@ -78,7 +75,7 @@ def scene_from_labels(
         "Coordinates are the patient's: x to the right, y to the front, z up, in millimetres.",
         "Of two labels that touch, the one of higher priority has the exact wall; the other reaches beneath it.",
     ]
-    return finish(folder, header, background, parts, nesting, prefer=_FRONT)
+    return finish(folder, header, background, parts, nesting, side=side, is_patient=True)
 
 
 def write_map(path: Path, file: Path) -> int:

@@ -30,6 +30,7 @@ def scene_from_meshes(
     units: str | None = None,
     tissues: Mapping[str, str] | None = None,
     background: str = "gel",
+    side: str | None = None,
     repair: bool = False,
     say: Say = lambda text: None,
 ) -> Made:
@@ -41,6 +42,7 @@ def scene_from_meshes(
         units: Unit of the files, a key of ``MM_PER_UNIT``; guessed from the size if None.
         tissues: Tissue by name of surface, where the guess is to be overruled.
         background: Tissue outside of all surfaces.
+        side: Side of the body on which the probe lies, as in ``+y``; chosen if None.
         repair: Mend surfaces that fail the check; each change is told.
         say: Called with one line of text per surface that fails or was mended.
 
@@ -73,7 +75,7 @@ def scene_from_meshes(
         f"Units: {IN_WORDS[unit.name]}, {unit.why}.",
         f"The meshes beside this file are in millimetres. Another unit: --units {'|'.join(MM_PER_UNIT)}.",
     ]
-    return finish(folder, header, background, parts, nesting, units=unit)
+    return finish(folder, header, background, parts, nesting, units=unit, side=side)
 
 
 def _find_units(surfaces: Sequence[OwnSurface], wanted: str | None) -> Units:

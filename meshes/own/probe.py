@@ -30,6 +30,7 @@ _PREFERRED_BONUS = 0.6
 # Bone, lung or gas in the way costs as much as so many millimetres of soft tissue, and more with its thickness.
 _BLOCKED_MM = 80.0
 _BLOCKED_SHARE = 3.0
+_FRONT = np.array([0.0, 1.0, 0.0])
 _NUDGE = np.array([1.37e-4, -2.19e-4, 1.73e-4])
 
 
@@ -53,7 +54,11 @@ class Placement:
 
 
 def place_probe(
-    meshes: Sequence[Mesh], nesting: Nesting, blocking: Sequence[bool], prefer: np.ndarray | None = None
+    meshes: Sequence[Mesh],
+    nesting: Nesting,
+    blocking: Sequence[bool],
+    side: np.ndarray | None = None,
+    is_patient: bool = False,
 ) -> Placement:
     """Put a probe where the way from the skin to the inner organs is short, square and free of bone.
 
@@ -64,7 +69,9 @@ def place_probe(
         meshes: vertices (V, 3) mm and triangles (T, 3) of every surface.
         nesting: How they lie in each other.
         blocking: For each surface, whether sound does not get through it.
-        prefer: (3,) direction from the body to the side from which it is usually scanned, if known.
+        side: (3,) direction from the body to the side on which the probe shall lie; None chooses.
+        is_patient: True in a patient's coordinates, x to the right, y to the front and z up: the front is preferred,
+            and the image is oriented as sonographers have it.
 
     Raises:
         UssimError: The outermost surface is met from nowhere.
@@ -74,9 +81,12 @@ def place_probe(
     target = _middle(meshes, contents)
     if winding_number(target, *meshes[skin]) < 0.5:
         target = _point_inside(target, *meshes[skin])
-    out = _best_direction(meshes, skin, blocking, target, prefer)
+    if side is None:
+        out = _best_direction(meshes, skin, blocking, target, _FRONT if is_patient else None)
+    else:
+        out = side / np.linalg.norm(side)
     points = np.concatenate([meshes[one][0] for one in contents]).astype(np.float64)
-    lateral, along = _plane(out, points, prefer is not None)
+    lateral, along = _plane(out, points, is_patient)
     reach = _PASS_SHARE * np.ptp(points @ along)
     keys = []
     for step in np.linspace(-1, 1, KEYS):
@@ -175,14 +185,14 @@ def _length_inside(origin: np.ndarray, direction: np.ndarray, end: float, mesh: 
 def _plane(out: np.ndarray, points: np.ndarray, is_patient: bool) -> tuple[np.ndarray, np.ndarray]:
     """Lateral direction of the image, and the direction across it along which the probe slides: the longer side.
 
-    In patient coordinates (x right, y front, z up) of somebody scanned from the front, the image is transverse and the
-    patient's left is on its right, as sonographers have it.
+    Of a patient scanned from the front, the image is transverse and the patient's left is on its right; from a side or
+    the back it is transverse too.
     """
     axes = np.delete(np.eye(3), int(np.argmax(np.abs(out))), axis=0)
     flat = [axis - out * (axis @ out) for axis in axes]
     flat = [axis / np.linalg.norm(axis) for axis in flat]
     along = max(flat, key=lambda axis: round(float(np.ptp(points @ axis)), 3))
-    if is_patient:
+    if is_patient and abs(out[2]) < 0.7:
         along = flat[-1]
     lateral = np.cross(along, out)
     leading = lateral[int(np.argmax(np.abs(lateral)))]
