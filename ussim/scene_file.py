@@ -197,10 +197,17 @@ def _read_triangles(path: Path) -> tuple[np.ndarray, np.ndarray]:
         reason = str(error).strip().split("\n")[0] or "no reason given"
         raise UssimError(f"cannot be read as {suffix.upper()}: {type(error).__name__}: {reason}") from None
     if not len(triangles):
-        raise UssimError("holds no triangles; allowed: a triangle mesh (a point cloud or a set of lines is none)")
+        raise UssimError(no_triangles(path))
     if triangles.min() < 0 or triangles.max() >= len(vertices):
         raise UssimError(f"has a face that uses vertex {triangles.max()}; allowed: 0 to {len(vertices) - 1}")
     return vertices, triangles
+
+
+def no_triangles(path: Path) -> str:
+    """What to say of a mesh file in which no triangle was found."""
+    if path.suffix.lower() == ".stl":  # it can hold nothing else; readers take a file that was cut off for an empty one
+        return f"cannot be read as STL: no triangle in its {path.stat().st_size} bytes; was it cut off?"
+    return "holds no triangles; allowed: a triangle mesh (a point cloud or a set of lines is none)"
 
 
 def _merged_vertex_ids(vertices: np.ndarray) -> np.ndarray:

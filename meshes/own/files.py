@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ussim.errors import UssimError
-from ussim.scene_file import MESH_FORMATS, tidy_mesh
+from ussim.scene_file import MESH_FORMATS, no_triangles, tidy_mesh
 
 # Names that exporters and readers give where a user gave none.
 _NAMELESS = re.compile(r"(geometry|mesh|object|node|world|scene|shape|solid)?[ _.-]*\d*")
@@ -83,9 +83,7 @@ def _read_file(path: Path) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
             faces = faces[:, ::-1]
         parts.append((node, key, *tidy_mesh(vertices, faces)))
     if not parts:
-        raise UssimError(
-            f"{path}: holds no triangles; allowed: a triangle mesh (a point cloud or a set of lines is none)"
-        )
+        raise UssimError(f"{path}: {no_triangles(path)}")
     several = len(parts) > 1
     return [
         (
