@@ -217,8 +217,9 @@ def _surface(volume: LabelVolume, label: Label, higher: Sequence[int]) -> LabelS
     grid = _Grid.around(volume, label.value)
     own, dropped = _without_specks(grid.mask([label.value]), grid.voxel_mm)
     united = own | grid.mask(higher)
-    own_mm = grid.distance(own)
-    if len(higher) and (united != own).any():
+    has_neighbours = bool((united != own).any())
+    own_mm = grid.distance(own, far=has_neighbours)
+    if has_neighbours:
         united_mm = grid.distance(united)
         recess = np.clip(own_mm - united_mm, 0, max(_RECESS_MM, grid.step_mm))
         value = np.maximum(own_mm - _depth_mm(grid.step_mm), united_mm + recess)
@@ -288,27 +289,24 @@ class _Grid:
         """The voxels of some labels."""
         return np.isin(self.labels, list(values))
 
-    def distance(self, mask: np.ndarray) -> np.ndarray:
+    def distance(self, mask: np.ndarray, far: bool = False) -> np.ndarray:
         """Signed distance to the smoothed wall of a mask at the points of the grid, mm, negative inside; float32.
 
-        Near the wall it is that of the blurred mask, relative to the level at which it encloses the volume of its
-        voxels: to a flat wall the blurred mask is the normal distribution of the distance. Further off it is the
-        distance to the nearest grid point beyond the wall.
+        It is that of the blurred mask, relative to the level at which it encloses the volume of its voxels: to a flat
+        wall the blurred mask is the normal distribution of the distance. That holds for two steps of the grid to both
+        sides; beyond, the value stays at two steps, or with ``far`` is the distance to the nearest point inside.
         """
         blurred = ndimage.gaussian_filter(mask.astype(np.float32), BLUR_VOXELS, mode="constant")
         level = _level(blurred, int(mask.sum()))
         fine = self._at_points(blurred)
-        inside = fine > level
-        if not inside.any():
-            return np.full(self.shape, np.float32(1e3))
-        far = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
-        far = ((far - 0.5 * np.sign(far)) * self.step_mm).astype(np.float32)
-        bent = ndtri(np.clip(fine, 1e-4, 1 - 1e-4)) - ndtri(level)
+        bent = ndtri(np.clip(fine, 1e-4, 1 - 1e-4)) - np.float32(ndtri(level))
         slope = np.sqrt(sum(part**2 for part in np.gradient(bent, self.step_mm)))
-        near = -bent / np.maximum(slope, 0.1 / self.step_mm)
-        reach = 2.0 * self.step_mm
-        near = np.clip(near, -reach, reach)
-        return np.where(np.abs(far) < reach, near, far).astype(np.float32)
+        reach = 2 * self.step_mm
+        distance = np.clip(-bent / np.maximum(slope, 0.1 / self.step_mm), -reach, reach).astype(np.float32)
+        if far and (distance < 0).any():
+            outside = (ndimage.distance_transform_edt(distance >= 0) - 0.5) * self.step_mm
+            distance = np.where(outside > reach, outside, distance).astype(np.float32)
+        return distance
 
     def rough_distance(self, mask: np.ndarray) -> np.ndarray:
         """As :meth:`distance` within a voxel of the wall, constant beyond."""
