@@ -169,10 +169,14 @@ def _show_made(made: Made, output: Path) -> None:
     click.echo()
     if made.units is not None:
         click.echo(f"units: {made.units.name}, {made.units.why} (another: --units um|mm|cm|m)")
-    click.echo(f"probe: {made.placement.distance_mm:.0f} mm from the middle; {made.placement.why_settings}")
+    placement = made.placement
+    click.echo(
+        f"probe: on {made.probe_on}, {placement.distance_mm:.0f} mm from the middle of the organs; "
+        f"{placement.why_settings}"
+    )
     for warning in made.warnings:
         click.echo(f"note: {warning}")
-    advice = "".join(f" --set {setting}" for setting in made.placement.settings)
+    advice = "".join(f" --set {setting}" for setting in placement.settings)
     click.echo(f"wrote {output / 'scene.toml'}; look at it, then:")
     click.echo(f"  ussim scene info {output}")
     click.echo(f"  ussim render {output} -o {output.name}.zarr --frames 20{advice}")

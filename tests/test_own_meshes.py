@@ -234,6 +234,16 @@ def test_the_side_can_be_chosen(nested, tmp_path, side):
     assert (contact_gap_mm(scene, poses) <= 1.0).all()
 
 
+def test_what_lies_apart_from_the_body_does_not_hold_the_probe(tmp_path):
+    table = box_mesh((400, 10, 400), (0, 150, 0))
+    files = save(tmp_path, body=sphere_mesh(60), liver=sphere_mesh(20), table=table)
+    result = ussim("scene", "init", *files, "-o", tmp_path / "scene", "--side", "+y")
+    assert result.exit_code == 0, result.output
+    assert "note: apart from the body, in the background: table" in result.stdout
+    assert "probe: on body, " in result.stdout
+    assert 50 < Scene.load(tmp_path / "scene").sweep().poses(7)[3, 1, 3] < 60
+
+
 # Guesses ----------------------------------------------------------------------------------------------
 
 

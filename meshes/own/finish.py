@@ -32,6 +32,7 @@ class Made:
         parts: Its surfaces with what is known about them, by priority.
         units: Unit of the files; None for a labelled volume.
         placement: Where the probe is.
+        probe_on: Name of the surface that the probe lies on.
         warnings: One sentence each on what may need a hand.
     """
 
@@ -39,6 +40,7 @@ class Made:
     parts: tuple[Part, ...]
     units: Units | None
     placement: Placement
+    probe_on: str
     warnings: tuple[str, ...]
 
 
@@ -73,15 +75,16 @@ def finish(
     meshes = [(part.vertices_mm, part.triangles) for part in parts]
     placement = place_probe(meshes, nesting, blocking, SIDES[side] if side else None, is_patient)
     advice = " ".join(f"--set {setting}" for setting in placement.settings)
+    name, probe_on = folder.absolute().name, parts[placement.on].name
     lines = [
         *header,
         "",
-        f"Probe: on {parts[placement.on].name}; {placement.why_settings}.",
-        f"Render it with: ussim render {folder.name} -o {folder.name}.zarr --frames 20{' ' + advice if advice else ''}",
+        f"Probe: on {probe_on}; {placement.why_settings}.",
+        f"Render it with: ussim render {name} -o {name}.zarr --frames 20{' ' + advice if advice else ''}",
     ]
-    scene = write_scene(folder, folder.absolute().name[:64], lines, background, parts, placement.sweep)
+    scene = write_scene(folder, name[:64], lines, background, parts, placement.sweep)
     ordered = tuple(sorted(parts, key=lambda part: part.priority))
-    return Made(scene, ordered, units, placement, tuple(_warnings(parts, nesting)))
+    return Made(scene, ordered, units, placement, probe_on, tuple(_warnings(parts, nesting)))
 
 
 def require_tissues(names: Sequence[str]) -> None:

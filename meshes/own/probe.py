@@ -88,11 +88,13 @@ def place_probe(
     points = np.concatenate([meshes[one][0] for one in contents]).astype(np.float64)
     lateral, along = _plane(out, points, is_patient)
     reach = _PASS_SHARE * np.ptp(points @ along)
+    # What lies apart from the body is not in the way of a probe that lies on it.
+    body = [mesh for one, mesh in enumerate(meshes) if one == skin or nesting.overlaps[skin, one]]
     keys = []
     for step in np.linspace(-1, 1, KEYS):
         tilt = math.radians(_TILT_DEG) * step
         direction = math.cos(tilt) * out + math.sin(tilt) * along
-        key = _key(meshes, target + step * reach * along, direction, lateral)
+        key = _key(body, target + step * reach * along, direction, lateral)
         if key is not None:
             keys.append(key)
     if not keys:
