@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli.program import Command
+from cli.program import Command, Program
 
 SHELLS = ("bash", "zsh", "fish")
 _HOW = {
@@ -14,13 +14,15 @@ _HOW = {
 }
 
 
-def add_completion(group: click.Group, program: str) -> None:
+def add_completion(group: Program, program: str) -> None:
     """Give a program its ``completion`` command.
 
     Args:
         group: The program's outermost group.
         program: The name it is installed under, which is what the shell completes.
     """
+
+    group.complete_var = _variable(program)
 
     @group.command(
         "completion",
@@ -33,9 +35,13 @@ def add_completion(group: click.Group, program: str) -> None:
         click.echo(completion_script(group, program, shell))
 
 
-def completion_script(group: click.Group, program: str, shell: str) -> str:
+def completion_script(group: Program, program: str, shell: str) -> str:
     """The script for one of :data:`SHELLS`. It calls the program, so it stays right when options change."""
     from click.shell_completion import get_completion_class
 
-    variable = f"_{program}_complete".replace("-", "_").upper()  # where click looks for the shell's questions
-    return get_completion_class(shell)(group, {}, program, variable).source()
+    return get_completion_class(shell)(group, {}, program, _variable(program)).source()
+
+
+def _variable(program: str) -> str:
+    """The variable of the environment in which the shell asks: the same however the program was started."""
+    return f"_{program}_complete".replace("-", "_").upper()

@@ -12,6 +12,7 @@ from ussim.errors import UssimError
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
+NO_ARGUMENTS = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8.2; before, help was no error
 
 
 class _WithExample:
@@ -61,6 +62,7 @@ class Program(CommandGroup):
     """
 
     group_class = CommandGroup
+    complete_var: str | None = None  # where a shell asks for completions; click derives it from the command if None
 
     def __init__(self, *args: Any, optional: Mapping[str, str] | None = None, **extra: Any):
         super().__init__(*args, **extra)
@@ -78,6 +80,7 @@ class Program(CommandGroup):
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run the command line and exit."""
+        extra.setdefault("complete_var", self.complete_var)
         if not standalone_mode:
             return super().main(*args, standalone_mode=False, **extra)
         try:
@@ -87,8 +90,11 @@ class Program(CommandGroup):
             _say(str(error))
         except click.UsageError as error:
             code = USAGE_ERROR
-            command = error.ctx.command_path if error.ctx else "ussim"
-            _say(f"{error.format_message()} (see {command} --help)")
+            if isinstance(error, NO_ARGUMENTS):
+                error.show()  # the help
+            else:
+                command = error.ctx.command_path if error.ctx else "ussim"
+                _say(f"{error.format_message()} (see {command} --help)")
         except click.ClickException as error:
             code = USAGE_ERROR
             _say(error.format_message())

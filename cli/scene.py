@@ -1,4 +1,4 @@
-"""``ussim scene``: build and inspect scenes."""
+"""``ussim scene``: build, import and inspect scenes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cli.options import PATH, json_option, output_option, seed_option
+from cli.own_scene import scene_from_labels, scene_init
 from cli.program import command_group
 from cli.show import show_json, show_table
 from ussim.errors import UssimError
@@ -15,7 +16,7 @@ from ussim.errors import UssimError
 
 @command_group(example="ussim scene build --detail demo -o scene\nussim scene info scene")
 def scene() -> None:
-    """Build and inspect scenes: meshes, tissues and probe sweeps."""
+    """Make and inspect scenes: meshes, tissues and probe sweeps."""
 
 
 @scene.command("build", example="ussim scene build --detail demo --weeks 24 -o scene")
@@ -41,6 +42,10 @@ def scene_build(detail: str, output: Path, seed: int, weeks: float | None, cache
     except ValueError as error:
         raise UssimError(str(error)) from None
     click.echo(f"wrote {path}; look at it with: ussim scene info {output}")
+
+
+scene.add_command(scene_init)
+scene.add_command(scene_from_labels)
 
 
 @scene.command("info", example="ussim scene info scene")

@@ -97,6 +97,13 @@ def test_an_option_has_the_same_form_in_every_command_that_has_it(option):
     assert len(forms) == 1, forms
 
 
+@pytest.mark.parametrize("path", [path for path in COMMANDS if isinstance(COMMANDS[path], click.Group)], ids=" ".join)
+def test_a_group_without_a_command_shows_its_help(path):
+    result = CliRunner().invoke(PROGRAMS[path[0]], path[1:], prog_name=path[0])
+    assert result.exit_code == 2
+    assert result.output.rstrip() == help_of(path).rstrip()
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_version_names_the_program_and_the_version(program):
     from ussim import __version__
@@ -119,11 +126,10 @@ def test_completion_prints_a_script_that_calls_the_program(program, shell):
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_shells_questions_are_answered(program):
     module = SCRIPTS[program].partition(":")[0]
-    code = f"import sys; from {module} import main; sys.argv[0] = {program!r}; main(prog_name={program!r})"
     variable = f"_{program}_COMPLETE".replace("-", "_").upper()
     question = {"COMP_WORDS": f"{program} completion ", "COMP_CWORD": "2", variable: "bash_complete"}
     process = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-m", module],
         cwd=ROOT, env={**os.environ, **question}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert process.stdout.split() == [f"plain,{shell}" for shell in SHELLS]

@@ -143,7 +143,7 @@ def test_scene_loads_from_its_file_and_from_its_folder(tmp_path):
     assert scene.sweeps["exam"].poses(5).shape == (5, 4, 4)
 
 
-@pytest.mark.parametrize("suffix", ["stl", "obj", "ply", "glb", "off"])
+@pytest.mark.parametrize("suffix", ["stl", "obj", "ply", "glb", "gltf", "off"])
 def test_every_mesh_format_gives_the_same_closed_surface(tmp_path, suffix):
     mesh = sphere_mesh(20, (3, 4, 5), subdivisions=2)
     path = write_scene(tmp_path, {"ball": mesh}, mesh=f'"ball.{suffix}"')
@@ -441,7 +441,7 @@ def test_surfaces_of_different_priority_may_overlap():
             ["unknown key 'priorty'", "did you mean 'priority'?", "allowed: name, mesh, tissue"],
         ),
         ({"mesh": '"nowhere.stl"'}, ["mesh = 'nowhere.stl'", "no such file"]),
-        ({"mesh": '"ball.docx"'}, ["mesh = 'ball.docx'", "allowed: stl, obj, ply, glb, off"]),
+        ({"mesh": '"ball.docx"'}, ["mesh = 'ball.docx'", "allowed: stl, obj, ply, glb, gltf, off"]),
     ],
 )
 def test_bad_surface_entry_is_refused_with_file_surface_field_and_what_is_allowed(tmp_path, replaced, words):
@@ -452,7 +452,7 @@ def test_bad_surface_entry_is_refused_with_file_surface_field_and_what_is_allowe
         assert word in message
 
 
-@pytest.mark.parametrize("suffix", ["stl", "obj", "ply", "glb", "off"])
+@pytest.mark.parametrize("suffix", ["stl", "obj", "ply", "glb", "gltf", "off"])
 @pytest.mark.parametrize("content", [b"", b"\x00\x01garbage\xff" * 40, b"solid x\nfacet normal 0 0"])
 def test_unreadable_mesh_is_refused_in_every_format(tmp_path, suffix, content):
     path = write_scene(tmp_path, {"ball": sphere_mesh(20)}, mesh=f'"ball.{suffix}"')

@@ -20,6 +20,7 @@ PRINTED_IMPEDANCE_MRAYL = {
     "fat": "1.35",
     "skin": "1.80",
     "muscle": "1.69",
+    "soft_tissue": "1.62",
     "uterus": "1.70",
     "placenta": "1.63",
     "fetal_soft": "1.61",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SCENE_FILE_NAME = "scene.toml"
-MESH_FORMATS = ("stl", "obj", "ply", "glb", "off")
+MESH_FORMATS = ("stl", "obj", "ply", "glb", "gltf", "off")
 
 _CHECKED = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
@@ -134,7 +134,7 @@ def load_mesh(path: Path, scale: float = 1.0, transform: list[list[float]] | Non
     texture seams.
 
     Args:
-        path: STL, OBJ, PLY, GLB or OFF file; the parts of one file with several become one mesh.
+        path: STL, OBJ, PLY, GLB, GLTF or OFF file; the parts of one file with several become one mesh.
         scale: Factor to mm, applied first.
         transform: 4×4 affine matrix, mm → mm, applied second.
 
@@ -146,8 +146,6 @@ def load_mesh(path: Path, scale: float = 1.0, transform: list[list[float]] | Non
     """
     import numpy as np
 
-    from ussim.mesh_topology import count_bad_edges
-
     vertices, triangles = _read_triangles(path)
     vertices = vertices * scale
     if transform is not None:
@@ -155,7 +153,23 @@ def load_mesh(path: Path, scale: float = 1.0, transform: list[list[float]] | Non
         vertices = vertices @ matrix[:3, :3].T + matrix[:3, 3]
         if np.linalg.det(matrix[:3, :3]) < 0:
             triangles = triangles[:, ::-1]
-    vertices = vertices.astype(np.float32)
+    return tidy_mesh(vertices.astype(np.float32), triangles)
+
+
+def tidy_mesh(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Merge vertices at exactly the same place if the mesh is open without that; drop those that nothing uses.
+
+    Args:
+        vertices: (V, 3) float.
+        triangles: (T, 3) int.
+
+    Returns:
+        vertices (W, 3) as given, and triangles (T, 3) int32; the order of the triangles is kept.
+    """
+    import numpy as np
+
+    from ussim.mesh_topology import count_bad_edges
+
     if count_bad_edges(triangles, len(vertices))[0]:
         triangles = _merged_vertex_ids(vertices)[triangles]
     used = np.flatnonzero(np.bincount(triangles.ravel(), minlength=len(vertices)))
@@ -183,10 +197,17 @@ def _read_triangles(path: Path) -> tuple[np.ndarray, np.ndarray]:
         reason = str(error).strip().split("\n")[0] or "no reason given"
         raise UssimError(f"cannot be read as {suffix.upper()}: {type(error).__name__}: {reason}") from None
     if not len(triangles):
-        raise UssimError("holds no triangles; allowed: a triangle mesh (a point cloud or a set of lines is none)")
+        raise UssimError(no_triangles(path))
     if triangles.min() < 0 or triangles.max() >= len(vertices):
         raise UssimError(f"has a face that uses vertex {triangles.max()}; allowed: 0 to {len(vertices) - 1}")
     return vertices, triangles
+
+
+def no_triangles(path: Path) -> str:
+    """What to say of a mesh file in which no triangle was found."""
+    if path.suffix.lower() == ".stl":  # it can hold nothing else; readers take a file that was cut off for an empty one
+        return f"cannot be read as STL: no triangle in its {path.stat().st_size} bytes; was it cut off?"
+    return "holds no triangles; allowed: a triangle mesh (a point cloud or a set of lines is none)"
 
 
 def _merged_vertex_ids(vertices: np.ndarray) -> np.ndarray:

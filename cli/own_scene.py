@@ -1,0 +1,182 @@
+"""``ussim scene init`` and ``ussim scene from-labels``: scenes of a user's own meshes or labelled volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.options import PATH, output_option
+from cli.program import command
+from cli.show import show_table
+from ussim.errors import UssimError
+
+if TYPE_CHECKING:
+    from meshes.own.finish import Made
+
+background_option = click.option(
+    "--background", default="gel", show_default=True, help="Tissue outside of all surfaces."
+)
+side_option = click.option(
+    "--side",
+    type=click.Choice(("+x", "-x", "+y", "-y", "+z", "-z")),
+    default=None,
+    help="Side of the body on which the probe lies.  [default: where the way to the organs is short and free of bone]",
+)
+
+
+@command(
+    "init",
+    example="ussim scene init body.glb -o my_scene\n"
+    "ussim scene init skin.stl liver.stl -o my_scene --units mm --tissue liver=liver --repair",
+)
+@click.argument("files", metavar="MESH...", type=PATH, nargs=-1, required=True)
+@output_option("Folder to make.", "DIR")
+@click.option(
+    "--units", type=click.Choice(("um", "mm", "cm", "m")), default=None, help="Of the files.  [default: guessed]"
+)
+@click.option(
+    "--tissue", "tissues", multiple=True, metavar="NAME=TISSUE", help="What a surface is made of; again for more."
+)
+@background_option
+@side_option
+@click.option("--repair", is_flag=True, help="Mend surfaces that are open, inside out or overlap themselves; says how.")
+def scene_init(
+    files: tuple[Path, ...],
+    output: Path,
+    units: str | None,
+    tissues: tuple[str, ...],
+    background: str,
+    side: str | None,
+    repair: bool,
+) -> None:
+    """Make a scene of your own meshes: STL, OBJ, PLY, GLB, GLTF or OFF.
+
+    Parts of a file become surfaces. Units are guessed from the size, tissues from the names, priorities from what lies
+    in what; a probe is put on the skin. The scene.toml says what was guessed and why: change it as you like.
+    """
+    from meshes.own.from_meshes import scene_from_meshes
+
+    made = scene_from_meshes(
+        files,
+        output,
+        units=units,
+        tissues=_pairs(tissues, "--tissue"),
+        background=background,
+        side=side,
+        repair=repair,
+        say=_note,
+    )
+    _show_made(made, output)
+
+
+@command(
+    "from-labels",
+    example="ussim scene from-labels ct.nii.gz --write-map labels.toml\n"
+    "ussim scene from-labels ct.nii.gz --map labels.toml -o my_scene\n"
+    "ussim scene from-labels ct.nii.gz --tissue 1=soft_tissue --tissue 3=liver --ignore 7 -o my_scene",
+)
+@click.argument("volume", type=PATH)
+@output_option("Folder to make.", "DIR", required=False)
+@click.option("--map", "label_map", type=PATH, default=None, metavar="FILE", help="What the labels are, as TOML.")
+@click.option(
+    "--tissue", "tissues", multiple=True, metavar="LABEL=TISSUE", help="What a label is made of; again for more."
+)
+@click.option(
+    "--ignore", "ignored", type=int, multiple=True, metavar="LABEL", help="A label to leave out; again for more."
+)
+@background_option
+@side_option
+@click.option("--write-map", type=PATH, default=None, metavar="FILE", help="Write a map to fill in, and make no scene.")
+def scene_from_labels(
+    volume: Path,
+    output: Path | None,
+    label_map: Path | None,
+    tissues: tuple[str, ...],
+    ignored: tuple[int, ...],
+    background: str,
+    side: str | None,
+    write_map: Path | None,
+) -> None:
+    """Make a scene of a labelled volume, NIfTI: a smooth closed surface for each label.
+
+    Every label needs a tissue, from --map or --tissue, or is left out with --ignore. A probe is put on the front of the
+    body. Needs nibabel: pip install 'ussim[labels]'.
+    """
+    from meshes.own import from_labels
+
+    if (output is None) == (write_map is None):
+        raise click.UsageError("give either -o DIR or --write-map FILE")
+    if write_map is not None:
+        count = from_labels.write_map(volume, write_map)
+        click.echo(f"wrote {write_map}: {count} labels to fill in")
+        return
+    made = from_labels.scene_from_labels(
+        volume,
+        output,
+        label_map=label_map,
+        tissues=_by_label(_pairs(tissues, "--tissue")),
+        ignored=ignored,
+        background=background,
+        side=side,
+        say=_note,
+    )
+    _show_made(made, output)
+
+
+def _by_label(pairs: dict[str, str]) -> dict[int, str]:
+    for label in pairs:
+        if not label.isdecimal():
+            raise UssimError(f"--tissue {label}={pairs[label]}: write LABEL=TISSUE, as in 3=liver")
+    return {int(label): tissue for label, tissue in pairs.items()}
+
+
+def _note(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
+    """``NAME=VALUE`` texts as a dictionary."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not (name and equals and value):
+            raise UssimError(f"{option} {text}: write NAME=TISSUE, as in liver=liver")
+        if name in pairs:
+            raise UssimError(f"{option} {name}=… is given twice")
+        pairs[name] = value
+    return pairs
+
+
+def _show_made(made: Made, output: Path) -> None:
+    """What was guessed, and how to go on."""
+    sizes = {one.name: one.vertices_mm.max(axis=0) - one.vertices_mm.min(axis=0) for one in made.scene.surfaces}
+    show_table(
+        ("surface", "size mm", "priority", "why", "tissue", "why"),
+        [
+            (
+                part.name,
+                " × ".join(f"{side:.1f}" for side in sizes[part.name]),
+                part.priority,
+                part.why_priority,
+                part.tissue,
+                part.why_tissue,
+            )
+            for part in made.parts
+        ],
+    )
+    click.echo()
+    if made.units is not None:
+        click.echo(f"units: {made.units.name}, {made.units.why} (another: --units um|mm|cm|m)")
+    placement = made.placement
+    click.echo(
+        f"probe: on {made.probe_on}, {placement.distance_mm:.0f} mm from the middle of the organs; "
+        f"{placement.why_settings}"
+    )
+    for warning in made.warnings:
+        click.echo(f"note: {warning}")
+    advice = "".join(f" --set {setting}" for setting in placement.settings)
+    click.echo(f"wrote {output / 'scene.toml'}; look at it, then:")
+    click.echo(f"  ussim scene info {output}")
+    click.echo(f"  ussim render {output} -o {output.name}.zarr --frames 20{advice}")
