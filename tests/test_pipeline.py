@@ -310,7 +310,7 @@ def test_a_scene_that_fails_its_check_stops_before_any_rendering(tmp_path):
         (["--set", "probe.depth=3"], ("probe has no setting 'depth'", "depth_mm")),
         (["--set", "scene.weeks=50"], ("weeks", "16")),
         (["--set", "train.variants=LX"], ("train.variants = 'LX'", "LMSA")),
-        (["--set", "apply.frames=some"], ("apply.frames = 'some'", "all, train, test")),
+        (["--set", "apply.split=some"], ("apply.split = 'some'", "all, train, test")),
         (["--set", "frames=3"], ("--set frames=3", "section.name=value")),
         (["--from", "train"], ("scene is not finished", "--from train")),
     ],

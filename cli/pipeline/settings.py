@@ -94,10 +94,10 @@ class ApplySettings(_Section):
     """Which frames are enhanced.
 
     Attributes:
-        frames: ``all``, ``train`` or ``test``.
+        split: ``all``, ``train`` or ``test``.
     """
 
-    frames: Literal["all", "train", "test"] = "test"
+    split: Literal["all", "train", "test"] = "test"
 
 
 class PipelineSettings(_Section):

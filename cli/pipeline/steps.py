@@ -349,7 +349,7 @@ class ApplyStep:
 
     def key(self, context: Context) -> str:
         primary = context.settings.primary
-        frames = context.settings.apply.frames
+        frames = context.settings.apply.split
         return digest_of([context.outputs["render"], primary, context.outputs["train"][primary], frames])
 
     def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
@@ -365,7 +365,7 @@ class ApplyStep:
             def progress(done: int, total: int) -> None:
                 reporter("apply", done, total)
 
-            apply_to_store(generator, context.store, self.array, context.settings.apply.frames, progress)
+            apply_to_store(generator, context.store, self.array, context.settings.apply.split, progress)
         self._save_images(context)
         return Result({"weights": generator.digest, "images": _image_digest(context.enhanced)})
 
@@ -378,7 +378,7 @@ class ApplyStep:
 
         array = zarr.open_array(context.store / self.array, mode="r")
         split = Dataset.open(context.store).split
-        wanted = 0 if context.settings.apply.frames == "train" else 1
+        wanted = 0 if context.settings.apply.split == "train" else 1
         _remove(context.enhanced)
         try:
             context.enhanced.mkdir(parents=True)

@@ -82,7 +82,7 @@ def _content(context: Context) -> dict[str, Any]:
             (f"{name}: {output}", value) for name, record in kept.items() for output, value in record.outputs.items()
         ],
         "settings_json": json.dumps(settings.flat(), indent=1),
-        "held_out": "training" if settings.apply.frames == "train" else "held-out",
+        "held_out": "training" if settings.apply.split == "train" else "held-out",
     }
 
 
