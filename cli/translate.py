@@ -31,6 +31,13 @@ checkpoint_option = click.option(
     show_default=True,
     help="Averaged weights, or those of the last iteration.",
 )
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(("torch", "onnx", "openvino")),
+    default="torch",
+    show_default=True,
+    help="What runs the network.",
+)
 
 
 def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -158,13 +165,7 @@ def _settings(given: dict[str, Any], run: Path, resume: bool) -> TrainSettings:
 @click.option("--mask", type=PATH, default=None, metavar="PNG", help="Sector of IMAGES.  [default: the training's]")
 @click.option("--segmentation", type=PATH, default=None, metavar="DIR", help="Tissue ids of IMAGES, same file names.")
 @click.option("--attenuation", type=PATH, default=None, metavar="DIR", help="Attenuation of IMAGES, same file names.")
-@click.option(
-    "--engine",
-    type=click.Choice(("torch", "onnx", "openvino")),
-    default="torch",
-    show_default=True,
-    help="What runs the network.",
-)
+@engine_option
 @checkpoint_option
 @device_option
 def apply(
@@ -237,6 +238,7 @@ def export(run: Path, format: str, output: Path | None, checkpoint: str) -> None
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of crops and bootstrap.")
 @click.option("--inception-weights", type=PATH, default=None, metavar="FILE", help="Inception weights, for FID.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@engine_option
 @device_option
 def evaluate(
     runs: tuple[Path, ...],
@@ -248,6 +250,7 @@ def evaluate(
     seed: int,
     inception_weights: Path | None,
     as_json: bool,
+    engine: str,
     device: str,
 ) -> None:
     """Compare generators with the low-quality images on the test split of STORE: the paper's Table 2."""
@@ -262,6 +265,7 @@ def evaluate(
             crop=crop,
             seed=seed,
             device=device,
+            engine=engine,
             images=images,
             inception_weights=inception_weights,
             progress=progress,
