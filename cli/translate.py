@@ -40,6 +40,13 @@ checkpoint_option = click.option(
     show_default=True,
     help="Averaged weights, or those of the last iteration.",
 )
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(("torch", "onnx", "openvino")),
+    default="torch",
+    show_default=True,
+    help="What runs the network.",
+)
 
 
 @click.group(
@@ -143,13 +150,7 @@ def _settings(given: dict[str, Any], run: Path, resume: bool) -> TrainSettings:
 @click.option("--mask", type=PATH, default=None, metavar="PNG", help="Sector of IMAGES.  [default: the training's]")
 @click.option("--segmentation", type=PATH, default=None, metavar="DIR", help="Tissue ids of IMAGES, same file names.")
 @click.option("--attenuation", type=PATH, default=None, metavar="DIR", help="Attenuation of IMAGES, same file names.")
-@click.option(
-    "--engine",
-    type=click.Choice(("torch", "onnx", "openvino")),
-    default="torch",
-    show_default=True,
-    help="What runs the network.",
-)
+@engine_option
 @checkpoint_option
 @device_option
 def apply(
@@ -221,6 +222,7 @@ def export(run: Path, format: str, output: Path | None, checkpoint: str) -> None
 @click.option("--images", type=int, default=None, help="Use so many test images at most.  [default: all]")
 @seed_option("crops and bootstrap")
 @click.option("--inception-weights", type=PATH, default=None, metavar="FILE", help="Inception weights, for FID.")
+@engine_option
 @json_option
 @device_option
 def evaluate(
@@ -233,6 +235,7 @@ def evaluate(
     seed: int,
     inception_weights: Path | None,
     as_json: bool,
+    engine: str,
     device: str,
 ) -> None:
     """Compare generators with the low-quality images on the test split of STORE: the paper's Table 2."""
@@ -247,6 +250,7 @@ def evaluate(
             crop=crop,
             seed=seed,
             device=device,
+            engine=engine,
             images=images,
             inception_weights=inception_weights,
             progress=progress,

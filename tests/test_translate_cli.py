@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,15 @@ def test_evaluate_shows_the_papers_table(run, store, tmp_path):
     assert "Low quality" in result.stdout
     assert "L2HMSA" in result.stdout
     assert (tmp_path / "report" / "report.json").is_file()
+
+
+def test_evaluate_takes_the_engine_that_is_asked_for(run, store, tmp_path):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    copy = shutil.copytree(run, tmp_path / "run")
+    result = translate("evaluate", copy, store, "-o", tmp_path / "report", "--crop=96", "--crops=1", "--engine=onnx")
+    assert result.exit_code == 0, result.output
+    assert (copy / "generator.onnx").is_file()
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_exits_with_130(store, tmp_path):

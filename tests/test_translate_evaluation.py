@@ -106,6 +106,34 @@ def test_the_full_view_gap_is_the_change_of_error_in_every_band(result):
     assert result.rows[0].full_view is None
 
 
+class BlindAtEdges(Inverter):
+    """Off by twice as much within 32 pixels of the edges of a crop: what was cut off is missing there."""
+
+    def __call__(self, frame, mask, origin):
+        output = super().__call__(frame, mask, origin)
+        if output.shape[-1] != self.crop:
+            return output
+        blind = np.ones(mask.shape, np.uint8)
+        blind[32:-32, 32:-32] = 0
+        return output + blind * mask * np.uint8(self.error)
+
+
+def test_the_core_of_a_crop_leaves_out_what_its_edges_spoil(dataset):
+    protocol = Protocol(crops=3, crop=128)
+    assert protocol.core_margin == 32
+    row = compare([Candidate("L2HM", BlindAtEdges(4, crop=128))], dataset, protocol).rows[1]
+    assert row.full_view.core_gap["psnr"] == pytest.approx(0, abs=1e-9)
+    assert row.full_view.core_relative_pkl == pytest.approx(0, abs=1e-12)
+    assert row.full_view.gap["psnr"] > 4
+    assert row.full_view.gap["ssim"] > 0
+
+
+def test_the_core_of_a_small_crop_is_all_of_it(result):
+    view = next(row for row in result.rows if row.name == "L2HMS").full_view
+    assert PROTOCOL.core_margin == 0
+    assert view.core_gap == view.gap
+
+
 def test_overlapping_crops_that_agree_have_no_difference(result):
     assert result.rows[1].full_view.overlap_grey == 0
 
@@ -407,6 +435,7 @@ def test_the_report_has_all_its_files_and_they_agree(result, tmp_path):
     assert np.mean(means) == pytest.approx(content["rows"][2]["whole"]["psnr"]["mean"])
     assert float(table[2]["whole_psnr_mean"]) == pytest.approx(np.mean(means))
     assert float(table[2]["gap_psnr_band0"]) == pytest.approx(-20 * math.log10(2))
+    assert float(table[2]["gap_psnr_core"]) == pytest.approx(-20 * math.log10(2))
     markdown = (report.folder / "report.md").read_text()
     assert f"{np.mean(means):.2f}" in markdown
     assert PKL_RULE in markdown

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from translate.networks import NearestUpConv, PatchDiscriminator, UNet, make_generator, parameters
+from translate.networks import NearestUpConv, PatchDiscriminator, UNet, make_generator, parameters, streamline_for_cpu
 from translate.settings import TrainSettings
 
 
@@ -97,3 +97,14 @@ def test_fast_model_has_its_preset_and_a_third_of_the_weights():
 def test_decoder_maps_reach_the_output_layer():
     network = UNet(2, ngf=4, depth=3, decoder_maps=True)
     assert network.up[0][1].weight.shape[0] == 2 * 4 + 2
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_streamlining_for_a_cpu_changes_the_output_by_rounding_only(norm):
+    network = UNet(3, ngf=8, depth=4, norm=norm, upsample="nearest", decoder_maps=True).eval()
+    x = torch.randn(1, 3, 48, 64)
+    with torch.inference_mode():
+        expected = network(x)
+        fast = streamline_for_cpu(network)(x.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(fast, expected, atol=1e-6, rtol=0)
+    assert not any(isinstance(module, torch.nn.InstanceNorm2d) for module in network.modules())

@@ -93,8 +93,7 @@ class Bench:
         self.places += [(index, int(row), int(col)) for row, col in corners]
 
         targets = [
-            _CropTarget(frame.hq[window], frame.mask[window], self.bands[window], self.protocol.bands)
-            for window in windows
+            _CropTarget(frame.hq[window], frame.mask[window], self.bands[window], self.protocol) for window in windows
         ]
         scores = _score(self.names, targets, crops, pool)
         cuts = {name: [full[name][window] for window in windows] for name in self.names[1:]}
@@ -206,10 +205,13 @@ class Bench:
         crop, full = self.crop_scores[name], self.full_scores[name]
         bands = range(self.protocol.bands)
         inside_crop, inside_full = (np.array([score.inside for score in scores]) for scores in (crop, full))
+        core_crop, core_full = (np.array([score.core for score in scores]) for scores in (crop, full))
         by_crop, by_full = (np.array([score.bands for score in scores]) for scores in (crop, full))
         with np.errstate(invalid="ignore"):  # infinite − infinite, where an output equals its target
-            inside, by_band = inside_full - inside_crop, by_full - by_crop
-        gap = {figure: _finite_mean(inside[:, k]) for k, figure in enumerate(FIGURES)}
+            inside, core, by_band = inside_full - inside_crop, core_full - core_crop, by_full - by_crop
+        gap, core_gap = (
+            {figure: _finite_mean(part[:, k]) for k, figure in enumerate(FIGURES)} for part in (inside, core)
+        )
         band_gap = {
             figure: tuple(_finite_mean(by_band[:, band, k]) for band in bands) for k, figure in enumerate(FIGURES)
         }
@@ -217,8 +219,10 @@ class Bench:
         total, count = self.overlap[name]
         return FullView(
             gap=gap,
+            core_gap=core_gap,
             band_gap=band_gap,
             relative_pkl=_ratio(gap["pkl"], nan_mean(inside_crop[:, pkl])),
+            core_relative_pkl=_ratio(core_gap["pkl"], nan_mean(core_crop[:, pkl])),
             band_relative_pkl=tuple(_ratio(band_gap["pkl"][band], nan_mean(by_crop[:, band, pkl])) for band in bands),
             overlap_grey=_ratio(total, count),
         )
@@ -258,22 +262,34 @@ class Bench:
 
 @dataclass(frozen=True)
 class _Score:
-    """PSNR, SSIM, pKL of one output crop: over all pixels, inside the mask, and in each depth band (B, 3)."""
+    """PSNR, SSIM, pKL of one output crop.
+
+    Attributes:
+        whole: Over all pixels.
+        inside: Inside the mask.
+        core: Inside the mask and away from the crop's edges; NaN where too little is left.
+        bands: Inside the mask in each depth band, (B, 3).
+    """
 
     whole: tuple[float, float, float]
     inside: tuple[float, float, float]
+    core: tuple[float, float, float]
     bands: np.ndarray
 
 
 class _CropTarget:
     """A target crop and its depth bands."""
 
-    def __init__(self, target: np.ndarray, mask: np.ndarray, bands: np.ndarray, count: int):
+    def __init__(self, target: np.ndarray, mask: np.ndarray, bands: np.ndarray, protocol: Protocol):
         self.target = Target(target, mask)
-        self.count = count
-        # background gets a band of its own, so that one pass sums everything
-        self.label = np.where(mask, bands, count).astype(np.uint8)
-        self.pixels = np.bincount(self.label.ravel(), minlength=count + 1)
+        self.count = count = protocol.bands
+        self.margin = protocol.core_margin
+        edge = np.ones(mask.shape, bool)
+        height, width = mask.shape
+        edge[self.margin : height - self.margin, self.margin : width - self.margin] = False
+        # bands of the core, the same bands at the edge, background: one pass sums everything
+        self.label = np.where(mask, bands + count * edge, 2 * count).astype(np.uint8)
+        self.pixels = np.bincount(self.label.ravel(), minlength=2 * count + 1)
         rows, columns = self.target.patch_shape
         half = PKL_PATCH_PX // 2
         patch_band = bands[half::PKL_PATCH_PX, half::PKL_PATCH_PX][:rows, :columns]
@@ -282,19 +298,30 @@ class _CropTarget:
     def score(self, output: np.ndarray) -> _Score:
         """PSNR, SSIM and pKL of an output, uint8 of the target's shape."""
         similarity = self.target.ssim_map(output)
-        sums = _sums(self.label, output, self.target.image, similarity, self.count + 1)
-        inside = slice(0, self.count)
+        sums = _sums(self.label, output, self.target.image, similarity, 2 * self.count + 1)
         kl_whole, kl_inside = self.target.pkl_patches(output)
+        patches = self.margin // PKL_PATCH_PX
+        kl_core = kl_inside[patches : -patches or None, patches : -patches or None]
+        everything, inside, core = (slice(0, stop) for stop in (None, 2 * self.count, self.count))
+        return _Score(
+            self._means(sums, everything, kl_whole),
+            self._means(sums, inside, kl_inside),
+            self._means(sums, core, kl_core) if self.pixels[core].sum() >= MIN_BAND_PX else (math.nan,) * 3,
+            self._bands(sums, kl_inside),
+        )
+
+    def _means(self, sums: np.ndarray, part: slice, divergence: np.ndarray) -> tuple[float, float, float]:
+        error, similar = sums[part].sum(axis=0) / self.pixels[part].sum()
+        return float(psnr_of_mse(error)), float(similar), nan_mean(divergence)
+
+    def _bands(self, sums: np.ndarray, divergence: np.ndarray) -> np.ndarray:
         bands = np.full((self.count, 3), np.nan)
-        enough = self.pixels[inside] >= MIN_BAND_PX
-        means = sums[inside][enough] / self.pixels[inside][enough, None]
+        pixels = self.pixels[:-1].reshape(2, -1).sum(axis=0)
+        enough = pixels >= MIN_BAND_PX
+        means = sums[:-1].reshape(2, -1, 2).sum(axis=0)[enough] / pixels[enough, None]
         bands[enough, 0], bands[enough, 1] = psnr_of_mse(means[:, 0]), means[:, 1]
-        bands[:, 2] = [nan_mean(kl_inside[here]) for here in self.patch_bands]
-        results = []
-        for part, divergence in ((slice(None), kl_whole), (inside, kl_inside)):
-            error, similar = sums[part].sum(axis=0) / self.pixels[part].sum()
-            results.append((float(psnr_of_mse(error)), float(similar), nan_mean(divergence)))
-        return _Score(results[0], results[1], bands)
+        bands[:, 2] = [nan_mean(divergence[here]) for here in self.patch_bands]
+        return bands
 
 
 @numba.njit(nogil=True, cache=True)

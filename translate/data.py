@@ -183,7 +183,9 @@ class Encoder:
         count = len(self.data.tissues)
         if self.settings.segmentation == "scaled":
             return ids[:, None].float() * (2 / count) - 1
-        return F.one_hot(ids.long(), count + 1).movedim(-1, 1).float() * 2 - 1
+        # F.one_hot would take 64-bit ids and give 64-bit channels
+        tissues = torch.arange(count + 1, dtype=torch.uint8, device=ids.device)[:, None, None]
+        return (ids[:, None] == tissues).float().mul_(2).sub_(1)
 
     def as_bytes(self, name: str, values: Any) -> Tensor:
         """A map as it is kept and fed: uint8. The attenuation is clipped to [0, 1] and takes 256 levels."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from translate import checkpoint
 from translate.data import Encoder, PolarGrid, StoreReader
 from translate.devices import choose_device
-from translate.networks import UNet, make_generator
+from translate.networks import UNet, make_generator, streamline_for_cpu
 from translate.settings import Run, TrainSettings
 from ussim.errors import UssimError
 
@@ -60,7 +60,7 @@ class Generator:
         self.run, self.network, self.device, self.engine = run, network, device, engine
         self.digest, self.mask = digest, mask
         self.encoder = Encoder(run.train, run.data)
-        self._call: Engine = call or TorchEngine(network, device)
+        self.run_network: Engine = call or TorchEngine(network, device)
 
     @classmethod
     def load(cls, run: str | Path, device: str = "auto", engine: str = "torch", checkpoint: str = "ema") -> Generator:
@@ -194,7 +194,7 @@ class Generator:
             grid = geometry or PolarGrid(self.run.data.image, self.run.data.probe)
             polar = grid.patch(*corner, *full.shape, device=self.device)[None]
         inputs = self.encoder.encode(padded, full[None], polar)
-        output = self._call(inputs)[0, 0, :height, :width].float()
+        output = self.run_network(inputs)[0, 0, :height, :width].float()
         return ((output + 1) * 127.5).round().clamp(0, 255).to(torch.uint8) * (mask > 0)
 
     def _frames(self, name: str, values: Any) -> Tensor:
@@ -270,24 +270,27 @@ class View:
 
 
 class TorchEngine:
-    """Runs the network with torch: float32 on a CPU; bfloat16, compiled into CUDA graphs, on a GPU."""
+    """Runs the network with torch: float32 on a CPU; bfloat16, compiled into CUDA graphs, on a GPU.
+
+    On a CPU it takes the network over and streamlines it.
+    """
 
     def __init__(self, network: UNet, device: torch.device):
-        self._network, self._device = network.to(device).eval(), device
+        self._device = device
+        self._network = streamline_for_cpu(network) if device.type == "cpu" else network.to(device).eval()
 
     @cached_property
     def _compiled(self) -> Any:
-        if self._device.type != "cuda":
-            return self._network
         torch.set_float32_matmul_precision("high")
         return torch.compile(self._network, mode="reduce-overhead", dynamic=False)
 
     @torch.inference_mode()
     def __call__(self, inputs: Tensor) -> Tensor:
         """Run it."""
-        if self._device.type == "cuda":
-            torch.compiler.cudagraph_mark_step_begin()
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
+        if self._device.type == "cpu":
+            return self._network(inputs.contiguous(memory_format=torch.channels_last))
+        torch.compiler.cudagraph_mark_step_begin()
+        with torch.autocast("cuda", dtype=torch.bfloat16):
             return self._compiled(inputs)
 
 

@@ -75,7 +75,8 @@ class UNet(nn.Module):
                 down.append(_norm(norm, width))
             self.down.append(nn.Sequential(*down))
             inside = (width if innermost else 2 * width) + maps
-            up = [nn.ReLU(), _up(upsample, inside, 1 if first else outer)]
+            # in place: what is joined for a layer on the way up is used by nothing else
+            up = [nn.ReLU(inplace=True), _up(upsample, inside, 1 if first else outer)]
             up.append(nn.Tanh() if first else _norm(norm, outer))
             self.up.append(nn.Sequential(*up))
         self.apply(_initialise)
@@ -142,6 +143,20 @@ def make_generator(settings: TrainSettings, in_channels: int) -> UNet:
         decoder_maps=settings.decoder_maps,
         residual=settings.residual,
     )
+
+
+def streamline_for_cpu(network: UNet) -> UNet:
+    """Make a network in evaluation mode faster on a CPU; what it computes changes by rounding only.
+
+    Convolutions run faster on images whose channels lie side by side in memory, but torch's instance norm would put
+    them one after the other again. A group norm with one channel a group is the same thing and leaves them.
+    """
+    for layer in (*network.down, *network.up):
+        for name, module in layer.named_children():
+            if isinstance(module, nn.InstanceNorm2d):
+                channels = module.num_features
+                setattr(layer, name, nn.GroupNorm(channels, channels, module.eps, affine=False))
+    return network.eval().to(memory_format=torch.channels_last)
 
 
 def parameters(module: nn.Module) -> int:

@@ -34,6 +34,11 @@ class Protocol:
     images: int | None = None
     bands: int = BANDS
 
+    @property
+    def core_margin(self) -> int:
+        """How far the core of a crop keeps from its edges [px]: a quarter of its side, in whole pKL patches."""
+        return self.crop // 4 // PKL_PATCH_PX * PKL_PATCH_PX
+
     def check(self, shape: tuple[int, int]) -> None:
         """Check against the images' shape.
 

@@ -281,18 +281,20 @@ def _full_view_table(result: Evaluation) -> Table:
             factor, digits, unit = (100, 1, " %") if figure == "pkl" else (_SCALE[figure], 3, "")
             by_band = view.band_relative_pkl if figure == "pkl" else view.band_gap[figure]
             whole = view.relative_pkl if figure == "pkl" else view.gap[figure]
+            core = view.core_relative_pkl if figure == "pkl" else view.core_gap[figure]
             name = {"psnr": "PSNR [dB]", "ssim": "SSIM [%]", "pkl": "pKL (relative)"}[figure]
-            cells = [_number(value * factor, digits, sign=True) for value in (whole, *by_band)]
+            cells = [_number(value * factor, digits, sign=True) for value in (whole, core, *by_band)]
             cells = [cell + unit if cell != _NONE else cell for cell in cells]
             rows.append((f"{row.name}: {name}", *cells))
-        rows.append((f"{row.name}: overlap [grey]", _number(view.overlap_grey, 2), *[_NONE] * len(bands)))
+        rows.append((f"{row.name}: overlap [grey]", _number(view.overlap_grey, 2), *[_NONE] * (1 + len(bands))))
     caption = (
         "Trained on crops, used on whole images: figure of the whole image's output at the test crops minus "
         "figure of the crops' own output, inside the mask, by depth along the scanline. 0 is no loss; the goal is "
-        "within ± 0.05 dB and ± 2 % in every band. Overlap: mean difference between overlapping crops' outputs, "
-        "0 if the output does not depend on where the crop was cut."
+        "within ± 0.05 dB and ± 2 % in every band. A crop's output is worst at its own edges, where it cannot see what "
+        f"was cut off; core: the crops without their outermost {result.protocol.core_margin} px. Overlap: mean "
+        "difference between overlapping crops' outputs, 0 if the output does not depend on where the crop was cut."
     )
-    return Table("Whole field of view against crops", caption, ("", "all", *bands), rows)
+    return Table("Whole field of view against crops", caption, ("", "all", "core", *bands), rows)
 
 
 def _speckle_table(result: Evaluation) -> Table:
@@ -349,6 +351,7 @@ def _flat(row: RowResult) -> dict[str, Any]:
     for figure in _SCALE:
         gaps = row.full_view.band_gap[figure] if row.full_view else [""] * len(row.speckle.axial_mm)
         line[f"gap_{figure}"] = row.full_view.gap[figure] if row.full_view else ""
+        line[f"gap_{figure}_core"] = row.full_view.core_gap[figure] if row.full_view else ""
         for band, value in enumerate(gaps):
             line[f"gap_{figure}_band{band}"] = value
     line["overlap_grey"] = row.full_view.overlap_grey if row.full_view else ""

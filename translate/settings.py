@@ -145,7 +145,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "ngf": 48,
         "depth": 6,
         "norm": "batch",
-        "upsample": "nearest",
         "decoder_maps": True,
         "residual": True,
         "polar": True,
