@@ -25,13 +25,14 @@ def _skull_radii(plan: FetusPlan) -> np.ndarray:
 def skin(plan: FetusPlan) -> Solid:
     """Outline of head, face and neck."""
     ball, at, k = plan.head_ball, plan.head_at, plan.head_scale
+    chubby = 1.0 + 0.012 * (plan.growth.weeks - 22)  # cheeks fill out
     parts = [
         ball((0, 0, 0), _skull_radii(plan) + 2.2),
         ball((0, -21, -20), (17.5, 13.5, 17)),  # face
         ball((0, -27.5, -35), (7.5, 6, 5)),  # chin
-        *[ball((side * 12, -22, -25), (8, 8, 9)) for side in (1, -1)],  # cheeks
+        *[ball((side * 12, -22, -25), np.array([8, 8, 9]) * chubby) for side in (1, -1)],  # cheeks
         *[ball((side * EYE[0], *EYE[1:]), (6.6, 6.6, 6.6)) for side in (1, -1)],  # lids
-        solids.cone(at(0, 7, -22), at(0, 9, -38), 15 * k, 11 * k),  # neck
+        solids.cone(at(0, 7, -22), at(0, 9, -38), 16 * k, 12.5 * k),  # neck
     ]
     ears = [ball((side * 28.5, 4, -14), (2.4, 5.0, 7.5)) for side in (1, -1)]
     profile = [

@@ -82,23 +82,28 @@ class Reach:
     farthest_back: float = 0.30
 
 
-def skin_point(skin: Solid, inside, direction) -> np.ndarray:
-    """Where the ray from a point inside the body along `direction` leaves the skin for good.
+def skin_points(skin: Solid, inside, directions) -> np.ndarray:
+    """Where rays from a point inside the body along `directions` (n, 3) leave the skin for good; (n, 3).
 
     Raises:
-        SurfaceError: the ray does not leave it within 800 mm.
+        SurfaceError: a ray does not leave it within 800 mm.
     """
-    d = np.asarray(direction, float) / np.linalg.norm(direction)
-    t = np.arange(0.0, 802.0, 2.0)
-    values = sdf.distance(skin, np.asarray(inside, float) + t[:, None] * d)
-    out = np.flatnonzero((values[:-1] < 0) & (values[1:] >= 0))
-    if not len(out):
-        raise SurfaceError(f"poses: no skin from {np.round(inside, 1)} along {np.round(d, 2)}")
-    low, high = t[out[-1]], t[out[-1] + 1]
-    for _ in range(24):
+    inside, directions = np.asarray(inside, float), np.atleast_2d(np.asarray(directions, float))
+    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    t = np.arange(0.0, 804.0, 4.0)
+    along = inside + t[:, None] * directions[:, None]
+    depth = sdf.distance(skin, along.reshape(-1, 3)).reshape(along.shape[:2])
+    out = (depth[:, :-1] < 0) & (depth[:, 1:] >= 0)
+    if not out.any(axis=1).all():
+        lost = directions[int(np.argmin(out.any(axis=1)))]
+        raise SurfaceError(f"poses: no skin from {np.round(inside, 1)} along {np.round(lost, 2)}")
+    low = t[out.shape[1] - 1 - out[:, ::-1].argmax(axis=1)]
+    high = low + 4.0
+    for _ in range(16):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if sdf.distance(skin, inside + middle * d)[0] < 0 else (low, middle)
-    return inside + low * d
+        within = sdf.distance(skin, inside + middle[:, None] * directions) < 0
+        low, high = np.where(within, middle, low), np.where(within, high, middle)
+    return inside + low[:, None] * directions
 
 
 def image_lateral(axial, hint) -> np.ndarray:
@@ -129,12 +134,12 @@ def exam(skin: Solid, half_width: float, low: float, high: float) -> Sweep:
     columns = np.linspace(-half_width, half_width, 7)
     for row, z in enumerate(np.linspace(low, high, 6)):
         for x in columns if row % 2 == 0 else columns[::-1]:
-            contact = skin_point(skin, np.array([x, 0.0, z]), (0, -1, 0))
+            contact = skin_points(skin, np.array([x, 0.0, z]), (0, -1, 0))[0]
             keys.append(key_on_skin(skin, contact, (0.35 * x, 10.0, middle + 0.95 * (z - middle)), (1, 0, 0)))
     levels = np.linspace(high, low, 7)
     for column, x in enumerate(np.linspace(half_width * 0.7, -half_width * 0.7, 4)):
         for z in levels if column % 2 == 0 else levels[::-1]:
-            contact = skin_point(skin, np.array([x, 0.0, z]), (0, -1, 0))
+            contact = skin_points(skin, np.array([x, 0.0, z]), (0, -1, 0))[0]
             keys.append(key_on_skin(skin, contact, (0.35 * x, 10.0, middle + 0.8 * (z - middle)), (0, 0, -1)))
     text = "Regular exam: six transverse passes up the abdomen, then four longitudinal ones"
     return Sweep("exam", text, tuple(keys))
@@ -178,19 +183,20 @@ def _candidates(plane: Plane, reach: Reach) -> list[tuple[np.ndarray, np.ndarray
     v = np.cross(n, u)
     prefer = plane.prefer / np.linalg.norm(plane.prefer)
     found = []
-    for angle in np.radians(np.arange(0, 360, 6)):
-        out = np.cos(angle) * u + np.sin(angle) * v
-        if out[1] > reach.farthest_back:
-            continue
-        contact = skin_point(reach.skin, plane.target, out)
-        if abs(contact[2]) > reach.half_height_mm:
-            continue
-        inward = -sdf.normal(reach.skin, contact, 3.0)[0]
+    angles = np.radians(np.arange(0, 360, 6))[:, None]
+    ways = np.cos(angles) * u + np.sin(angles) * v
+    ways = ways[ways[:, 1] <= reach.farthest_back]
+    if not len(ways):
+        return []
+    contacts = skin_points(reach.skin, plane.target, ways)
+    low = np.abs(contacts[:, 2]) <= reach.half_height_mm
+    ways, contacts = ways[low], contacts[low]
+    for out, contact, outward in zip(ways, contacts, sdf.normal(reach.skin, contacts, 3.0), strict=True):
         for aim in AIMS_MM:
             axial = plane.target + aim * np.cross(n, out) - contact
             distance = np.linalg.norm(axial)
             axial = axial / distance
-            facing = float(axial @ inward)
+            facing = float(-axial @ outward)
             if facing < 0.5:
                 continue
             cost = DEPTH_DB_MM * distance + FACING_DB * (1 - facing) + AIM_DB * bool(aim)
