@@ -48,7 +48,8 @@ class Detail:
 # what a mesh of a few thousand triangles cannot hold
 TOO_FINE = frozenset(
     (
-        "cord_vessels chorionic_plate cervical_canal maternal_spine maternal_pelvis maternal_fascia maternal_bowel "
+        "cord_vessels chorionic_plate placental_vessels placental_lakes fetal_brainstem fetal_corpus_callosum "
+        "cervical_canal maternal_spine maternal_pelvis maternal_fascia maternal_bowel "
         "maternal_psoas fetal_diaphragm fetal_airway fetal_fat fetal_falx fetal_girdles fetal_lenses "
         "fetal_renal_pelves fetal_gallbladder fetal_epiphyses fetal_vessels fetal_umbilical_vein "
         "fetal_choroid_plexus fetal_spinal_cord fetal_face_bones"

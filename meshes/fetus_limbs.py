@@ -124,5 +124,5 @@ def limb_parts(plan: FetusPlan) -> list[Part]:
     """Surfaces inside the limbs."""
     return [
         Part("fetal_epiphyses", "cartilage", 44, "fetus", _cartilage(plan), 2.0),
-        Part("fetal_limb_bones", "fetal_long_bone", 62, "fetus", _bones(plan), 1.2),
+        Part("fetal_limb_bones", "fetal_long_bone", 63, "fetus", _bones(plan), 1.2),
     ]

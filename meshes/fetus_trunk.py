@@ -244,7 +244,7 @@ def trunk_parts(plan: FetusPlan) -> list[Part]:
         Part("fetal_airway", "amniotic_fluid", 41, "fetus", _airway(plan), 1.4),
         Part("fetal_spinal_canal", "csf", 42, "fetus", _canal(plan, 2.3, 0.95), 1.6),
         Part("fetal_spinal_cord", "brain", 43, "fetus", _canal(plan, 1.3, 0.72), 1.4),
-        Part("fetal_vertebrae", "ossification_centre", 59, "fetus", _vertebrae(plan), 1.3),
-        Part("fetal_ribs", "fetal_long_bone", 60, "fetus", _ribs(plan), 1.3),
-        Part("fetal_girdles", "fetal_long_bone", 61, "fetus", _girdles(plan), 1.3),
+        Part("fetal_vertebrae", "ossification_centre", 60, "fetus", _vertebrae(plan), 1.3),
+        Part("fetal_ribs", "fetal_long_bone", 61, "fetus", _ribs(plan), 1.3),
+        Part("fetal_girdles", "fetal_long_bone", 62, "fetus", _girdles(plan), 1.3),
     ]

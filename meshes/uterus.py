@@ -177,6 +177,43 @@ def _placenta(plan: UterusPlan, relief: float = 0.7) -> Solid:
     return solids.rough(cake, relief, 13.0, plan.seed + 51) if relief else cake
 
 
+def _in_placenta(plan: UterusPlan, along: np.ndarray, depth_mm: np.ndarray) -> np.ndarray:
+    """Points (n, 3) of the placenta: `along` (n, 2) mm from its middle along the wall, `depth_mm` below the wall."""
+    site = plan.placenta_site
+    across = solids.rotation_to(site)[:2]
+    points = plan.wall_point(site) + along @ across - depth_mm[:, None] * site
+    for _ in range(6):  # the wall curves away from its tangent plane
+        points = points - (sdf.distance(plan.cavity, points) + depth_mm)[:, None] * sdf.normal(plan.cavity, points, 2.0)
+    return points
+
+
+def _chorionic_vessels(plan: UterusPlan, radius: float) -> Solid:
+    """Branches of the cord's vessels over the fetal side of the placenta: winding, forked half-way, thinning out."""
+    rng = np.random.default_rng([plan.seed, 53])
+    pieces, reach = [], 0.74 * plan.placenta_radius_mm
+    turns = 2 * np.pi * (np.arange(6) + rng.uniform(-0.3, 0.3, 6)) / 6
+    for turn in turns:
+        for fork in (0.0, rng.choice((-1, 1)) * rng.uniform(0.35, 0.6)):
+            share = np.linspace(0.0, 1.0, 12) if fork == 0.0 else np.linspace(0.4, 1.0, 8)
+            angle = turn + fork * np.clip((share - 0.4) / 0.6, 0, 1) + 0.10 * np.sin(9.0 * share + 7.0 * turn)
+            along = reach * share[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+            line = _in_placenta(plan, along, np.full(len(share), plan.placenta_mm - 0.6))
+            pieces.append(solids.tube(line, radius * (1.0 - 0.5 * share)))
+    return solids.union(*pieces)
+
+
+def _lakes(plan: UterusPlan) -> Solid:
+    """Maternal blood pooled between the villi: a few irregular spaces inside the placenta."""
+    rng = np.random.default_rng([plan.seed, 54])
+    turns = 2 * np.pi * (np.arange(5) + rng.uniform(-0.35, 0.35, 5)) / 5
+    along = (plan.placenta_radius_mm * rng.uniform(0.15, 0.62, 5))[:, None] * np.stack([np.cos(turns), np.sin(turns)], 1)
+    centres = _in_placenta(plan, along, plan.placenta_mm * rng.uniform(0.4, 0.62, 5))
+    largest = 0.2 * plan.placenta_mm
+    radii = rng.uniform(0.45, 1.0, (5, 3)) * largest
+    pools = [solids.ellipsoid(centre, size) for centre, size in zip(centres, np.maximum(radii, 1.6), strict=True)]
+    return solids.rough(solids.union(*pools), 0.5, 4.0, plan.seed + 55)
+
+
 def _smooth(path: np.ndarray, rounds: int) -> np.ndarray:
     for _ in range(rounds):
         path[1:-1] = 0.25 * path[:-2] + 0.5 * path[1:-1] + 0.25 * path[2:]
@@ -249,6 +286,8 @@ def uterus_parts(plan: UterusPlan, cord: np.ndarray, cord_radius: float) -> list
     ]
     cake = _placenta(plan)
     plate = solids.intersect(solids.shell(cake, 1.6), solids.offset(plan.cavity, -3.0))
+    branches = _chorionic_vessels(plan, 0.42 * cord_radius)
+    plate = solids.union(plate, solids.offset(branches, 0.8))
     return [
         Part("uterus", "uterus", 14, "mother", uterus, 5.0),
         Part("cervical_canal", "csf", 15, "mother", canal, 1.6),
@@ -264,4 +303,6 @@ def uterus_parts(plan: UterusPlan, cord: np.ndarray, cord_radius: float) -> list
         Part("chorionic_plate", "chorion", 18, "mother", plate, 1.6),
         Part("cord", "cord", 19, "mother", solids.tube(cord, cord_radius), 2.2),
         Part("cord_vessels", "blood", 20, "mother", solids.union(*vessels), 1.4),
+        Part("placental_vessels", "blood", 21, "mother", branches, 1.6),
+        Part("placental_lakes", "blood", 22, "mother", _lakes(plan), 2.0),
     ]
