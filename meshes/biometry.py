@@ -16,7 +16,6 @@ from meshes.fetus_plan import FetusPlan
 from meshes.mesher import Mesh
 from meshes.uterus import Lie
 
-
 LIMB_MM = 1.5  # an arm or a thigh that lies against the belly is left out of its outline, with its rounded seam
 
 

@@ -18,7 +18,7 @@ _ROUNDING = 3.0  # blend between neighbouring half spaces, mm: without it the wa
 
 
 def _directions(rounds: int = 3) -> np.ndarray:
-    """Unit vectors spread over the sphere: an icosahedron, its edges halved three times. The six axes are among them."""
+    """Unit vectors spread over the sphere: an icosahedron, its edges halved three times; axes included."""
     golden = (1 + 5**0.5) / 2
     corners = np.array([(0, s, t * golden) for s in (-1, 1) for t in (-1, 1)])
     points = np.concatenate([np.roll(corners, turn, axis=1) for turn in range(3)])

@@ -64,7 +64,9 @@ def _skull(plan: FetusPlan) -> Solid:
         for a in np.radians(np.linspace(4, 62, 9))
     ]
     lines = (sagittal, coronal, lambdoid[:9], lambdoid[9:])
-    return solids.subtract(outer, *[solids.tube(line, 0.9 * k) for line in lines], *fontanelles, *_side_fontanelles(plan))
+    return solids.subtract(
+        outer, *[solids.tube(line, 0.9 * k) for line in lines], *fontanelles, *_side_fontanelles(plan)
+    )
 
 
 def _side_fontanelles(plan: FetusPlan) -> list[Solid]:

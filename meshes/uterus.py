@@ -120,9 +120,7 @@ def plan_uterus(
     points = _outermost(everything) + shift
     half = 0.5 * (high - low) + 0.5 * thickness * np.abs(site)
     half = np.maximum(half, 0.6 * half.max())  # the egg is no sausage
-    plan = UterusPlan(
-        Cavity(egg(half)), 7.0, Lie(rotation, shift), site, thickness, 24.0 + 1.5 * weeks, variation.seed
-    )
+    plan = UterusPlan(Cavity(egg(half)), 7.0, Lie(rotation, shift), site, thickness, 24.0 + 1.5 * weeks, variation.seed)
     wanted = fetal_volume_ml + fluid_volume_ml(weeks, variation.fluid_factor)
     small, large = 0.55, 1.5  # of the egg against the extent of the fetus
     best = _fitted(plan, small * half, points)
@@ -206,11 +204,12 @@ def _lakes(plan: UterusPlan) -> Solid:
     """Maternal blood pooled between the villi: a few irregular spaces inside the placenta."""
     rng = np.random.default_rng([plan.seed, 54])
     turns = 2 * np.pi * (np.arange(5) + rng.uniform(-0.35, 0.35, 5)) / 5
-    along = (plan.placenta_radius_mm * rng.uniform(0.15, 0.62, 5))[:, None] * np.stack([np.cos(turns), np.sin(turns)], 1)
+    radii = plan.placenta_radius_mm * rng.uniform(0.15, 0.62, 5)
+    along = radii[:, None] * np.stack([np.cos(turns), np.sin(turns)], axis=1)
     centres = _in_placenta(plan, along, plan.placenta_mm * rng.uniform(0.4, 0.62, 5))
     largest = 0.2 * plan.placenta_mm
-    radii = rng.uniform(0.45, 1.0, (5, 3)) * largest
-    pools = [solids.ellipsoid(centre, size) for centre, size in zip(centres, np.maximum(radii, 1.6), strict=True)]
+    sizes = np.maximum(rng.uniform(0.45, 1.0, (5, 3)) * largest, 1.6)
+    pools = [solids.ellipsoid(centre, size) for centre, size in zip(centres, sizes, strict=True)]
     return solids.rough(solids.union(*pools), 0.5, 4.0, plan.seed + 55)
 
 
