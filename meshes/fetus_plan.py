@@ -148,7 +148,7 @@ def _leg(side: float, root, axes, fl: float, turns, share: float) -> Limb:
     shin = _between((-0.34 * side, -0.50, -0.80), (-0.40 * side, -0.44, -0.80), share)
     foot = _between((-0.05 * side, 0.45, -0.88), (-0.74 * side, -0.02 + 3 * front, -0.62), share)
     knee = root + 1.16 * fl * (_turned(thigh, (spread, turns[1])) @ axes)
-    ankle = knee + 1.02 * fl * (_turned(shin, (0.0, (1.0 - 0.6 * share) * turns[0])) @ axes)
+    ankle = knee + 1.02 * fl * (_turned(shin, (0.0, turns[0])) @ axes)
     toes = ankle + 0.80 * fl * (foot @ axes)
     return Limb(root, knee, ankle, toes, _unit(0.0, -0.6, -0.75) @ axes)
 
@@ -190,7 +190,7 @@ def plan_fetus(growth: Growth, variation: Variation) -> FetusPlan:
         variation.organs,
         variation.seed,
     )
-    turns = variation.limb_turns
+    turns = variation.limb_turns * (1.0 - 0.7 * share)  # curled limbs have no room to differ much
     sides = list(enumerate((1, -1)))
     arms = [_arm(s, bare.at(0.19, 20 * s, 11, 0), bare.axes(0.30), limb, turns[i], share) for i, s in sides]
     legs = [_leg(s, bare.at(0.90, 11.5 * s, 10, 0), bare.axes(0.86), limb, turns[2 + i], share) for i, s in sides]
