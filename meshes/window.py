@@ -86,6 +86,8 @@ def ray_losses_db(bones: Sequence[Obstacle], starts: np.ndarray, ends: np.ndarra
         bones: what is in the way.
         starts, ends: (n, 3) points in the scene frame, mm.
     """
+    if not len(starts):
+        return np.zeros(0)
     way = ends - starts
     length = np.linalg.norm(way, axis=1)
     way = way / length[:, None]

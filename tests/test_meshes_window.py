@@ -19,6 +19,10 @@ def test_a_ray_loses_the_absorption_of_its_way_through_bone():
     assert loss == pytest.approx([20.0, 0.0, 0.0], abs=0.5)
 
 
+def test_no_rays_have_no_losses():
+    assert len(ray_losses_db([], np.zeros((0, 3)), np.zeros((0, 3)))) == 0
+
+
 def test_loss_is_capped_where_nothing_is_seen_any_more():
     bone = Obstacle(solids.sphere((0, 0, 30), 10), None, 5.0)
     assert ray_losses_db([bone], ORIGIN, np.array([(0.0, 0, 60)]))[0] == UNSEEN_DB
