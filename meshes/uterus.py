@@ -235,10 +235,14 @@ def cord_path(plan: UterusPlan, fetal_skin: Solid, umbilicus: np.ndarray, radius
     axes = [np.arange(low, high + step, step) for low, high in zip(cavity.low_mm, cavity.high_mm, strict=True)]
     cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     flat = cells.reshape(-1, 3)
-    room = np.minimum(
-        np.minimum(sdf.distance(fetal_skin, plan.lie.to_fetus(flat)), sdf.distance(_placenta(plan, 0.0), flat)),
-        -sdf.distance(cavity, flat),
-    ).reshape(cells.shape[:3])
+    room = -sdf.distance(cavity, flat)
+    within = room > -2.0 * step  # beyond the wall nothing else is nearer
+    inside = flat[within]
+    room[within] = np.minimum(
+        np.minimum(sdf.distance(fetal_skin, plan.lie.to_fetus(inside)), sdf.distance(_placenta(plan, 0.0), inside)),
+        room[within],
+    )
+    room = room.reshape(cells.shape[:3])
     cost = np.where(room > radius, 1.0 + 12.0 / (1.0 + room - radius), 40.0 + 60.0 * np.maximum(radius - room, 0))
     root = plan.wall_point(plan.placenta_site)
     root = root - plan.placenta_site * (plan.placenta_mm - 1.5)
