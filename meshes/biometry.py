@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import trimesh
 
-from meshes import fetus_limbs
+from meshes import fetus_limbs, sdf
 from meshes.errors import SurfaceError
 from meshes.fetus_plan import FetusPlan
 from meshes.mesher import Mesh
 from meshes.uterus import Lie
+
+LIMB_MM = 1.5  # an arm or a thigh that lies against the belly is left out of its outline, with its rounded seam
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def measure(plan: FetusPlan, lie: Lie, meshes: dict[str, Mesh]) -> Biometry:
     skull = np.concatenate(outlines) - centre
     belly_at, axes = plan.at(0.565, 0, 15, 0), plan.axes(0.565)
     outlines = _section(meshes["fetal_skin"], lie, belly_at, axes[2])
-    belly = max((outline - belly_at for outline in outlines), key=lambda o: _hull_perimeter(o, axes[0], axes[1]))
+    belly = max(outlines, key=lambda o: _hull_perimeter(o, axes[0], axes[1]))
+    belly = belly[sdf.distance(fetus_limbs.skin(plan), belly) > LIMB_MM * plan.limb_scale] - belly_at
     tcd = _extent(lie.to_fetus(meshes["fetal_cerebellum"].vertices_mm), left)
     return Biometry(
         bpd=_extent(skull, left),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from meshes import fetus_trunk, mesher, poses
+from meshes import fetus_trunk, mesher, poses, window
 from meshes.errors import OutputError, SettingError
 from meshes.fetus import fetus_parts, outline
 from meshes.fetus_plan import FetusPlan, plan_fetus
@@ -48,7 +48,8 @@ class Detail:
 # what a mesh of a few thousand triangles cannot hold
 TOO_FINE = frozenset(
     (
-        "cord_vessels chorionic_plate cervical_canal maternal_spine maternal_pelvis maternal_fascia maternal_bowel "
+        "cord_vessels chorionic_plate placental_vessels placental_lakes fetal_brainstem fetal_corpus_callosum "
+        "cervical_canal maternal_spine maternal_pelvis maternal_fascia maternal_bowel "
         "maternal_psoas fetal_diaphragm fetal_airway fetal_fat fetal_falx fetal_girdles fetal_lenses "
         "fetal_renal_pelves fetal_gallbladder fetal_epiphyses fetal_vessels fetal_umbilical_vein "
         "fetal_choroid_plexus fetal_spinal_cord fetal_face_bones"
@@ -96,12 +97,13 @@ def plan_anatomy(weeks: float = 22, seed: int = 0) -> Anatomy:
 def plan_sweeps(anatomy: Anatomy) -> tuple[Sweep, ...]:
     """The regular exam and the standard planes of an anatomy."""
     fetus, uterus, mother = anatomy.fetus, anatomy.uterus, anatomy.mother
-    reach = poses.Reach(mother.skin, mother.half_height_mm - 25.0)
+    bones = tuple(window.obstacles(anatomy.parts, uterus.lie))
+    reach = poses.Reach(mother.skin, bones, mother.half_height_mm - 25.0)
     ends = [uterus.lie.to_scene(p) for p in (fetus.head_at(0, 0, 18), fetus.at(0.93, 0, 15, 0))]
     low, high = sorted(float(end[2]) for end in ends)
     low, high = min(low, -0.45 * uterus.radii_mm[2]), max(high, 0.45 * uterus.radii_mm[2])
     sweep = poses.exam(reach.skin, 0.62 * min(float(uterus.radii_mm[0]), 95.0), low, high)
-    return (sweep, *[poses.standing(plane, reach) for plane in standard_planes(fetus, uterus)])
+    return (sweep, *[poses.standing(planes, reach) for planes in standard_planes(fetus, uterus)])
 
 
 def _meshes(anatomy: Anatomy, detail: Detail, progress: Callable[[str], None]) -> dict[str, Mesh]:

@@ -25,13 +25,14 @@ def _skull_radii(plan: FetusPlan) -> np.ndarray:
 def skin(plan: FetusPlan) -> Solid:
     """Outline of head, face and neck."""
     ball, at, k = plan.head_ball, plan.head_at, plan.head_scale
+    chubby = 1.0 + 0.012 * (plan.growth.weeks - 22)  # cheeks fill out
     parts = [
         ball((0, 0, 0), _skull_radii(plan) + 2.2),
         ball((0, -21, -20), (17.5, 13.5, 17)),  # face
         ball((0, -27.5, -35), (7.5, 6, 5)),  # chin
-        *[ball((side * 12, -22, -25), (8, 8, 9)) for side in (1, -1)],  # cheeks
+        *[ball((side * 12, -22, -25), np.array([8, 8, 9]) * chubby) for side in (1, -1)],  # cheeks
         *[ball((side * EYE[0], *EYE[1:]), (6.6, 6.6, 6.6)) for side in (1, -1)],  # lids
-        solids.cone(at(0, 7, -22), at(0, 9, -38), 15 * k, 11 * k),  # neck
+        solids.cone(at(0, 7, -22), at(0, 9, -38), 16 * k, 12.5 * k),  # neck
     ]
     ears = [ball((side * 28.5, 4, -14), (2.4, 5.0, 7.5)) for side in (1, -1)]
     profile = [
@@ -63,7 +64,21 @@ def _skull(plan: FetusPlan) -> Solid:
         for a in np.radians(np.linspace(4, 62, 9))
     ]
     lines = (sagittal, coronal, lambdoid[:9], lambdoid[9:])
-    return solids.subtract(outer, *[solids.tube(line, 0.9 * k) for line in lines], *fontanelles)
+    return solids.subtract(
+        outer, *[solids.tube(line, 0.9 * k) for line in lines], *fontanelles, *_side_fontanelles(plan)
+    )
+
+
+def _side_fontanelles(plan: FetusPlan) -> list[Solid]:
+    """Mastoid (posterolateral) fontanelles behind the ears, the window to the posterior fossa: flat plugs."""
+    plugs = []
+    for side in (1, -1):
+        out = np.array([side * 0.78, 0.52, -0.36])
+        normal = out / (_skull_radii(plan) - SKULL_WALL / 2) ** 2
+        axes = solids.rotation_to(normal)
+        centre = out / np.sqrt(np.sum((out / (_skull_radii(plan) - SKULL_WALL / 2)) ** 2))
+        plugs.append(plan.head_ball(centre, (4.4, 4.4, 1.9), axes))
+    return plugs
 
 
 def _face_bones(plan: FetusPlan) -> Solid:
@@ -144,12 +159,36 @@ def _cerebellum(plan: FetusPlan) -> Solid:
     return solids.rough(whole, 0.15, 2.0, plan.seed + 14)
 
 
+def _brainstem(plan: FetusPlan) -> Solid:
+    """Midbrain, pons with its belly to the front, medulla."""
+    k = plan.head_scale
+    line = [(0, 4.5, -5.5), (0, 6.5, -12), (0, 8.5, -18), (0, 10, -23)]
+    stem = solids.tube([plan.head_at(*p) for p in line], np.array([4.6, 4.2, 3.3, 2.6]) * k)
+    return solids.union(stem, plan.head_ball((0, 2.8, -12.5), (5.5, 4.4, 4.8)), blend=2.0 * k)
+
+
+def _corpus_callosum(plan: FetusPlan) -> Solid:
+    """Genu, body and splenium: a band that arches over the cavum."""
+    k, strands = plan.head_scale, []
+    line = [(-18.2, -1.5), (-20.4, 2.0), (-18.6, 6.4), (-13, 8.6), (-5, 9.6), (2, 8.8), (6.4, 6.2)]
+    radii = np.array([1.0, 1.5, 1.3, 1.2, 1.2, 1.4, 1.8]) * k
+    for x in (-3.0, -1.0, 1.0, 3.0):
+        strands.append(solids.tube([plan.head_at(x, y, z) for y, z in line], radii))
+    return solids.union(*strands)
+
+
+def _cisterns(plan: FetusPlan) -> Solid:
+    """Cisterna magna behind the cerebellum, and the cistern before the pons."""
+    return solids.union(plan.head_ball((0, 24.5, -14.5), (9, 4.5, 6)), plan.head_ball((0, -3.5, -14), (5, 3.2, 5.5)))
+
+
 def head_parts(plan: FetusPlan) -> list[Part]:
     """Surfaces of the head, outermost first."""
     ball = plan.head_ball
     eyes = [(side * EYE[0], *EYE[1:]) for side in (1, -1)]
     thalami = solids.union(*[ball((side * 5.6, 2.5, 0), (4.9, 8.5, 6.0)) for side in (1, -1)])
     third = ball((0, 2, 0.5), (0.75, 6.5, 4.0))
+    fourth = ball((0, 12.6, -13.5), (3.2, 2.3, 3.6))
     globes = solids.union(*[ball(eye, (5.3, 5.3, 5.3)) for eye in eyes])
     lenses = solids.union(*[ball((x, y - 3.4, z), (1.9, 1.2, 1.9)) for x, y, z in eyes])
     inner = ball((0, 0, 0), np.subtract(_skull_radii(plan), SKULL_WALL))
@@ -158,13 +197,15 @@ def head_parts(plan: FetusPlan) -> list[Part]:
         Part("fetal_skull", "fetal_skull_bone", 46, "fetus", _skull(plan), 1.6),
         Part("fetal_subarachnoid", "csf", 47, "fetus", inner, 3.0),
         Part("fetal_brain", "brain", 48, "fetus", _brain(plan), 1.6),
-        Part("fetal_cisterna_magna", "csf", 49, "fetus", ball((0, 24.5, -14.5), (9, 4.5, 6)), 2.0),
-        Part("fetal_cerebellum", "cerebellum", 50, "fetus", _cerebellum(plan), 1.6),
-        Part("fetal_thalami", "thalamus", 51, "fetus", thalami, 2.0),
-        Part("fetal_ventricles", "csf", 52, "fetus", solids.union(_ventricles(plan), third), 1.4),
-        Part("fetal_choroid_plexus", "choroid_plexus", 53, "fetus", _choroid(plan), 1.4),
-        Part("fetal_falx", "dura", 54, "fetus", _falx(plan), 0.8),
-        Part("fetal_cavum", "csf", 55, "fetus", _cavum(plan, 0.0), 1.6),
-        Part("fetal_eyes", "csf", 56, "fetus", globes, 2.0),
-        Part("fetal_lenses", "cartilage", 57, "fetus", lenses, 1.2),
+        Part("fetal_cisterna_magna", "csf", 49, "fetus", _cisterns(plan), 2.0),
+        Part("fetal_brainstem", "brainstem", 50, "fetus", _brainstem(plan), 2.0),
+        Part("fetal_cerebellum", "cerebellum", 51, "fetus", _cerebellum(plan), 1.6),
+        Part("fetal_corpus_callosum", "white_matter", 52, "fetus", _corpus_callosum(plan), 1.6),
+        Part("fetal_thalami", "thalamus", 53, "fetus", thalami, 2.0),
+        Part("fetal_ventricles", "csf", 54, "fetus", solids.union(_ventricles(plan), third, fourth), 1.4),
+        Part("fetal_choroid_plexus", "choroid_plexus", 55, "fetus", _choroid(plan), 1.4),
+        Part("fetal_falx", "dura", 56, "fetus", _falx(plan), 0.8),
+        Part("fetal_cavum", "csf", 57, "fetus", _cavum(plan, 0.0), 1.6),
+        Part("fetal_eyes", "csf", 58, "fetus", globes, 2.0),
+        Part("fetal_lenses", "cartilage", 59, "fetus", lenses, 1.2),
     ]

@@ -13,19 +13,19 @@ from meshes.solids import Solid
 def skin(plan: FetusPlan) -> Solid:
     """Outline of the four limbs; hands and feet with their digits."""
     k, pieces = plan.limb_scale, []
-    full = 1.12 + 0.002 * (plan.growth.weeks - 22)  # limbs fill out as the fetus grows
+    full = 1.19 + 0.018 * max(plan.growth.weeks - 20, 0.0)  # limbs fill out as the fetus grows
     for arm in plan.arms:
         mid = 0.7 * arm.root + 0.3 * arm.middle
-        pieces.append(solids.tube([arm.root, mid, arm.middle], np.array([6.6, 6.8, 5.0]) * (k * full)))
+        pieces.append(solids.tube([arm.root, mid, arm.middle], np.array([7.6, 7.6, 5.6]) * (k * full)))
         pieces.append(
-            solids.tube([arm.middle, 0.7 * arm.middle + 0.3 * arm.end, arm.end], np.array([5.0, 5.3, 3.5]) * (k * full))
+            solids.tube([arm.middle, 0.7 * arm.middle + 0.3 * arm.end, arm.end], np.array([6.0, 6.1, 4.2]) * (k * full))
         )
         pieces.append(_hand(arm, k, 1.0))
     for leg in plan.legs:
         mid = 0.65 * leg.root + 0.35 * leg.middle
-        pieces.append(solids.tube([leg.root, mid, leg.middle], np.array([11.0, 9.8, 6.6]) * (k * full)))
+        pieces.append(solids.tube([leg.root, mid, leg.middle], np.array([13.0, 11.0, 7.4]) * (k * full)))
         calf = 0.68 * leg.middle + 0.32 * leg.end
-        pieces.append(solids.tube([leg.middle, calf, leg.end], np.array([6.6, 6.8, 4.3]) * (k * full)))
+        pieces.append(solids.tube([leg.middle, calf, leg.end], np.array([7.8, 8.0, 5.0]) * (k * full)))
         pieces.append(_foot(leg, k, 1.0))
     return solids.union(*pieces, blend=2.0 * k)
 
@@ -124,5 +124,5 @@ def limb_parts(plan: FetusPlan) -> list[Part]:
     """Surfaces inside the limbs."""
     return [
         Part("fetal_epiphyses", "cartilage", 44, "fetus", _cartilage(plan), 2.0),
-        Part("fetal_limb_bones", "fetal_long_bone", 62, "fetus", _bones(plan), 1.2),
+        Part("fetal_limb_bones", "fetal_long_bone", 63, "fetus", _bones(plan), 1.2),
     ]

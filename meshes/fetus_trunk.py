@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from meshes import solids
-from meshes.fetus_plan import SECTIONS, FetusPlan
+from meshes.fetus_plan import SECTIONS, FetusPlan, curl
 from meshes.part import Part
 from meshes.solids import Solid
 
@@ -19,6 +19,7 @@ UMBILICUS = 0.70  # fraction of the spine at the level of the umbilicus
 def skin(plan: FetusPlan) -> Solid:
     """Outline of neck, trunk, shoulders and buttocks."""
     pieces = []
+    padding = 1.0 + 0.1 * curl(plan.growth.weeks)  # shoulders and buttocks fill out in the last third
     for s, half_width, ventral, dorsal, length in SECTIONS:
         centre = (0, (ventral - dorsal) / 2, 0)
         pieces.append(plan.organ(s, centre, (half_width, (ventral + dorsal) / 2, length)))
@@ -26,10 +27,10 @@ def skin(plan: FetusPlan) -> Solid:
         pieces.append(
             solids.cone(
                 plan.at(0.12, 8 * side, 5, 0), plan.at(0.19, 20 * side, 10, 0),
-                9 * plan.trunk_scale, 9.5 * plan.trunk_scale,
+                9.6 * padding * plan.trunk_scale, 10.2 * padding * plan.trunk_scale,
             )
         )  # fmt: skip
-        pieces.append(plan.organ(0.96, (11 * side, 0, -2), (12.5, 15, 13.5)))
+        pieces.append(plan.organ(0.96, (11.5 * side, 0, -2), np.array([13.8, 16.5, 14.5]) * padding))
     return solids.union(*pieces, blend=6 * plan.trunk_scale)
 
 
@@ -243,7 +244,7 @@ def trunk_parts(plan: FetusPlan) -> list[Part]:
         Part("fetal_airway", "amniotic_fluid", 41, "fetus", _airway(plan), 1.4),
         Part("fetal_spinal_canal", "csf", 42, "fetus", _canal(plan, 2.3, 0.95), 1.6),
         Part("fetal_spinal_cord", "brain", 43, "fetus", _canal(plan, 1.3, 0.72), 1.4),
-        Part("fetal_vertebrae", "ossification_centre", 59, "fetus", _vertebrae(plan), 1.3),
-        Part("fetal_ribs", "fetal_long_bone", 60, "fetus", _ribs(plan), 1.3),
-        Part("fetal_girdles", "fetal_long_bone", 61, "fetus", _girdles(plan), 1.3),
+        Part("fetal_vertebrae", "ossification_centre", 60, "fetus", _vertebrae(plan), 1.3),
+        Part("fetal_ribs", "fetal_long_bone", 61, "fetus", _ribs(plan), 1.3),
+        Part("fetal_girdles", "fetal_long_bone", 62, "fetus", _girdles(plan), 1.3),
     ]

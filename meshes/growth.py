@@ -104,5 +104,5 @@ def grow(weeks: float, head_z: float = 0.0, abdomen_z: float = 0.0, femur_z: flo
         ac_mm=size("ac", abdomen_z),
         fl_mm=size("fl", femur_z),
         tcd_mm=size("tcd", 0.5 * head_z),
-        crl_mm=190.0 * (w / 22.0) ** 0.95,  # estimate: no chart of the curled length beyond 14 weeks
+        crl_mm=194.0 * (w / 22.0) ** 1.12,  # estimate: no chart of the curled length beyond 14 weeks
     )

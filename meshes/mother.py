@@ -9,7 +9,7 @@ import numpy as np
 from meshes import solids
 from meshes.part import Part
 from meshes.solids import Solid
-from meshes.uterus import CAVITY_EXPONENT, UterusPlan
+from meshes.uterus import UterusPlan
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _bowel(plan: MotherPlan) -> Solid:
     crest = reach[2] * np.sqrt(np.clip(1 - (across / reach[0]) ** 2 * 0.6, 0.0, 1)) + 10
     crest = np.minimum(crest + 8 * np.sin(np.arange(19) * 2.1 + rng.uniform(0, 6)), top + 4)
     pieces.append(solids.tube(np.stack([across, 18 + 14 * np.cos(np.arange(19) * 1.4), crest], axis=1), 11.5))
-    loops = solids.subtract(solids.union(*pieces), solids.superellipsoid((0, 0, 0), reach - 8.0, CAVITY_EXPONENT))
+    loops = solids.subtract(solids.union(*pieces), solids.superellipsoid((0, 0, 0), reach - 8.0, 2.3))
     loops = solids.intersect(loops, plan.layer(plan.muscle_mm + 5.0, 12.0, 0.0, 1.0, 0))
     return solids.rough(loops, 1.2, 11.0, plan.seed + 69)
 

@@ -16,82 +16,110 @@ from meshes.uterus import UterusPlan
 FRONT = np.array([0.0, -1.0, 0.0])
 
 
-def standard_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
-    """All standard planes of one anatomy, scene frame."""
-    return [
-        *_head_planes(fetus, uterus),
-        *_trunk_planes(fetus, uterus),
-        _femur(fetus, uterus),
-        _placenta(uterus),
-    ]
+def standard_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[list[Plane]]:
+    """All standard planes of one anatomy, scene frame; each a list of equally good ones."""
+    single = [*_head_planes(fetus, uterus), *_trunk_planes(fetus, uterus), *_spine_planes(fetus, uterus)]
+    return [*[[plane] for plane in single], _femurs(fetus, uterus), [_placenta(uterus)]]
 
 
 def _head_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
     to_scene, rotate = uterus.lie.to_scene, uterus.lie.rotation
-    left, posterior, up = (
-        rotate @ fetus.head_axes.T[:, 0],
-        rotate @ fetus.head_axes[1],
-        rotate @ fetus.head_axes[2],
-    )
+    left, posterior, up = (rotate @ axis for axis in fetus.head_axes)
     side = left if left @ FRONT > 0 else -left  # the midline is best seen from the side of the head
     cavum, cerebellum = fetus.head_at(0, -14, 2.5), fetus.head_at(0, 18, -13)
     tilted = np.cross(fetus.head_axes[0], cerebellum - cavum)
-    middle = to_scene(fetus.head_at(0, 1, 1))
+    lobe = 0.5 * fetus.growth.tcd_mm / fetus.head_scale
+
+    def marks(*points):
+        return to_scene(np.array([fetus.head_at(*point) for point in points]))
+
+    profile = 1.3  # beside the falx, which would fill the picture
     return [
-        Plane("transthalamic", "Head at the thalami and cavum: BPD and HC", middle, up, side),
         Plane(
-            "transcerebellar", "Head through cavum and cerebellum: TCD, cisterna magna",
-            to_scene(0.35 * cavum + 0.65 * cerebellum), rotate @ tilted, 0.85 * side + 0.5 * posterior,
+            "transthalamic", "Head at the thalami and cavum: BPD and HC", to_scene(fetus.head_at(0, 1, 1)), up, side,
+            marks((0, -13.5, 2), (0, -24, 1), (0, 23, 1), (6, 2.5, 1), (-6, 2.5, 1), (11, 20, 1), (-11, 20, 1)),
         ),
         Plane(
-            "facial_profile", "Midline of the face from the front", to_scene(fetus.head_at(0, -26, -14)), left,
+            "transcerebellar", "Head through cavum and cerebellum: TCD, cisterna magna",
+            to_scene(0.35 * cavum + 0.65 * cerebellum), rotate @ tilted, 0.8 * side + 0.6 * posterior,
+            marks(
+                *[(s * x, 18, -13) for s in (1, -1) for x in (0.35 * lobe, 0.7 * lobe, lobe)], (0, 18, -13),
+                (0, 24.5, -15), (5, 24.5, -15), (-5, 24.5, -15), (0, -14, 2.5),
+            ),
+            preference_db=6.0,
+        ),
+        Plane(
+            "facial_profile", "Midline of the face from the front", to_scene(fetus.head_at(profile, -26, -14)), left,
             -posterior,
+            marks(
+                *[(profile, y, z) for y, z in ((-36.5, -15), (-37, -23), (-36, -28), (-35, -35), (-37, 3), (-15, 3))],
+                (profile, 0, -2), (profile, 2, -12),
+            ),
         ),
     ]  # fmt: skip
 
 
 def _trunk_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
     to_scene, rotate = uterus.lie.to_scene, uterus.lie.rotation
-
-    def axes(s):
-        return [rotate @ row for row in fetus.axes(s)]
-
     turn, heart = fetus_trunk.heart_axes()
-    belly, middle = axes(0.565), axes(0.52)
     chest_normal = rotate @ (turn[0] @ fetus.axes(0.375))
+
+    def marks(*points):
+        return to_scene(np.array([fetus.at(*point) for point in points]))
+
+    chambers = [(0, -4.5, 3.6), (0, 4.6, 3.0), (0.5, -4.6, -7.0), (0.5, 4.7, -7.0), (0, 0, 3.0), (0, 0, -5.0)]
     return [
         Plane(
             "abdominal_circumference", "Abdomen at stomach and umbilical vein: AC",
-            to_scene(fetus.at(0.565, 0, 15, 0)), belly[2], FRONT,
+            to_scene(fetus.at(0.565, 0, 15, 0)), rotate @ fetus.axes(0.565)[2], FRONT,
+            marks(*[(0.565, *p, 0) for p in ((13.5, 12.5), (0.5, 25), (-5, 15), (-14, 15), (3, 6), (-4, 7), (0, 2))]),
         ),
         Plane(
             "four_chamber", "Chest at the four chambers of the heart",
             to_scene(fetus.at(0.375, *(heart + np.array([0.0, -2.0, 0.0])))), chest_normal, FRONT,
-        ),
-        Plane(
-            "spine_sagittal", "Spine in its long axis, from the back where it can be reached",
-            to_scene(fetus.at(0.52, 0, 0, 0)), middle[0], -middle[1],
-        ),
-        Plane(
-            "spine_coronal", "Spine as a double row of arches",
-            to_scene(fetus.at(0.66, 0, -2.4, 0)), axes(0.66)[1], FRONT,
+            marks(*[(0.375, *(heart + np.array(chamber) @ turn)) for chamber in chambers]),
         ),
     ]  # fmt: skip
 
 
-def _femur(fetus: FetusPlan, uterus: UterusPlan) -> Plane:
-    """The thigh that lies flatter and nearer to the front of the mother."""
-    candidates = []
+def _spine_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
+    to_scene, rotate = uterus.lie.to_scene, uterus.lie.rotation
+    coronal = 0.66  # where the spine is straightest
+    levels = fetus_trunk.VERTEBRAE[np.abs(fetus_trunk.VERTEBRAE - coronal) < 0.17]
+    return [
+        Plane(
+            "spine_sagittal", "Spine in its long axis, from the back where it can be reached",
+            to_scene(fetus.at(0.52, 0, 0, 0)), rotate @ fetus.axes(0.52)[0], -rotate @ fetus.axes(0.52)[1],
+            to_scene(np.array([fetus.at(s, 0, 1.2, 0) for s in fetus_trunk.VERTEBRAE[7:22]])),
+        ),
+        Plane(
+            "spine_coronal", "Spine as a double row of arches",
+            to_scene(fetus.at(coronal, 0, -2.4, 0)), rotate @ fetus.axes(coronal)[1], FRONT,
+            to_scene(np.array([fetus.at(s, 3.2 * side, -2.4, 0) for s in levels for side in (1, -1)])),
+            preference_db=3.0,
+        ),
+    ]  # fmt: skip
+
+
+def _femurs(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
+    """Both thighs, each cut in planes every 20 degrees around the bone; the beam across it."""
+    planes = []
     for index in (0, 1):
         a, b = (uterus.lie.to_scene(end) for end in fetus_limbs.femur_ends(fetus, index))
         axis = (b - a) / np.linalg.norm(b - a)
-        across = FRONT - axis * (axis @ FRONT)
-        if np.linalg.norm(across) < 0.2:  # pointing at the front: from the side, then
-            across = np.array([1.0, 0, 0]) - axis * axis[0]
-        depth = (0.5 * (a + b))[1]
-        candidates.append((depth + 60.0 * abs(axis @ FRONT), 0.5 * (a + b), np.cross(axis, across), across))
-    _, target, normal, across = min(candidates, key=lambda c: c[0])
-    return Plane("femur", "Thigh bone across the beam: FL", target, normal, across)
+        first = np.cross(axis, (0.0, 0.0, 1.0) if abs(axis[2]) < 0.9 else (1.0, 0.0, 0.0))
+        first /= np.linalg.norm(first)
+        marks = a + np.linspace(0.1, 0.9, 5)[:, None] * (b - a)
+        for angle in np.radians(np.arange(0, 360, 20)):
+            across = np.cos(angle) * first + np.sin(angle) * np.cross(axis, first)
+            if across @ FRONT > 0.3:
+                planes.append(
+                    Plane(
+                        "femur", "Thigh bone across the beam: FL", 0.5 * (a + b), np.cross(axis, across), across,
+                        marks, preference_db=40.0,
+                    )
+                )  # fmt: skip
+    return planes
 
 
 def _placenta(uterus: UterusPlan) -> Plane:
@@ -99,4 +127,6 @@ def _placenta(uterus: UterusPlan) -> Plane:
     site = uterus.placenta_site
     target = uterus.wall_point(site) - 0.5 * uterus.placenta_mm * site
     normal = np.array([0.0, 0.0, 1.0]) if abs(site[0]) > 0.5 else np.array([1.0, 0.0, 0.0])
-    return Plane("placenta", "Placenta, uterine wall and chorionic plate", target, normal, FRONT)
+    across = np.cross(normal, site)
+    marks = target + np.linspace(-0.6, 0.6, 5)[:, None] * uterus.placenta_radius_mm * across
+    return Plane("placenta", "Placenta, uterine wall and chorionic plate", target, normal, FRONT, marks)

@@ -6,6 +6,7 @@ direction of the image.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,15 @@ import numpy as np
 from meshes import sdf
 from meshes.errors import SurfaceError
 from meshes.solids import Solid
+from meshes.window import UNSEEN_DB, Obstacle, ray_losses_db
 
 PRESS_MM = 4.0
+# the probe that the standard planes are chosen for: the default of the simulator
+FACE_RADIUS_MM, HALF_ANGLE_DEG, DEEPEST_MM = 40.0, 33.0, 140.0
+DEPTH_DB_MM = 0.35  # two-way loss in soft tissue: 0.5 dB/cm/MHz at 3.5 MHz
+FACING_DB = 20.0  # for a probe that lies along the skin instead of facing it
+AIMS_MM = (-18.0, 0.0, 18.0)  # how far beside the target the probe may point
+AIM_DB = 1.5  # for doing so
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,9 @@ class Plane:
         name, description: of the sweep it becomes.
         target: (3,) point that must be in the picture, scene frame, mm.
         normal: (3,) normal of the plane.
-        prefer: (3,) side from which the beam should come, as far as the plane and the skin allow.
+        prefer: (3,) side from which the beam should come, as far as the plane, the skin and bone allow.
+        landmarks: (n, 3) points that should be seen, scene frame, mm.
+        preference_db: what the preferred side is worth against the opposite one, halved.
     """
 
     name: str
@@ -51,40 +61,49 @@ class Plane:
     target: np.ndarray
     normal: np.ndarray
     prefer: np.ndarray
+    landmarks: np.ndarray
+    preference_db: float = 12.0
 
 
 @dataclass(frozen=True)
 class Reach:
-    """The skin, and the part of it that a probe can reach.
+    """The skin, the part of it that a probe can reach, and the bones below it.
 
     Attributes:
         skin: outside of the mother.
+        bones: what keeps the beam from a landmark.
         half_height_mm: contacts are at |z| below this.
         farthest_back: contacts are where the direction from the target has y (posterior) below this.
     """
 
     skin: Solid
+    bones: tuple[Obstacle, ...]
     half_height_mm: float
     farthest_back: float = 0.30
 
 
-def skin_point(skin: Solid, inside, direction) -> np.ndarray:
-    """Where the ray from a point inside the body along `direction` leaves the skin for good.
+def skin_points(skin: Solid, inside, directions) -> np.ndarray:
+    """Where rays from a point inside the body along `directions` (n, 3) leave the skin for good; (n, 3).
 
     Raises:
-        SurfaceError: the ray does not leave it within 800 mm.
+        SurfaceError: a ray does not leave it within 800 mm.
     """
-    d = np.asarray(direction, float) / np.linalg.norm(direction)
-    t = np.arange(0.0, 802.0, 2.0)
-    values = sdf.distance(skin, np.asarray(inside, float) + t[:, None] * d)
-    out = np.flatnonzero((values[:-1] < 0) & (values[1:] >= 0))
-    if not len(out):
-        raise SurfaceError(f"poses: no skin from {np.round(inside, 1)} along {np.round(d, 2)}")
-    low, high = t[out[-1]], t[out[-1] + 1]
-    for _ in range(24):
+    inside, directions = np.asarray(inside, float), np.atleast_2d(np.asarray(directions, float))
+    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    t = np.arange(0.0, 804.0, 4.0)
+    along = inside + t[:, None] * directions[:, None]
+    depth = sdf.distance(skin, along.reshape(-1, 3)).reshape(along.shape[:2])
+    out = (depth[:, :-1] < 0) & (depth[:, 1:] >= 0)
+    if not out.any(axis=1).all():
+        lost = directions[int(np.argmin(out.any(axis=1)))]
+        raise SurfaceError(f"poses: no skin from {np.round(inside, 1)} along {np.round(lost, 2)}")
+    low = t[out.shape[1] - 1 - out[:, ::-1].argmax(axis=1)]
+    high = low + 4.0
+    for _ in range(16):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if sdf.distance(skin, inside + middle * d)[0] < 0 else (low, middle)
-    return inside + low * d
+        within = sdf.distance(skin, inside + middle[:, None] * directions) < 0
+        low, high = np.where(within, middle, low), np.where(within, high, middle)
+    return inside + low[:, None] * directions
 
 
 def image_lateral(axial, hint) -> np.ndarray:
@@ -115,49 +134,83 @@ def exam(skin: Solid, half_width: float, low: float, high: float) -> Sweep:
     columns = np.linspace(-half_width, half_width, 7)
     for row, z in enumerate(np.linspace(low, high, 6)):
         for x in columns if row % 2 == 0 else columns[::-1]:
-            contact = skin_point(skin, np.array([x, 0.0, z]), (0, -1, 0))
+            contact = skin_points(skin, np.array([x, 0.0, z]), (0, -1, 0))[0]
             keys.append(key_on_skin(skin, contact, (0.35 * x, 10.0, middle + 0.95 * (z - middle)), (1, 0, 0)))
     levels = np.linspace(high, low, 7)
     for column, x in enumerate(np.linspace(half_width * 0.7, -half_width * 0.7, 4)):
         for z in levels if column % 2 == 0 else levels[::-1]:
-            contact = skin_point(skin, np.array([x, 0.0, z]), (0, -1, 0))
+            contact = skin_points(skin, np.array([x, 0.0, z]), (0, -1, 0))[0]
             keys.append(key_on_skin(skin, contact, (0.35 * x, 10.0, middle + 0.8 * (z - middle)), (0, 0, -1)))
     text = "Regular exam: six transverse passes up the abdomen, then four longitudinal ones"
     return Sweep("exam", text, tuple(keys))
 
 
-def standing(plane: Plane, reach: Reach) -> Sweep:
-    """The probe position from which a plane is seen best: near, in contact, from the preferred side.
+def standing(planes: Sequence[Plane], reach: Reach) -> Sweep:
+    """The probe position from which a plane is seen best: the acoustic window.
 
-    Tries every 6 degrees inside the plane. The probe is pressed in along the beam, so that the plane is kept.
+    Tries every 6 degrees inside each plane, pointing at the target and to both sides of it, and takes the least loss:
+    bone between the probe and the landmarks, depth, contact. The probe is pressed in along the beam, so that the
+    plane is kept.
+
+    Args:
+        planes: one plane, or several of which the best seen is taken.
+        reach: skin and bones.
 
     Raises:
-        SurfaceError: no part of the plane's edge is on reachable skin.
+        SurfaceError: no part of the planes' edges is on reachable skin.
     """
+    tried = [(plane, *candidate) for plane in planes for candidate in _candidates(plane, reach)]
+    if not tried:
+        raise SurfaceError(f"poses: no reachable skin for the plane {planes[0].name}")
+    windows = [_rays(plane, position, axial) for plane, position, axial, _ in tried]
+    seen = np.concatenate([usable for _, _, usable in windows])
+    losses = np.full(len(seen), UNSEEN_DB)
+    starts, ends = (np.concatenate([window[i] for window in windows]) for i in (0, 1))
+    losses[seen] = ray_losses_db(reach.bones, starts[seen], ends[seen])
+    counts = np.cumsum([len(usable) for _, _, usable in windows])[:-1]
+    costs = [own.mean() + row[3] for own, row in zip(np.split(losses, counts), tried, strict=True)]
+    plane, position, axial, _ = tried[int(np.argmin(costs))]
+    lateral = np.cross(plane.normal / np.linalg.norm(plane.normal), axial)
+    leading = lateral[0] if abs(lateral[0]) > abs(lateral[2]) else -lateral[2]
+    return Sweep(plane.name, plane.description, (Key(position, axial, lateral if leading >= 0 else -lateral),))
+
+
+def _candidates(plane: Plane, reach: Reach) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Position, axis and cost in dB, bone not counted, of every pose that touches reachable skin."""
     n = plane.normal / np.linalg.norm(plane.normal)
     u = np.cross(n, (0, 0, 1)) if abs(n[2]) < 0.9 else np.cross(n, (1, 0, 0))
     u /= np.linalg.norm(u)
     v = np.cross(n, u)
     prefer = plane.prefer / np.linalg.norm(plane.prefer)
-    best = None
-    for angle in np.radians(np.arange(0, 360, 6)):
-        out = np.cos(angle) * u + np.sin(angle) * v
-        if out[1] > reach.farthest_back:
-            continue
-        contact = skin_point(reach.skin, plane.target, out)
-        if abs(contact[2]) > reach.half_height_mm:
-            continue
-        inward = -sdf.normal(reach.skin, contact, 3.0)[0]
-        facing = float(-out @ inward)
-        if facing < 0.5:
-            continue
-        cost = np.linalg.norm(contact - plane.target) - 35.0 * (out @ prefer) + 60.0 * (1 - facing)
-        if best is None or cost < best[0]:
-            best = (cost, contact, out, facing)
-    if best is None:
-        raise SurfaceError(f"poses: no reachable skin for the plane {plane.name}")
-    _, contact, out, facing = best
-    lateral = np.cross(n, -out)
-    leading = lateral[0] if abs(lateral[0]) > abs(lateral[2]) else -lateral[2]
-    key = Key(contact - PRESS_MM / facing * out, -out, lateral if leading >= 0 else -lateral)
-    return Sweep(plane.name, plane.description, (key,))
+    found = []
+    angles = np.radians(np.arange(0, 360, 6))[:, None]
+    ways = np.cos(angles) * u + np.sin(angles) * v
+    ways = ways[ways[:, 1] <= reach.farthest_back]
+    if not len(ways):
+        return []
+    contacts = skin_points(reach.skin, plane.target, ways)
+    low = np.abs(contacts[:, 2]) <= reach.half_height_mm
+    ways, contacts = ways[low], contacts[low]
+    for out, contact, outward in zip(ways, contacts, sdf.normal(reach.skin, contacts, 3.0), strict=True):
+        for aim in AIMS_MM:
+            axial = plane.target + aim * np.cross(n, out) - contact
+            distance = np.linalg.norm(axial)
+            axial = axial / distance
+            facing = float(-axial @ outward)
+            if facing < 0.5:
+                continue
+            cost = DEPTH_DB_MM * distance + FACING_DB * (1 - facing) + AIM_DB * bool(aim)
+            cost += plane.preference_db * float(axial @ prefer)
+            found.append((contact + PRESS_MM / facing * axial, axial, cost))
+    return found
+
+
+def _rays(plane: Plane, position: np.ndarray, axial: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scan lines from the curved face to the landmarks: starts and ends (n, 3), and which lie in the sector."""
+    apex = position - FACE_RADIUS_MM * axial
+    way = plane.landmarks - apex
+    length = np.linalg.norm(way, axis=1)
+    way = way / length[:, None]
+    inside = (way @ axial > np.cos(np.radians(HALF_ANGLE_DEG))) & (length < FACE_RADIUS_MM + DEEPEST_MM)
+    inside &= length > FACE_RADIUS_MM + 10.0
+    return apex + FACE_RADIUS_MM * way, plane.landmarks, inside

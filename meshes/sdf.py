@@ -136,6 +136,18 @@ def _cone(x, y, z, row):
 
 
 @njit(cache=True)
+def _halfspace(row, x, y, z):
+    """Signed distance of a half space."""
+    return (x - row[3]) * row[15] + (y - row[4]) * row[16] + (z - row[5]) * row[17]
+
+
+@njit(cache=True)
+def _is_wall(row):
+    """Whether a row cuts off a half space: convex rooms have hundreds of them."""
+    return int(row[0]) == HALFSPACE and int(row[1]) == INTERSECT
+
+
+@njit(cache=True)
 def _primitive(row, x, y, z):
     """Signed distance of one primitive row."""
     kind = int(row[0])
@@ -143,7 +155,7 @@ def _primitive(row, x, y, z):
         return _cone(x, y, z, row)
     px, py, pz = x - row[3], y - row[4], z - row[5]
     if kind == HALFSPACE:
-        return px * row[15] + py * row[16] + pz * row[17]
+        return _halfspace(row, x, y, z)
     u = row[6] * px + row[7] * py + row[8] * pz
     v = row[9] * px + row[10] * py + row[11] * pz
     w = row[12] * px + row[13] * py + row[14] * pz
@@ -188,7 +200,11 @@ def _evaluate(rows, order, count, stack, x, y, z):
     for i in range(count):
         row = rows[order[i]]
         kind = int(row[0])
-        if kind == OPEN:
+        if _is_wall(row):  # the short way: most walls are too far to matter
+            value = _halfspace(row, x, y, z)
+            if value > current - row[2]:
+                current = _combine(current, value, INTERSECT, row[2])
+        elif kind == OPEN:
             stack[depth] = current
             depth += 1
             current = _FAR
@@ -234,8 +250,30 @@ def _plan(rows):
 
 
 @njit(cache=True)
-def _active_rows(rows, starts, stops, runs, values, radius, slack, order):
-    """Fills `order` with the rows that can matter within `radius` of the point where `values` were taken.
+def _keep_rows(rows, first, last, radius, x, y, z, order, count):
+    """Appends rows first:last to `order`, but of a stretch of walls only those that can matter near the point."""
+    row = first
+    while row < last:
+        if not _is_wall(rows[row]):
+            order[count] = row
+            count += 1
+            row += 1
+            continue
+        stop, farthest = row, -_FAR
+        while stop < last and _is_wall(rows[stop]):
+            farthest = max(farthest, _halfspace(rows[stop], x, y, z))
+            stop += 1
+        for wall in range(row, stop):
+            if _halfspace(rows[wall], x, y, z) >= farthest - 2.0 * radius - 2.0 * rows[wall, 2]:
+                order[count] = wall
+                count += 1
+        row = stop
+    return count
+
+
+@njit(cache=True)
+def _active_rows(rows, starts, stops, runs, values, radius, slack, x, y, z, order):
+    """Fills `order` with the rows that can matter within `radius` of the point (x, y, z), where `values` were taken.
 
     `slack` is how far later rows (offset, shell, noise) may move the surface.
     """
@@ -257,9 +295,7 @@ def _active_rows(rows, starts, stops, runs, values, radius, slack, order):
             elif operator == SUBTRACT and int(last[0]) < NOISE:
                 keep = values[item] <= 2.0 * radius + slack + last[2]
             if keep:
-                for row in range(starts[item], stops[item]):
-                    order[count] = row
-                    count += 1
+                count = _keep_rows(rows, starts[item], stops[item], radius, x, y, z, order, count)
         i = j
     return count
 
@@ -303,7 +339,7 @@ def _sample(rows, origin, step, shape, slack, starts, stops, runs):
         if abs(current) > radius:
             grid[x0:x1, y0:y1, z0:z1] = current
             continue
-        n = _active_rows(rows, starts, stops, runs, values, radius, slack, order)
+        n = _active_rows(rows, starts, stops, runs, values, radius, slack, cx, cy, cz, order)
         for i in range(x0, x1):
             for j in range(y0, y1):
                 for k in range(z0, z1):

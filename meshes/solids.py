@@ -151,6 +151,16 @@ def below(point, normal) -> Solid:
     return Solid(row[None], np.full(3, -np.inf), np.full(3, np.inf))
 
 
+def cut(solid: Solid, normals, distances_mm, blend: float = 0.0) -> Solid:
+    """What of `solid` lies behind every plane n·x = distance, for unit `normals` (n, 3) and `distances_mm` (n,)."""
+    normals, distances_mm = np.asarray(normals, float), np.asarray(distances_mm, float)
+    walls = np.zeros((len(normals), ROW_WIDTH))
+    walls[:, 0:3] = HALFSPACE, INTERSECT, blend
+    walls[:, 3:6] = distances_mm[:, None] * normals
+    walls[:, 15:18] = normals
+    return Solid(np.concatenate([solid.rows, walls]), solid.low_mm, solid.high_mm)
+
+
 def _joined(solid: Solid, operator: int, blend: float) -> np.ndarray:
     """Rows of `solid` as an operand: one row takes the operator itself, several are bracketed."""
     if operator == UNION and blend == 0.0 and solid.is_plain_union:

@@ -6,24 +6,20 @@ Scene frame (DICOM patient axes): x maternal left, y posterior, z cranial, mm; o
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import gamma
+from functools import cached_property
 
 import numpy as np
 from skimage.graph import MCP_Geometric
 
 from meshes import sdf, solids
-from meshes.errors import SurfaceError
+from meshes.cavity import Cavity, egg, hold
 from meshes.part import Part
 from meshes.solids import Solid
 from meshes.variation import Variation
 
-CAVITY_EXPONENT = 2.3
-WALL_GAP_MM = 2.0  # least fluid between the fetus and the wall
-PLACENTA_GAP_MM = 2.2  # and the placenta
-MOST_BALLS = 90
-PRESSED_SHARE = 1.0  # the fetus may widen the egg by so many mm per week of age: beyond, the egg is too small
-DENTED_SHARE = 0.45  # and may press the placenta in by this share of its thickness
-NONE = np.zeros((0, 4))
+WALL_GAP_MM = 0.9  # least fluid between the fetus and the wall
+PLACENTA_GAP_MM = 1.2  # and the placenta
+RIM_MM = 12.0  # width of the rim over which the placenta thins out
 
 
 @dataclass(frozen=True)
@@ -47,9 +43,7 @@ class UterusPlan:
     """Landmarks of the pregnant uterus.
 
     Attributes:
-        radii_mm: (3,) half axes of the egg that the amniotic cavity starts from.
-        bulges: (n, 4) centres and radii of the balls that widen it.
-        dents: (n, 4) balls where the fetus presses into the placenta.
+        room: the amniotic cavity, placenta included.
         wall_mm: thickness of the myometrium.
         lie: pose of the fetus.
         placenta_site: unit vector from the middle of the cavity to the middle of the placenta.
@@ -57,9 +51,7 @@ class UterusPlan:
         seed: seed of the relief.
     """
 
-    radii_mm: np.ndarray
-    bulges: np.ndarray
-    dents: np.ndarray
+    room: Cavity
     wall_mm: float
     lie: Lie
     placenta_site: np.ndarray
@@ -67,19 +59,23 @@ class UterusPlan:
     placenta_radius_mm: float
     seed: int
 
-    @property
+    @cached_property
     def cavity(self) -> Solid:
-        """The amniotic cavity, placenta included: an egg that bulges where the fetus presses on the wall."""
-        egg = solids.superellipsoid((0, 0, 0), self.radii_mm, CAVITY_EXPONENT)
-        if not len(self.bulges):
-            return egg
-        balls = solids.union(*[solids.sphere(row[:3], row[3]) for row in self.bulges])
-        return solids.union(egg, balls, blend=24.0)
+        """The amniotic cavity as a solid."""
+        return self.room.solid
+
+    @property
+    def radii_mm(self) -> np.ndarray:
+        """(3,) half extents of the cavity."""
+        return self.room.half_mm
 
     def wall_point(self, direction) -> np.ndarray:
-        """Where the ray from the middle along `direction` meets the wall of the egg."""
-        d = np.asarray(direction, float)
-        return d / np.sum((np.abs(d) / self.radii_mm) ** CAVITY_EXPONENT) ** (1 / CAVITY_EXPONENT)
+        """Where the ray from the middle along `direction` meets the wall."""
+        d = np.asarray(direction, float) / np.linalg.norm(direction)
+        t = np.arange(0.0, 400.0, 1.0)
+        depth = sdf.distance(self.cavity, t[:, None] * d)
+        out = int(np.argmax(depth > 0))
+        return (t[out] - depth[out] / (depth[out] - depth[out - 1])) * d
 
 
 def fetal_axes(variation: Variation) -> np.ndarray:
@@ -94,19 +90,19 @@ def fetal_axes(variation: Variation) -> np.ndarray:
 
 
 def fluid_volume_ml(weeks: float, factor: float) -> float:
-    """Amniotic fluid: usual volumes (Brace & Wolf, Am J Obstet Gynecol 1989;161:382–388, rounded) × `factor`."""
-    return float(np.interp(weeks, [16, 22, 28, 33, 36], [200, 480, 700, 780, 740])) * factor
+    """Amniotic fluid: usual volumes × `factor`.
 
-
-def _egg_volume_ml(radii) -> float:
-    p = CAVITY_EXPONENT
-    return 8e-3 * float(np.prod(radii)) * gamma(1 + 1 / p) ** 3 / gamma(1 + 3 / p)
+    After Brace & Wolf, Am J Obstet Gynecol 1989;161:382–388: 630 ml at 22 weeks, about 780 ml from 29 to 37 weeks, of
+    which single pregnancies differ widely (95 % of them from 302 to 1997 ml). Before 22 weeks interpolated.
+    """
+    return float(np.interp(weeks, [16, 18, 20, 22, 28, 33, 36], [220, 330, 480, 630, 760, 790, 770])) * factor
 
 
 def plan_uterus(
     fetal_skin: np.ndarray, fetal_volume_ml: float, rotation: np.ndarray, variation: Variation, weeks: float
 ) -> UterusPlan:
-    """Fits an egg of the right volume around the fetus, clear of the placenta, then bulges it where it must give.
+    """Fits the cavity around fetus and placenta: the egg that, where it must wrapped round the fetus, has room for
+    the fluid asked for; the convex hull of the fetus where that is more.
 
     Args:
         fetal_skin: (n, 3) points of the fetal skin, fetus frame.
@@ -114,111 +110,51 @@ def plan_uterus(
         rotation: columns are the fetal axes in the scene.
         variation: placental site and thickness, amount of fluid, seed.
         weeks: gestational age.
-
-    Raises:
-        SurfaceError: no place for the fetus beside the placenta (does not happen in the allowed ranges).
     """
     everything = fetal_skin @ rotation.T
-    middle = 0.5 * (everything.min(axis=0) + everything.max(axis=0))
-    everything = everything - middle
-    points = _outermost(everything)
+    low, high = everything.min(axis=0), everything.max(axis=0)
     site = np.asarray(variation.placenta_site, float)
-    thickness = (weeks + 1.0) * variation.placenta_factor  # in mm about the age in weeks
-    radius = 26.0 + 1.35 * weeks
-    content = fetal_volume_ml + 2.4e-3 * radius**2 * thickness + fluid_volume_ml(weeks, variation.fluid_factor)
-
-    def fitted(x, volume):
-        radii = np.exp([x[3], x[4], -x[3] - x[4]])
-        radii *= (volume / _egg_volume_ml(radii)) ** (1 / 3)
-        lie = Lie(rotation, x[:3] - middle)
-        return UterusPlan(radii, NONE, NONE, 7.0, lie, site, thickness, radius, variation.seed)
-
-    half = points.max(axis=0)
-    shape = np.log(half) - np.log(half).mean()
-    best = np.r_[-0.6 * thickness * site, 0.6 * shape[:2]]
-    for volume in content * np.array([0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.55, 1.8, 2.2, 2.7, 3.3]):
-
-        def badness(x, volume=volume):
-            plan, placed = fitted(x, volume), points + x[:3]
-            out = np.maximum(sdf.distance(plan.cavity, placed) + WALL_GAP_MM, 0.0)
-            touch = np.maximum(PLACENTA_GAP_MM - sdf.distance(_placenta(plan, 0.0), placed), 0.0)
-            long = max(0.0, np.ptp(np.log(plan.radii_mm)) - 0.9)  # a uterus is an egg, not a sausage
-            return (out**2).mean() + 0.05 * out.max() ** 2 + (touch**2).mean() + 0.2 * touch.max() ** 2 + 100.0 * long
-
-        steps = np.array([8.0, 8.0, 8.0, 0.1, 0.1])
-        best = _descend(badness, best, steps)
-        if volume > 1.5 * content:  # tight: the way taken so far may be a dead end
-            afresh = _descend(badness, np.r_[-1.2 * thickness * site, shape[:2]], steps)
-            best = min(best, afresh, key=badness)
-        placed = everything + best[:3]
-        plan = fitted(best, volume)
-        bulges = _pressed(_room, "bulges", plan, placed, PRESSED_SHARE * weeks, 0.85 * weeks)
-        if bulges is None:
-            continue
-        plan = replace(plan, bulges=bulges)
-        dents = _pressed(_clearance, "dents", plan, placed, DENTED_SHARE * thickness + PLACENTA_GAP_MM, 18.0)
-        if dents is not None:
-            return _tightened(replace(plan, dents=dents), placed, content, weeks)
-    raise SurfaceError("uterus: no place for the fetus beside the placenta")
+    site = site / np.linalg.norm(site)
+    thickness = (8.0 + 0.6 * weeks) * variation.placenta_factor  # mm; a little below the age in weeks
+    shift = -0.5 * (low + high) - 0.5 * thickness * site  # the fetus makes room for the placenta
+    points = _outermost(everything) + shift
+    half = 0.5 * (high - low) + 0.5 * thickness * np.abs(site)
+    half = np.maximum(half, 0.6 * half.max())  # the egg is no sausage
+    plan = UterusPlan(Cavity(egg(half)), 7.0, Lie(rotation, shift), site, thickness, 24.0 + 1.5 * weeks, variation.seed)
+    wanted = fetal_volume_ml + fluid_volume_ml(weeks, variation.fluid_factor)
+    small, large = 0.55, 1.5  # of the egg against the extent of the fetus
+    best = _fitted(plan, small * half, points)
+    for _ in range(6):
+        middle = 0.5 * (small + large)
+        trial = _fitted(plan, middle * half, points)
+        if _fluid_and_fetus_ml(trial) <= wanted:
+            small, best = middle, trial
+        else:
+            large = middle
+    return best
 
 
-def _volume_ml(solid: Solid, step: float = 7.0) -> float:
-    """Volume by counting points of a grid, within a few per cent."""
-    axes = [np.arange(low + step / 2, high, step) for low, high in zip(solid.low_mm, solid.high_mm, strict=True)]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    return float((sdf.distance(solid, points) < 0).sum()) * step**3 * 1e-3
-
-
-def _tightened(plan: UterusPlan, placed: np.ndarray, content_ml: float, weeks: float) -> UterusPlan:
-    """Shrinks the egg round the fetus until the cavity holds no more than its content: the wall follows the fetus."""
-    volume = _volume_ml(plan.cavity)
-    for _ in range(9):
-        if volume <= 1.05 * content_ml:
-            break
-        small = replace(plan, radii_mm=0.94 * plan.radii_mm, bulges=NONE, dents=NONE)
-        bulges = _pressed(_room, "bulges", small, placed, 3.0 * weeks, 0.85 * weeks)
-        if bulges is None:
-            break
-        small = replace(small, bulges=bulges)
-        dents = _pressed(_clearance, "dents", small, placed, DENTED_SHARE * plan.placenta_mm + PLACENTA_GAP_MM, 18.0)
-        found = _volume_ml(small.cavity)
-        if dents is None or found >= volume:
-            break
-        plan, volume = replace(small, dents=dents), found
+def _fitted(plan: UterusPlan, radii: np.ndarray, points: np.ndarray) -> UterusPlan:
+    """The plan with the egg of those half axes, widened to hold `points` clear of the wall and of the placenta."""
+    start = egg(radii)
+    plan = replace(plan, room=hold(start, points, np.full(len(points), WALL_GAP_MM)))
+    for _ in range(3):  # the placenta moves out with the wall
+        from_root = np.linalg.norm(points - plan.wall_point(plan.placenta_site), axis=1)
+        over = np.clip((plan.placenta_radius_mm + 0.5 * RIM_MM - from_root) / RIM_MM, 0.0, 1.0)
+        room = WALL_GAP_MM + over * (plan.placenta_mm + PLACENTA_GAP_MM - WALL_GAP_MM)
+        plan = replace(plan, room=hold(start, points, room))
     return plan
 
 
-def _room(plan: UterusPlan, placed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How far each point of the fetus is from the wall and should be, mm: over the placenta its thickness more."""
-    from_root = np.linalg.norm(placed - plan.wall_point(plan.placenta_site), axis=1)
-    over = np.clip((plan.placenta_radius_mm + 6.0 - from_root) / 12.0, 0.0, 1.0)
-    return -sdf.distance(plan.cavity, placed), WALL_GAP_MM + over * (plan.placenta_mm + PLACENTA_GAP_MM - WALL_GAP_MM)
-
-
-def _clearance(plan: UterusPlan, placed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same for the placenta itself."""
-    return sdf.distance(_placenta(plan, 0.0), placed), np.full(len(placed), PLACENTA_GAP_MM)
-
-
-def _pressed(room, field: str, plan: UterusPlan, placed: np.ndarray, most_mm: float, depth: float) -> np.ndarray | None:
-    """Balls (n, 4) for `field` where the fetus pushes its surroundings away, worst place first.
-
-    The centre of a ball lies `depth` mm inside the fetus, so that its mark is wide and shallow. None when it would
-    have to push by more than `most_mm`, or everywhere: then the egg is too small.
-    """
-    balls = NONE
-    for _ in range(MOST_BALLS + 1):
-        found, wanted = room(replace(plan, **{field: balls}), placed)
-        left = found - wanted
-        worst = int(np.argmin(left))
-        if left[worst] >= 0.0:
-            return balls
-        if left[worst] < -most_mm:
-            return None
-        inward = -placed[worst] / plan.radii_mm**2
-        inward /= np.linalg.norm(inward)
-        balls = np.vstack([balls, [*(placed[worst] + depth * inward), depth + wanted[worst] + 1.4]])
-    return None
+def _fluid_and_fetus_ml(plan: UterusPlan, step: float = 5.0) -> float:
+    """What the cavity holds beside the placenta, by counting points of a grid."""
+    cavity = plan.cavity
+    axes = [np.arange(low + step / 2, high, step) for low, high in zip(cavity.low_mm, cavity.high_mm, strict=True)]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    inside = points[sdf.distance(cavity, points) < 0]
+    near = inside[np.linalg.norm(inside - plan.wall_point(plan.placenta_site), axis=1) < plan.placenta_radius_mm]
+    taken = (sdf.distance(_placenta(plan, 0.0), near) < 0).sum()
+    return float(len(inside) - taken) * step**3 * 1e-3
 
 
 def _outermost(points: np.ndarray, directions: int = 400) -> np.ndarray:
@@ -230,32 +166,51 @@ def _outermost(points: np.ndarray, directions: int = 400) -> np.ndarray:
     return points[np.unique(np.r_[extreme, np.arange(0, len(points), 8)])]
 
 
-def _descend(cost, start: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Pattern search: deterministic, no gradients; halves its steps until they are a tenth of the first."""
-    best, value, scale = start.copy(), cost(start), 1.0
-    while scale > 0.06:
-        moved = False
-        for i in range(len(best)):
-            for sign in (1.0, -1.0):
-                trial = best.copy()
-                trial[i] += sign * scale * steps[i]
-                found = cost(trial)
-                if found < value - 1e-6:
-                    best, value, moved = trial, found, True
-        if not moved:
-            scale *= 0.5
-    return best
-
-
 def _placenta(plan: UterusPlan, relief: float = 0.7) -> Solid:
     """A cake on the wall: cavity grown 1 mm into the wall, minus the cavity shrunk by the thickness, in a ball."""
     cake = solids.sphere(plan.wall_point(plan.placenta_site), plan.placenta_radius_mm)
     fluid = solids.offset(plan.cavity, -plan.placenta_mm)
     cake = solids.subtract(cake, fluid, blend=14.0)
     cake = solids.intersect(cake, solids.offset(plan.cavity, 1.0))
-    if len(plan.dents):
-        cake = solids.subtract(cake, solids.union(*[solids.sphere(row[:3], row[3]) for row in plan.dents]), blend=5.0)
     return solids.rough(cake, relief, 13.0, plan.seed + 51) if relief else cake
+
+
+def _in_placenta(plan: UterusPlan, along: np.ndarray, depth_mm: np.ndarray) -> np.ndarray:
+    """Points (n, 3) of the placenta: `along` (n, 2) mm from its middle along the wall, `depth_mm` below the wall."""
+    site = plan.placenta_site
+    across = solids.rotation_to(site)[:2]
+    points = plan.wall_point(site) + along @ across - depth_mm[:, None] * site
+    for _ in range(6):  # the wall curves away from its tangent plane
+        points = points - (sdf.distance(plan.cavity, points) + depth_mm)[:, None] * sdf.normal(plan.cavity, points, 2.0)
+    return points
+
+
+def _chorionic_vessels(plan: UterusPlan, radius: float) -> Solid:
+    """Branches of the cord's vessels over the fetal side of the placenta: winding, forked half-way, thinning out."""
+    rng = np.random.default_rng([plan.seed, 53])
+    pieces, reach = [], 0.74 * plan.placenta_radius_mm
+    turns = 2 * np.pi * (np.arange(6) + rng.uniform(-0.3, 0.3, 6)) / 6
+    for turn in turns:
+        for fork in (0.0, rng.choice((-1, 1)) * rng.uniform(0.35, 0.6)):
+            share = np.linspace(0.0, 1.0, 12) if fork == 0.0 else np.linspace(0.4, 1.0, 8)
+            angle = turn + fork * np.clip((share - 0.4) / 0.6, 0, 1) + 0.10 * np.sin(9.0 * share + 7.0 * turn)
+            along = reach * share[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+            line = _in_placenta(plan, along, np.full(len(share), plan.placenta_mm - 0.6))
+            pieces.append(solids.tube(line, radius * (1.0 - 0.5 * share)))
+    return solids.union(*pieces)
+
+
+def _lakes(plan: UterusPlan) -> Solid:
+    """Maternal blood pooled between the villi: a few irregular spaces inside the placenta."""
+    rng = np.random.default_rng([plan.seed, 54])
+    turns = 2 * np.pi * (np.arange(5) + rng.uniform(-0.35, 0.35, 5)) / 5
+    radii = plan.placenta_radius_mm * rng.uniform(0.15, 0.62, 5)
+    along = radii[:, None] * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    centres = _in_placenta(plan, along, plan.placenta_mm * rng.uniform(0.4, 0.62, 5))
+    largest = 0.2 * plan.placenta_mm
+    sizes = np.maximum(rng.uniform(0.45, 1.0, (5, 3)) * largest, 1.6)
+    pools = [solids.ellipsoid(centre, size) for centre, size in zip(centres, sizes, strict=True)]
+    return solids.rough(solids.union(*pools), 0.5, 4.0, plan.seed + 55)
 
 
 def _smooth(path: np.ndarray, rounds: int) -> np.ndarray:
@@ -280,10 +235,14 @@ def cord_path(plan: UterusPlan, fetal_skin: Solid, umbilicus: np.ndarray, radius
     axes = [np.arange(low, high + step, step) for low, high in zip(cavity.low_mm, cavity.high_mm, strict=True)]
     cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     flat = cells.reshape(-1, 3)
-    room = np.minimum(
-        np.minimum(sdf.distance(fetal_skin, plan.lie.to_fetus(flat)), sdf.distance(_placenta(plan, 0.0), flat)),
-        -sdf.distance(cavity, flat),
-    ).reshape(cells.shape[:3])
+    room = -sdf.distance(cavity, flat)
+    within = room > -2.0 * step  # beyond the wall nothing else is nearer
+    inside = flat[within]
+    room[within] = np.minimum(
+        np.minimum(sdf.distance(fetal_skin, plan.lie.to_fetus(inside)), sdf.distance(_placenta(plan, 0.0), inside)),
+        room[within],
+    )
+    room = room.reshape(cells.shape[:3])
     cost = np.where(room > radius, 1.0 + 12.0 / (1.0 + room - radius), 40.0 + 60.0 * np.maximum(radius - room, 0))
     root = plan.wall_point(plan.placenta_site)
     root = root - plan.placenta_site * (plan.placenta_mm - 1.5)
@@ -319,17 +278,19 @@ def _helix(path: np.ndarray, radius: float, pitch: float, phase: float) -> np.nd
 
 def uterus_parts(plan: UterusPlan, cord: np.ndarray, cord_radius: float) -> list[Part]:
     """Surfaces of the uterus and its contents, scene frame."""
-    low = plan.radii_mm[2]
+    x, y, low = plan.wall_point((0.0, 0.1, -1.0)) * (1.0, 1.0, -1.0)
     wall = solids.offset(plan.cavity, plan.wall_mm)
-    neck = solids.cone((0, 6, -low + 4), (0, 24, -low - 36), 17, 13)
+    neck = solids.cone((x, y, -low + 4), (x, y + 18, -low - 36), 17, 13)
     uterus = solids.rough(solids.union(wall, neck, blend=10.0), 0.4, 14.0, plan.seed + 50)
-    canal = solids.cone((0, 9, -low - 3), (0, 22, -low - 32), 1.3, 1.5)
+    canal = solids.cone((x, y + 3, -low - 3), (x, y + 16, -low - 32), 1.3, 1.5)
     vessels = [
         solids.tube(_helix(_resample(cord, 1.2), 0.42 * cord_radius, 20.0, phase), share * cord_radius)
         for phase, share in ((0.0, 0.38), (2.3, 0.20), (4.0, 0.20))
     ]
     cake = _placenta(plan)
     plate = solids.intersect(solids.shell(cake, 1.6), solids.offset(plan.cavity, -3.0))
+    branches = _chorionic_vessels(plan, 0.42 * cord_radius)
+    plate = solids.union(plate, solids.offset(branches, 0.8))
     return [
         Part("uterus", "uterus", 14, "mother", uterus, 5.0),
         Part("cervical_canal", "csf", 15, "mother", canal, 1.6),
@@ -345,4 +306,6 @@ def uterus_parts(plan: UterusPlan, cord: np.ndarray, cord_radius: float) -> list
         Part("chorionic_plate", "chorion", 18, "mother", plate, 1.6),
         Part("cord", "cord", 19, "mother", solids.tube(cord, cord_radius), 2.2),
         Part("cord_vessels", "blood", 20, "mother", solids.union(*vessels), 1.4),
+        Part("placental_vessels", "blood", 21, "mother", branches, 1.6),
+        Part("placental_lakes", "blood", 22, "mother", _lakes(plan), 2.0),
     ]

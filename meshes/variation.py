@@ -52,7 +52,7 @@ class Variation:
         default_factory=lambda: dict.fromkeys(("heart", "liver", "stomach", "bladder", "ventricles", "kidneys"), 1.0)
     )
     placenta: str = "posterior"
-    placenta_site: tuple[float, float, float] = (-0.35, 0.80, 0.55)
+    placenta_site: tuple[float, float, float] = (-0.85, 0.50, 0.15)
     placenta_factor: float = 1.0
     fluid_factor: float = 1.0
     fat_mm: float = 12.0

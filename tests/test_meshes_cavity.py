@@ -1,0 +1,71 @@
+"""The convex room that the uterus is fitted with, and what it holds: fluid and fetus against published amounts."""
+
+from __future__ import annotations
+
+from math import exp
+
+import numpy as np
+import pytest
+
+from meshes import sdf
+from meshes.build import plan_anatomy
+from meshes.cavity import DIRECTIONS, Cavity, egg, hold
+from meshes.uterus import fluid_volume_ml
+
+
+def grid_points(solid, step):
+    axes = [np.arange(low + step / 2, high, step) for low, high in zip(solid.low_mm, solid.high_mm, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def test_the_directions_are_even_and_hold_the_axes():
+    assert len(DIRECTIONS) == 642
+    nearest = np.sort(DIRECTIONS @ DIRECTIONS.T, axis=1)[:, -2]
+    assert np.degrees(np.arccos(nearest)).max() < 1.4 * np.degrees(np.arccos(nearest)).min()
+    for axis in (*np.eye(3), *-np.eye(3)):
+        assert (DIRECTIONS @ axis).max() == pytest.approx(1.0)
+
+
+def test_an_egg_has_the_volume_of_its_ellipsoid_less_its_rounded_edges():
+    room = Cavity(egg((50, 60, 90))).solid
+    volume = (sdf.distance(room, grid_points(room, 3.0)) < 0).sum() * 27.0
+    assert 0.92 < volume / (4 / 3 * np.pi * 50 * 60 * 90) < 1.0
+
+
+def test_a_room_holds_every_point_with_its_space_and_wastes_little():
+    rng = np.random.default_rng(3)
+    points = rng.normal(size=(400, 3)) * (15, 20, 35)
+    space = rng.uniform(1, 10, 400)
+    room = hold(egg((10, 10, 10)), points, space).solid
+    assert (-sdf.distance(room, points) - space).min() > -0.3
+    assert (-sdf.distance(room, points) - space).min() < 1.0
+
+
+def test_walls_that_are_left_out_of_a_block_do_not_change_its_values():
+    room = hold(egg((20, 30, 50)), np.array([(40.0, 0, 0), (0, 0, 70)]), np.array([3.0, 3.0])).solid
+    grid, origin = sdf.sample(room, 1.5)
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), axis=-1)
+    dense = sdf.distance(room, origin + 1.5 * index.reshape(-1, 3)).reshape(grid.shape)
+    near = np.abs(dense) < 1.5
+    assert near.sum() > 5000
+    assert np.abs(grid - dense)[near].max() < 1e-3
+
+
+def usual_weight_g(weeks):
+    """Median of Hadlock et al., Radiology 1991;181:129–133."""
+    return exp(0.578 + 0.332 * weeks - 0.00354 * weeks**2)
+
+
+@pytest.mark.parametrize("weeks", [18, 22, 28, 34])
+def test_fetal_weight_and_amniotic_fluid_are_near_the_published_amounts(weeks):
+    anatomy = plan_anatomy(weeks)
+    solid = {part.name: part.solid for part in anatomy.parts}
+    step = 3.0
+    points = grid_points(solid["amniotic_fluid"], step)
+    inside = points[sdf.distance(solid["amniotic_fluid"], points) < 0]
+    fetal = sdf.distance(solid["fetal_skin"], anatomy.uterus.lie.to_fetus(inside)) < 0
+    taken = fetal | (sdf.distance(solid["placenta"], inside) < 0) | (sdf.distance(solid["cord"], inside) < 0)
+    fluid_ml, weight_g = ((np.sum(~taken), 1.031 * np.sum(fetal)) * np.array(step**3 * 1e-3)).tolist()
+    # 1.031 g/ml: Baker et al., Lancet 1994;343:644–645
+    assert weight_g == pytest.approx(usual_weight_g(weeks), rel=0.10)
+    assert fluid_ml == pytest.approx(fluid_volume_ml(weeks, 1.0), rel=0.25)
