@@ -207,7 +207,16 @@ class PipelineSettings(_Section):
         return pairs | {f"apply.{name}": value for name, value in fields["apply"].items()}
 
 
-_SMALL_NETWORK = {"depth": 6, "learning_rate": 1e-3, "residual": True, "crop": 256, "batch": 4, "ndf": 16, "ngf": 16}
+_SMALL_NETWORK = {
+    "depth": 6,
+    "norm": "batch",
+    "learning_rate": 1e-3,
+    "residual": True,
+    "crop": 256,
+    "batch": 4,
+    "ndf": 16,
+    "ngf": 16,
+}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
