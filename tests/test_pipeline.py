@@ -327,6 +327,13 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_folder_of_another_version_is_named_as_such(copied):
+    settings = json.loads((copied / "pipeline.json").read_text())
+    settings["render"]["colour"] = "blue"
+    (copied / "pipeline.json").write_text(json.dumps(settings))
+    assert_one_line_error(pipeline("run", "-o", copied), "render.colour", "another version of ussim")
+
+
 def test_two_processes_do_not_work_in_one_folder(copied):
     from filelock import FileLock
 

@@ -83,8 +83,15 @@ def load_settings(folder: Path) -> PipelineSettings | None:
     if path.is_file():
         try:
             return PipelineSettings.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
-            raise UssimError(f"{path}: cannot be read: {' '.join(str(error).split())[:160]}") from None
+        except OSError as error:
+            raise UssimError(f"{path}: cannot be read: {error.strerror or error}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the file"
+            raise UssimError(
+                f"{path}: {where}: {first['msg']}; "
+                "it was damaged or made by another version of ussim: choose another folder"
+            ) from None
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UssimError(f"{folder} exists and was not made by ussim-pipeline: choose another folder")
     return None
