@@ -72,3 +72,18 @@ def test_rays_that_meet_nothing_show_the_background():
     seen = pixels(scene, standing(np.zeros((40, 40), np.uint8)))
     assert tuple(seen[0, 0]) == BACKGROUND
     assert tuple(seen[-1, -1]) == BACKGROUND
+
+
+def test_one_looks_through_fluid_at_what_swims_in_it():
+    fluid = scenes.sphere(20, (0, 0, 40), tissue="amniotic_fluid", name="fluid", priority=5)
+    bone = scenes.sphere(6, (0, 0, 40), tissue="fetal_bone", name="bone", priority=20)
+    flesh = scenes.sphere(20, (0, 0, 40), tissue="muscle", name="flesh", priority=5)
+    shell = scenes.box((90, 90, 90), (0, 0, 40), tissue="gel", name="shell", priority=0)
+    nothing = standing(np.zeros((40, 40), np.uint8))
+    through, hidden = (
+        pixels(Scene.from_surfaces([shell, around, bone]), nothing, turn_deg=0, lift_deg=0)[SIZE[0] // 2, SIZE[1] // 2]
+        for around in (fluid, flesh)
+    )
+    white = np.array(ImageColor.getrgb(Scene.from_surfaces([bone]).media[1].color))
+    assert np.abs(through - white).max() < 40
+    assert np.abs(hidden - white).max() > 60

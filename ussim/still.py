@@ -1,8 +1,8 @@
 """Stills of a scene in three dimensions, with a B-mode image standing where it was taken.
 
-Small surfaces are solid, those that enclose much of the scene are ghosts of which one sees the outlines. A still is
-either whole, or cut open along the image plane: then what lies between plane and eye is taken away, and the plane shows
-what it cuts beside the image.
+Small surfaces are solid; fluids, and what encloses much of the scene, are ghosts of which one sees the outlines. A
+still is either whole, or cut open along the image plane: then what lies between plane and eye is taken away, and the
+plane shows what it cuts beside the image.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from ussim.tables import geometry_table
 MAX_HITS = 400
 GHOST_SHARE = 0.1
 """A surface whose bounding box takes more of the scene's than this is a ghost."""
+FLUID_DB_CM_MHZ = 0.1
+"""A tissue that attenuates less than this is a fluid, and drawn as a ghost: one looks through it."""
 GHOST_OPACITY, SOLID_OPACITY = 0.035, 0.97
 FIELD_OF_VIEW_DEG = 24.0
 BACKGROUND = (13, 17, 23)
@@ -139,7 +141,8 @@ def _opacities(scene: Scene) -> np.ndarray:
     """Opacity of each surface seen square on, (S,) float32."""
     whole = np.prod(np.maximum(scene.bounds_mm[1] - scene.bounds_mm[0], 1e-6))
     sizes = [np.prod(np.ptp(surface.vertices_mm, axis=0)) for surface in scene.surfaces]
-    ghosts = np.array(sizes) > GHOST_SHARE * whole
+    fluids = [scene.media[medium].attenuation_db_cm_mhz < FLUID_DB_CM_MHZ for medium in scene.surface_media]
+    ghosts = (np.array(sizes) > GHOST_SHARE * whole) | np.array(fluids)
     return np.where(ghosts, GHOST_OPACITY, SOLID_OPACITY).astype(np.float32)
 
 
