@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
-PROGRAMS = {"ussim": "cli.ussim", "translate": "cli.translate"}
+PROGRAMS = {"ussim": "cli.ussim", "translate": "cli.translate", "ussim-pipeline": "cli.ussim_pipeline"}
 
 
 def fenced(text: str) -> list[tuple[str, str]]:
