@@ -1,7 +1,7 @@
 """Makes the figures of docs/how_it_works.md: one per stage, each from what the code computes there.
 
     python docs/make_figures.py                                       # all but the last
-    python docs/make_figures.py --store pairs.zarr --run runs/lmsa    # the last: a run of docs/quickstart.md
+    python docs/make_figures.py --store demo/dataset.zarr --run demo/runs/LMSA    # the last: what make demo trained
 
 Needs the extra "docs" (Matplotlib) and embreex. The scene is the packaged one at demo detail, seed 0.
 """
