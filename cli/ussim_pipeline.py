@@ -16,9 +16,9 @@ from cli.program import Program, command
 from cli.show import duration, gigabytes, show_pairs, show_table
 
 if TYPE_CHECKING:
+    from cli.pipeline.context import Context
     from cli.pipeline.runner import Due
     from cli.pipeline.settings import PipelineSettings
-    from cli.pipeline.steps import Context
 
 STEP_NAMES = ("scene", "render", "train", "evaluate", "apply", "report")
 
@@ -66,8 +66,8 @@ def run(
     scene, preset and settings, so --resume and --from need no others.
     """
     from cli.pipeline import runner
+    from cli.pipeline.context import Context
     from cli.pipeline.settings import change_settings, make_settings
-    from cli.pipeline.steps import Context
 
     def wanted(before: PipelineSettings | None) -> PipelineSettings:
         if before is None or preset is not None:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.pipeline.context import Context
 from cli.pipeline.meter import Meter
 from cli.pipeline.records import Record, Records, load_settings, save_settings
 from cli.pipeline.settings import PipelineSettings
-from cli.pipeline.steps import STEP_NAMES, STEPS, Context, Step
+from cli.pipeline.steps import STEP_NAMES, STEPS, Step
 from ussim.errors import UssimError
 
 

@@ -281,8 +281,8 @@ def change_settings(settings: PipelineSettings, assignments: Iterable[str]) -> P
             raise UssimError(f"--set {text}: no section {section!r}{hint}: must be one of {', '.join(sections)}")
         if section in RENDER_SECTIONS:
             fields["overrides"].setdefault(section, {})[name] = value
-        elif section == "train":
-            fields.update(variants=value) if name == "variants" else fields["train"].update({name: _plain(value)})
+        elif key == "train.variants":
+            fields["variants"] = value
         else:
             fields[section][name] = _plain(value)
     changed = _validated(fields)

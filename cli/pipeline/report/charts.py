@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from cli.pipeline.steps import ApplyStep, Context
+from cli.pipeline.context import Context
+from cli.pipeline.steps import ApplyStep
 from ussim.dataset import Dataset
 
 COLOURS = {"low quality": "#ff8f5a", "enhanced": "#5ad1c8", "high quality": "#f2f2f2"}
@@ -75,8 +76,7 @@ def _speckle_samples(context: Context, dataset: Dataset) -> tuple[dict[str, np.n
             grey[name].append(image[frame.mask > 0])
             patches = amplitude[_tiles(image)[usable]]
             envelope[name].append((patches / patches.mean(axis=1, keepdims=True)).ravel())
-    join = lambda parts: {name: np.concatenate(values) for name, values in parts.items()}  # noqa: E731
-    return join(grey), join(envelope)
+    return tuple({name: np.concatenate(values) for name, values in parts.items()} for parts in (grey, envelope))
 
 
 def _tiles(image: np.ndarray) -> np.ndarray:

@@ -12,7 +12,8 @@ import numpy as np
 import zarr
 from PIL import Image, ImageDraw, ImageFont
 
-from cli.pipeline.steps import ApplyStep, Context
+from cli.pipeline.context import Context
+from cli.pipeline.steps import ApplyStep
 from ussim.dataset import Dataset, Frame
 from ussim.errors import UssimError
 from ussim.preview import BLACK, INK, palette
