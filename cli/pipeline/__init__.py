@@ -1,5 +1,5 @@
 """From a mesh to enhanced images in one go: scene → render → train → evaluate → apply → report.
 
 Read ``settings.py`` for what is asked for, ``context.py`` for where things lie, ``steps.py`` for what is done,
-``runner.py`` for which steps are due and ``records.py`` for what is remembered of them; ``report/`` draws what came out.
+``runner.py`` for which steps are due, ``records.py`` for what is remembered of them; ``report/`` draws what came out.
 """
