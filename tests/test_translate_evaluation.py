@@ -124,6 +124,11 @@ def test_the_core_of_a_crop_leaves_out_what_its_edges_spoil(dataset):
     row = compare([Candidate("L2HM", BlindAtEdges(4, crop=128))], dataset, protocol).rows[1]
     assert row.full_view.core_gap["psnr"] == pytest.approx(0, abs=1e-9)
     assert row.full_view.core_relative_pkl == pytest.approx(0, abs=1e-12)
+    bands = np.array(row.full_view.core_band_gap["psnr"])
+    assert np.isfinite(bands).sum() >= 3
+    np.testing.assert_allclose(bands[np.isfinite(bands)], 0, atol=1e-9)
+    assert np.nanmax(np.abs(row.full_view.core_band_relative_pkl)) == pytest.approx(0, abs=1e-12)
+    assert np.nanmin(row.full_view.band_gap["psnr"]) > 0
     assert row.full_view.gap["psnr"] > 4
     assert row.full_view.gap["ssim"] > 0
 
@@ -132,6 +137,7 @@ def test_the_core_of_a_small_crop_is_all_of_it(result):
     view = next(row for row in result.rows if row.name == "L2HMS").full_view
     assert PROTOCOL.core_margin == 0
     assert view.core_gap == view.gap
+    assert view.core_band_gap == view.band_gap
 
 
 def test_overlapping_crops_that_agree_have_no_difference(result):

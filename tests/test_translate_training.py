@@ -301,7 +301,7 @@ def test_mistakes_leave_no_run_folder(store, tmp_path):
 
 
 def test_an_empty_training_split_is_an_error(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(StoreReader, "frames", lambda self, split="all": self.split[:0])
+    monkeypatch.setattr(StoreReader, "frames", lambda self, split="all", by="frame": self.split[:0])
     with pytest.raises(UssimError, match="training split has no frames"):
         train(settings(), store, tmp_path / "run")
 

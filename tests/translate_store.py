@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from ussim.dataset import Dataset, Header, ImageGeometry, SceneReference
+from ussim.dataset import Dataset, Header, ImageGeometry, SceneReference, SceneRow
 from ussim.probe import ConvexProbe
 
 TISSUES = ("gel", "muscle", "fat", "bone")
@@ -21,6 +21,8 @@ def make_store(
     qualities: tuple[str, ...] = ("lq", "hq"),
     units_done: int | None = None,
     tissues: tuple[str, ...] = TISSUES,
+    scenes: int = 1,
+    split_seed: int = 0,
 ) -> Path:
     """Write a store whose images, maps and attributes look like a rendered one's.
 
@@ -34,6 +36,8 @@ def make_store(
         qualities: Images to write.
         units_done: Units to write, of 4 frames each; all if None.
         tissues: Names of the tissues.
+        scenes: How many anatomies the frames claim to show.
+        split_seed: Seed of the split.
     """
     probe = ConvexProbe(image_height=size[0], image_width=size[1], scanlines=64, axial_samples=256)
     header = Header(
@@ -43,7 +47,7 @@ def make_store(
         frames=frames,
         unit_frames=4,
         seed=seed,
-        split_seed=0,
+        split_seed=split_seed,
         backend="cpu",
         image=ImageGeometry(
             height=size[0], width=size[1], mm_per_pixel=probe.mm_per_pixel, origin_mm=probe.image_origin_mm
@@ -53,6 +57,10 @@ def make_store(
         qualities={name: {} for name in qualities},
         tissues=[{"id": number, "name": name} for number, name in enumerate(("outside the sector", *tissues))],
         tgc_db=[0.0],
+        scenes=[
+            SceneRow(seed=number, weeks=20.0, detail="tiny", digest=f"{number:064d}")
+            for number in range(scenes if scenes > 1 else 0)
+        ],
     )
     mask = probe.mask()
     dataset = Dataset.create(path, header, np.tile(np.eye(4), (frames, 1, 1)), mask)

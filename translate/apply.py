@@ -46,7 +46,7 @@ def apply_to_store(
         generator: The generator.
         store: The store.
         name: Name of the array.
-        frames: ``all``, ``train`` or ``test``.
+        frames: ``all``, or ``train`` or ``test``, split as in the generator's training.
         progress: Told how many frames are done, and of how many.
 
     Returns:
@@ -61,7 +61,8 @@ def apply_to_store(
     view = generator.view(reader)
     array = _open_array(reader, generator, name)
     chunks = store / name / "c"
-    pending = [index for index in map(int, reader.frames(frames)) if not (chunks / str(index) / "0" / "0").is_file()]
+    chosen = map(int, reader.frames(frames, generator.settings.split))
+    pending = [index for index in chosen if not (chunks / str(index) / "0" / "0").is_file()]
 
     def read(index: int) -> dict[str, np.ndarray]:
         return {needed: reader.read(needed, index) for needed in generator.encoder.arrays}
@@ -92,7 +93,7 @@ def apply_to_folder(
         generator: The generator.
         source: A store; or a folder of PNGs (for a generator without low-quality image: of segmentations); or one PNG.
         output: Folder to make, or to go on in.
-        frames: Of a store: ``all``, ``train`` or ``test``.
+        frames: Of a store: ``all``, or ``train`` or ``test``, split as in the generator's training.
         mask: For images: PNG, not 0 inside the sector; default: that of the training, for images of its size.
         segmentation: For images: folder of PNGs of the same names, or one PNG; tissue ids.
         attenuation: For images: likewise, 8 or 16 bits, full scale = 1.
@@ -141,7 +142,8 @@ def _store_frames(generator: Generator, store: Path, frames: str) -> _Work:
     def read(index: int) -> _Maps:
         return {name: reader.read(name, index) for name in generator.encoder.arrays}
 
-    items = [(f"{index:0{digits}d}.png", int(index)) for index in reader.frames(frames)]
+    chosen = reader.frames(frames, generator.settings.split)
+    items = [(f"{index:0{digits}d}.png", int(index)) for index in chosen]
     return _Work(items, read, lambda index, maps: view.enhance(maps, reader.mask))
 
 

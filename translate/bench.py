@@ -19,6 +19,7 @@ from translate.metrics import PKL_PATCH_PX, Target, nan_mean, paired_test, psnr_
 from translate.protocol import Protocol, crop_places
 from translate.results import FIGURES, HIGH_QUALITY, LOW_QUALITY, Comparison, Distance, Evaluation, FullView, RowResult
 from translate.speckle import Selection, Speckle, Statistics
+from translate.split import is_held_out
 from ussim.dataset import Dataset, Frame
 from ussim.errors import UssimError
 
@@ -203,27 +204,26 @@ class Bench:
 
     def _full_view(self, name: str) -> FullView:
         crop, full = self.crop_scores[name], self.full_scores[name]
-        bands = range(self.protocol.bands)
         inside_crop, inside_full = (np.array([score.inside for score in scores]) for scores in (crop, full))
         core_crop, core_full = (np.array([score.core for score in scores]) for scores in (crop, full))
-        by_crop, by_full = (np.array([score.bands for score in scores]) for scores in (crop, full))
         with np.errstate(invalid="ignore"):  # infinite − infinite, where an output equals its target
-            inside, core, by_band = inside_full - inside_crop, core_full - core_crop, by_full - by_crop
+            inside, core = inside_full - inside_crop, core_full - core_crop
         gap, core_gap = (
             {figure: _finite_mean(part[:, k]) for k, figure in enumerate(FIGURES)} for part in (inside, core)
         )
-        band_gap = {
-            figure: tuple(_finite_mean(by_band[:, band, k]) for band in bands) for k, figure in enumerate(FIGURES)
-        }
+        band_gap, band_relative_pkl = _band_gaps(*([score.bands for score in scores] for scores in (crop, full)))
+        core_bands, core_band_pkl = _band_gaps(*([score.core_bands for score in scores] for scores in (crop, full)))
         pkl = FIGURES.index("pkl")
         total, count = self.overlap[name]
         return FullView(
             gap=gap,
             core_gap=core_gap,
             band_gap=band_gap,
+            core_band_gap=core_bands,
             relative_pkl=_ratio(gap["pkl"], nan_mean(inside_crop[:, pkl])),
             core_relative_pkl=_ratio(core_gap["pkl"], nan_mean(core_crop[:, pkl])),
-            band_relative_pkl=tuple(_ratio(band_gap["pkl"][band], nan_mean(by_crop[:, band, pkl])) for band in bands),
+            band_relative_pkl=band_relative_pkl,
+            core_band_relative_pkl=core_band_pkl,
             overlap_grey=_ratio(total, count),
         )
 
@@ -247,7 +247,7 @@ class Bench:
                     f"{self.extractor.dimensions} features: it is biased upwards. Compare rows of this table only, "
                     "and look at KID, which has no such bias."
                 )
-        used, all_test = len(self.frames), int((self.dataset.split == 1).sum())
+        used, all_test = len(self.frames), int(is_held_out(self.dataset, self.protocol.split).sum())
         if used < all_test:
             notes.append(f"{used} of the {all_test} test images were used.")
         left_out = max(
@@ -269,12 +269,14 @@ class _Score:
         inside: Inside the mask.
         core: Inside the mask and away from the crop's edges; NaN where too little is left.
         bands: Inside the mask in each depth band, (B, 3).
+        core_bands: The same for the core alone; NaN where too little is left.
     """
 
     whole: tuple[float, float, float]
     inside: tuple[float, float, float]
     core: tuple[float, float, float]
     bands: np.ndarray
+    core_bands: np.ndarray
 
 
 class _CropTarget:
@@ -294,31 +296,35 @@ class _CropTarget:
         half = PKL_PATCH_PX // 2
         patch_band = bands[half::PKL_PATCH_PX, half::PKL_PATCH_PX][:rows, :columns]
         self.patch_bands = [patch_band == band for band in range(count)]
+        patches = self.margin // PKL_PATCH_PX
+        self.core_patches = (slice(patches, -patches or None),) * 2
 
     def score(self, output: np.ndarray) -> _Score:
         """PSNR, SSIM and pKL of an output, uint8 of the target's shape."""
         similarity = self.target.ssim_map(output)
         sums = _sums(self.label, output, self.target.image, similarity, 2 * self.count + 1)
         kl_whole, kl_inside = self.target.pkl_patches(output)
-        patches = self.margin // PKL_PATCH_PX
-        kl_core = kl_inside[patches : -patches or None, patches : -patches or None]
+        kl_core = np.full_like(kl_inside, np.nan)
+        kl_core[self.core_patches] = kl_inside[self.core_patches]
         everything, inside, core = (slice(0, stop) for stop in (None, 2 * self.count, self.count))
         return _Score(
             self._means(sums, everything, kl_whole),
             self._means(sums, inside, kl_inside),
             self._means(sums, core, kl_core) if self.pixels[core].sum() >= MIN_BAND_PX else (math.nan,) * 3,
-            self._bands(sums, kl_inside),
+            self._bands(sums, 2, kl_inside),
+            self._bands(sums, 1, kl_core),
         )
 
     def _means(self, sums: np.ndarray, part: slice, divergence: np.ndarray) -> tuple[float, float, float]:
         error, similar = sums[part].sum(axis=0) / self.pixels[part].sum()
         return float(psnr_of_mse(error)), float(similar), nan_mean(divergence)
 
-    def _bands(self, sums: np.ndarray, divergence: np.ndarray) -> np.ndarray:
+    def _bands(self, sums: np.ndarray, parts: int, divergence: np.ndarray) -> np.ndarray:
+        """Of the core alone (one part) or of core and edge (two)."""
         bands = np.full((self.count, 3), np.nan)
-        pixels = self.pixels[:-1].reshape(2, -1).sum(axis=0)
+        pixels = self.pixels[:-1].reshape(2, -1)[:parts].sum(axis=0)
         enough = pixels >= MIN_BAND_PX
-        means = sums[:-1].reshape(2, -1, 2).sum(axis=0)[enough] / pixels[enough, None]
+        means = sums[:-1].reshape(2, -1, 2)[:parts].sum(axis=0)[enough] / pixels[enough, None]
         bands[enough, 0], bands[enough, 1] = psnr_of_mse(means[:, 0]), means[:, 1]
         bands[:, 2] = [nan_mean(divergence[here]) for here in self.patch_bands]
         return bands
@@ -383,6 +389,19 @@ def _tests(scores: dict[str, dict[str, np.ndarray]]) -> Iterator[Comparison]:
     for (first, a), (second, b) in combinations(scores.items(), 2):
         for k, figure in enumerate(FIGURES):
             yield Comparison(figure, first, second, paired_test(b["whole"][:, k], a["whole"][:, k]))
+
+
+def _band_gaps(
+    crop: Sequence[np.ndarray], full: Sequence[np.ndarray]
+) -> tuple[dict[str, tuple[float, ...]], tuple[float, ...]]:
+    """Figures of the whole view minus those of crops by depth band, each (B, 3) a crop; and pKL's as a share."""
+    by_crop, by_full = np.array(crop), np.array(full)
+    with np.errstate(invalid="ignore"):  # infinite − infinite, where an output equals its target
+        by_band = by_full - by_crop
+    bands = range(by_band.shape[1])
+    gap = {figure: tuple(_finite_mean(by_band[:, band, k]) for band in bands) for k, figure in enumerate(FIGURES)}
+    pkl = FIGURES.index("pkl")
+    return gap, tuple(_ratio(gap["pkl"][band], nan_mean(by_crop[:, band, pkl])) for band in bands)
 
 
 def _finite_mean(values: np.ndarray) -> float:

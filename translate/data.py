@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from translate.settings import DataInfo, TrainSettings
+from translate.split import Split, is_held_out
 from ussim.dataset import Dataset, ImageGeometry
 from ussim.errors import UssimError
 
@@ -38,7 +39,7 @@ class StoreReader:
         n: Number of frames.
         shape: (H, W) of every image [px].
         mask: 1 inside the sector, uint8 of shape (H, W).
-        split: 0 train, 1 test; uint8 of shape (n,).
+        split: The store's split by frame: 0 train, 1 test; uint8 of shape (n,).
         tissues: Tissue names; position + 1 is the id in a segmentation.
         media_count: Number of tissues: the highest id.
         probe: Settings of the probe.
@@ -70,11 +71,20 @@ class StoreReader:
     def __len__(self) -> int:
         return self.n
 
-    def frames(self, split: str = "all") -> np.ndarray:
-        """Numbers of the frames of a split: ``train``, ``test`` or ``all``."""
+    def frames(self, split: str = "all", by: Split = "frame") -> np.ndarray:
+        """Numbers of the frames of a split, in order.
+
+        Args:
+            split: ``train``, ``test`` or ``all``.
+            by: Hold out single frames, as the store has it, or whole anatomies (``scene``).
+
+        Raises:
+            UssimError: To be split by scene, and all frames show one scene.
+        """
         if split == "all":
             return np.arange(self.n)
-        return np.flatnonzero(self.split == {"train": 0, "test": 1}[split])
+        wanted = {"train": False, "test": True}[split]
+        return np.flatnonzero(is_held_out(self._dataset, by) == wanted)
 
     def frame(self, index: int) -> dict[str, np.ndarray]:
         """One frame: ``lq`` and ``hq`` (those there are) and ``segmentation``, uint8, and ``attenuation``,
@@ -112,16 +122,20 @@ class StoreReader:
                 f"{self.path}: {done.sum()} of {len(done)} units are done; finish it: ussim render --resume"
             )
 
-    def info(self) -> DataInfo:
-        """What a run remembers of this store."""
+    def info(self, by: Split = "frame") -> DataInfo:
+        """What a run remembers of this store, split by frame or by scene.
+
+        Raises:
+            UssimError: See ``frames``.
+        """
         return DataInfo(
             store=self.path.name,
             digest=self.digest,
             tissues=self.tissues,
             image=self.image,
             probe=self.probe,
-            train_frames=len(self.frames("train")),
-            test_frames=len(self.frames("test")),
+            train_frames=len(self.frames("train", by)),
+            test_frames=len(self.frames("test", by)),
         )
 
 

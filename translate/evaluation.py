@@ -18,6 +18,7 @@ from translate.features import Extractor, ExtractorMissingError, load_extractor
 from translate.protocol import Protocol, frames_to_use
 from translate.report import Report, new_folder
 from translate.results import Evaluation
+from translate.split import Split
 from ussim.dataset import Dataset
 from ussim.errors import UssimError
 
@@ -44,7 +45,8 @@ def evaluate(
     """Evaluate runs on the test frames of a store and write a report.
 
     Args:
-        runs: Run folders; each becomes a row named after its inputs (L2HMSA, …).
+        runs: Run folders; each becomes a row named after its inputs (L2HMSA, …). Test frames are those that their
+            training held out.
         store: The dataset.
         report: Folder to create for ``report.md``, ``report.json``, ``table.csv``, ``crops.csv`` and two
             pictures.
@@ -60,11 +62,12 @@ def evaluate(
 
     Raises:
         UssimError: A store without test frames or of another schema, images smaller than the crop, a run that
-            cannot be loaded, weights that are not the named ones, a report folder that is taken.
+            cannot be loaded, runs that were not trained on the same split, weights that are not the named ones, a
+            report folder that is taken.
     """
     folder = new_folder(Path(report))
     dataset = Dataset.open(store)
-    protocol = Protocol(crops, crop, seed, images)
+    protocol = Protocol(crops, crop, seed, images, split=split_of(runs))
     frames_to_use(dataset, protocol)  # the mistakes that cost nothing to find come first
     extractor, missing = _extractor(inception_weights, device)
     from translate.data import StoreReader  # needs torch
@@ -81,6 +84,23 @@ def evaluate(
         progress=progress,
     )
     return Report(result).save(folder)
+
+
+def split_of(runs: Sequence[Path]) -> Split:
+    """What runs held out in their training: single frames or whole anatomies.
+
+    Raises:
+        UssimError: No runs, one that cannot be read, or runs that differ: test frames of one were seen by another.
+    """
+    from translate.settings import Run
+
+    splits = [Run.load(Path(run)).train.split for run in runs]
+    if not splits:
+        raise UssimError("no run to evaluate")
+    if len(set(splits)) > 1:
+        named = ", ".join(f"{run} by {split}" for run, split in zip(runs, splits, strict=True))
+        raise UssimError(f"runs of different splits cannot be compared: {named}; evaluate each split on its own")
+    return splits[0]
 
 
 def _extractor(weights: Path | None, device: str) -> tuple[Extractor | None, str]:

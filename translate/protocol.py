@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from translate.metrics import PKL_PATCH_PX
+from translate.split import Split, is_held_out
 from ussim.dataset import Dataset
 from ussim.errors import UssimError
 
@@ -26,6 +27,7 @@ class Protocol:
         seed: Seed of the crops, the bootstrap and the KID subsets.
         images: Use so many test images at most, evenly spread; None for all.
         bands: Number of depth bands of equal height.
+        split: What is held out: single frames, or whole anatomies (``scene``).
     """
 
     crops: int = 4
@@ -33,6 +35,7 @@ class Protocol:
     seed: int = 0
     images: int | None = None
     bands: int = BANDS
+    split: Split = "frame"
 
     @property
     def core_margin(self) -> int:
@@ -58,12 +61,13 @@ def frames_to_use(dataset: Dataset, protocol: Protocol) -> np.ndarray:
     """The test frames to use, in order.
 
     Raises:
-        UssimError: The store is incomplete, lacks an image, or has no test frame; images smaller than a crop.
+        UssimError: The store is incomplete, lacks an image, or has no test frame or, to be split by scene, one scene;
+            images smaller than a crop.
     """
     for name in ("lq", "hq"):
         dataset.array(name)
     protocol.check(dataset.mask.shape)
-    frames = np.flatnonzero(dataset.split == 1)
+    frames = np.flatnonzero(is_held_out(dataset, protocol.split))
     if not frames.size:
         raise UssimError(
             f"{dataset.path}: no test frames among {dataset.frames}: a store of 10 frames or more has some"

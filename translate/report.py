@@ -19,7 +19,7 @@ from translate.speckle import RAYLEIGH_SNR
 from ussim.errors import UssimError
 
 if TYPE_CHECKING:
-    from translate.results import Evaluation, RowResult
+    from translate.results import Evaluation, FullView, RowResult
 
 FORMAT = 1
 FILES = {
@@ -31,6 +31,10 @@ FILES = {
     "full_view.png": "input, outputs and target as a whole",
 }
 _NONE = "–"
+_HELD_OUT = {
+    "frame": "Held out: single frames, which lie between training frames (split = frame).",
+    "scene": "Held out: whole anatomies, of which training saw no frame (split = scene).",
+}
 _HEADS = {"psnr": "PSNR [dB]", "ssim": "SSIM [%]", "pkl": "pKL ×100"}
 _SCALE = {"psnr": 1.0, "ssim": 100.0, "pkl": 100.0}
 
@@ -112,7 +116,8 @@ class Report:
     @property
     def notes(self) -> list[str]:
         """What has to stand beside the tables where their captions are not shown."""
-        return [f"pKL: {PKL_RULE}.", *_about_distance(self.evaluation), *self.evaluation.notes]
+        result = self.evaluation
+        return [_HELD_OUT[result.protocol.split], f"pKL: {PKL_RULE}.", *_about_distance(result), *result.notes]
 
     def save(self, folder: Path) -> Report:
         """Write all files; see ``FILES``.
@@ -146,7 +151,7 @@ class Report:
             "",
             f"{result.crops} crops of {result.protocol.crop} × {result.protocol.crop} pixels from "
             f"{result.test_images} test images of {height} × {width} (seed {result.protocol.seed}; store "
-            f"{result.digest[:12] or 'without digest'}), in {result.seconds:.0f} s.",
+            f"{result.digest[:12] or 'without digest'}), in {result.seconds:.0f} s. {_HELD_OUT[result.protocol.split]}",
             "",
         ]
         parts += [f"- {note}" for note in result.notes] + [""] * bool(result.notes)
@@ -279,14 +284,12 @@ def _full_view_table(result: Evaluation) -> Table:
             continue
         for figure in _SCALE:
             factor, digits, unit = (100, 1, " %") if figure == "pkl" else (_SCALE[figure], 3, "")
-            by_band = view.band_relative_pkl if figure == "pkl" else view.band_gap[figure]
-            whole = view.relative_pkl if figure == "pkl" else view.gap[figure]
-            core = view.core_relative_pkl if figure == "pkl" else view.core_gap[figure]
             name = {"psnr": "PSNR [dB]", "ssim": "SSIM [%]", "pkl": "pKL (relative)"}[figure]
-            cells = [_number(value * factor, digits, sign=True) for value in (whole, core, *by_band)]
-            cells = [cell + unit if cell != _NONE else cell for cell in cells]
-            rows.append((f"{row.name}: {name}", *cells))
-        rows.append((f"{row.name}: overlap [grey]", _number(view.overlap_grey, 2), *[_NONE] * (1 + len(bands))))
+            for part, values in _gaps(view, figure).items():
+                cells = [_number(value * factor, digits, sign=True) for value in values]
+                cells = [cell + unit if cell != _NONE else cell for cell in cells]
+                rows.append((f"{row.name}{part}: {name}", *cells))
+        rows.append((f"{row.name}: overlap [grey]", _number(view.overlap_grey, 2), *[_NONE] * len(bands)))
     caption = (
         "Trained on crops, used on whole images: figure of the whole image's output at the test crops minus "
         "figure of the crops' own output, inside the mask, by depth along the scanline. 0 is no loss; the goal is "
@@ -294,7 +297,20 @@ def _full_view_table(result: Evaluation) -> Table:
         f"was cut off; core: the crops without their outermost {result.protocol.core_margin} px. Overlap: mean "
         "difference between overlapping crops' outputs, 0 if the output does not depend on where the crop was cut."
     )
-    return Table("Whole field of view against crops", caption, ("", "all", "core", *bands), rows)
+    return Table("Whole field of view against crops", caption, ("", "all", *bands), rows)
+
+
+def _gaps(view: FullView, figure: str) -> dict[str, tuple[float, ...]]:
+    """Gap of a figure over all depths and in each band: of whole crops and of their core; pKL's as a share."""
+    if figure == "pkl":
+        return {
+            "": (view.relative_pkl, *view.band_relative_pkl),
+            ", core": (view.core_relative_pkl, *view.core_band_relative_pkl),
+        }
+    return {
+        "": (view.gap[figure], *view.band_gap[figure]),
+        ", core": (view.core_gap[figure], *view.core_band_gap[figure]),
+    }
 
 
 def _speckle_table(result: Evaluation) -> Table:
@@ -349,11 +365,13 @@ def _flat(row: RowResult) -> dict[str, Any]:
         for band, value in enumerate(getattr(row.speckle, key)):
             line[f"speckle_{key}_band{band}"] = value
     for figure in _SCALE:
-        gaps = row.full_view.band_gap[figure] if row.full_view else [""] * len(row.speckle.axial_mm)
+        view, bands = row.full_view, len(row.speckle.axial_mm)
+        gaps, core_gaps = (view.band_gap[figure], view.core_band_gap[figure]) if view else ([""] * bands,) * 2
         line[f"gap_{figure}"] = row.full_view.gap[figure] if row.full_view else ""
         line[f"gap_{figure}_core"] = row.full_view.core_gap[figure] if row.full_view else ""
-        for band, value in enumerate(gaps):
-            line[f"gap_{figure}_band{band}"] = value
+        for band in range(bands):
+            line[f"gap_{figure}_band{band}"] = gaps[band]
+            line[f"gap_{figure}_core_band{band}"] = core_gaps[band]
     line["overlap_grey"] = row.full_view.overlap_grey if row.full_view else ""
     return line
 

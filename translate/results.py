@@ -46,18 +46,20 @@ class FullView:
             crops, by figure; inside the mask.
         core_gap: The same over the core of each crop, a quarter of its side away from its edges: there the crop's
             output suffers less from what was cut off, and what remains is due to what differs between images.
-        band_gap: The same in each depth band, by figure; NaN where no crop has enough of the band.
-        relative_pkl, core_relative_pkl, band_relative_pkl: pKL gap as a share of the crops' pKL: in all, in the core
-            and in each band.
+        band_gap, core_band_gap: Both in each depth band, by figure; NaN where no crop has enough of the band.
+        relative_pkl, core_relative_pkl, band_relative_pkl, core_band_relative_pkl: pKL gap as a share of the crops'
+            pKL: in all, in the core, in each band, and in each band of the core.
         overlap_grey: Mean absolute difference of overlapping crops' outputs [grey levels]; NaN without overlap.
     """
 
     gap: dict[str, float]
     core_gap: dict[str, float]
     band_gap: dict[str, tuple[float, ...]]
+    core_band_gap: dict[str, tuple[float, ...]]
     relative_pkl: float
     core_relative_pkl: float
     band_relative_pkl: tuple[float, ...]
+    core_band_relative_pkl: tuple[float, ...]
     overlap_grey: float
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from translate.split import Split
 from ussim.dataset import ImageGeometry
 from ussim.errors import UssimError
 
@@ -39,6 +40,7 @@ class TrainSettings(_Frozen):
         polar: Two more input channels: depth along the scanline and angle.
         segmentation: One channel scaled to [-1, 1], or one channel for each tissue.
         attenuation: Linear in the stored amplitude, or in decibels over 60 dB.
+        split: What is held out for testing: single frames (the store's split), or whole anatomies (``scene``).
         iterations: Updates of both networks.
         batch: Crops of one update, over all processes together.
         crop: Side of a crop [px].
@@ -76,6 +78,7 @@ class TrainSettings(_Frozen):
     segmentation: Literal["scaled", "onehot"] = "scaled"
     attenuation: Literal["linear", "decibel"] = "linear"
     # what it is trained on
+    split: Split = "frame"
     iterations: int = Field(50_000, ge=1)
     batch: int = Field(16, ge=1, le=4096)
     crop: int = Field(512, ge=16, le=8192)

@@ -92,7 +92,7 @@ def train(
     run = Path(run)
     with join_team(device) as team, _stop_signals() as stop:
         reader = StoreReader(store)
-        wanted = Run(train=settings, data=reader.info())
+        wanted = Run(train=settings, data=reader.info(settings.split))
         team.first(lambda: _check_folder(run, wanted, resume))
         session = Session(wanted, reader, run, team, progress if team.is_first else None)
         if resume:
@@ -257,7 +257,7 @@ class Session:
         self.settings, self.run, self.team = wanted.train, run, team
         self.progress = progress or (lambda phase, done, total, note: None)
         encoder = Encoder(wanted.train, wanted.data)
-        frames = reader.frames("train")
+        frames, held_out = (reader.frames(name, wanted.train.split) for name in ("train", "test"))
         if len(frames) == 0:
             raise UssimError(f"{reader.path}: its training split has no frames")
         if wanted.train.crop > min(reader.shape):
@@ -269,7 +269,7 @@ class Session:
         self.source = FrameSource(
             reader, frames, encoder, team.device, lambda done, total: self.progress("load", done, total, "")
         )
-        shown = reader.frames("test") if reader.split.any() else frames
+        shown = held_out if len(held_out) else frames
         self.shown = FrameSource(reader, shown[:PREVIEWS], encoder, team.device)
         self.trainer = Trainer(self.settings, encoder, team)
 
