@@ -16,7 +16,7 @@ import pytest
 import scenes
 from click.testing import Result
 from PIL import Image
-from pipelines import SETTINGS, SWEEP, pipeline
+from pipelines import FRAMES, SETTINGS, SWEEP, pipeline
 
 from cli.pipeline import steps
 from cli.pipeline.report.evaluation import load_evaluation
@@ -140,9 +140,14 @@ def test_frames_can_be_spread_over_several_anatomies(tmp_path, monkeypatch):
     ]
     monkeypatch.setattr(anatomies, "anatomy_sources", lambda *_: sources)
     several = [one for one in SETTINGS if "variants" not in one]
-    result = pipeline("run", "-o", tmp_path / "out", *several, "--set=scene.count=2", "--set=train.variants=LMSA")
+    several += ["--set=scene.count=2", "--set=train.variants=LMSA", "--set=train.split=scene"]
+    result = pipeline("run", "-o", tmp_path / "out", *several)
     assert result.exit_code == 0, result.output
     dataset = Dataset.open(tmp_path / "out" / "dataset.zarr")
+    shown = [int(path.stem[6:]) for path in sorted((tmp_path / "out" / "enhanced").glob("*.png"))]
+    assert set(dataset.scene[shown]) in ({0}, {1})  # a whole anatomy was held out
+    assert len(shown) == FRAMES / 2
+    assert all(np.asarray(Image.open(path)).any() for path in (tmp_path / "out" / "enhanced").glob("*.png"))
     assert [row.seed for row in dataset.header.scenes] == [3, 4]
     assert "2 scenes" in (tmp_path / "out" / "report.html").read_text()
 
@@ -303,6 +308,7 @@ def test_a_scene_that_fails_its_check_stops_before_any_rendering(tmp_path):
         (["--preset", "huge"], ("--preset huge", "demo, small, paper")),
         (["--set", "train.iteratons=5"], ("iteratons", "did you mean 'iterations'")),
         (["--set", "train.crop=512"], ("train.crop = 512", "images of 500x693 allow 500")),
+        (["--set", "train.split=scene"], ("train.split = scene", "scene.count")),
         (["--set", "tran.ngf=5"], ("'tran'", "did you mean 'train'")),
         (["--set", "render.frames=3"], ("render.frames = 3", ">= 10")),
         (["--set", "render.size=big"], ("render.size = 'big'", "height x width")),

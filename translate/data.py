@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -65,8 +63,7 @@ class StoreReader:
         self.tissues = tuple(names[number] for number in range(1, len(names) + 1))
         self.media_count = len(self.tissues)
         self.probe: dict[str, Any] = header.probe
-        attributes = json.dumps(self._dataset.attrs, sort_keys=True).encode()
-        self.digest = hashlib.sha256(attributes).hexdigest()
+        self.digest = self._dataset.digest
 
     def __len__(self) -> int:
         return self.n

@@ -8,10 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cli.pipeline.settings import PipelineSettings
 from cli.progress import Reporter
 
 if TYPE_CHECKING:
+    from ussim.dataset import Dataset
     from ussim.job import Plan
     from ussim.scene import Scene
     from ussim.series import Series
@@ -66,6 +69,13 @@ class Context:
     def run_folder(self, variant: str) -> Path:
         """The run of a variant."""
         return self.folder / "runs" / variant
+
+    def shown_frames(self, dataset: Dataset) -> np.ndarray:
+        """Numbers of the frames that are shown: those held out, or the training's if only they are enhanced."""
+        from translate.split import is_held_out
+
+        held_out = is_held_out(dataset, self.settings.training(self.settings.primary).split)
+        return np.flatnonzero(~held_out if self.settings.apply.split == "train" else held_out)
 
     @cached_property
     def scene(self) -> Scene:

@@ -177,7 +177,10 @@ class PipelineSettings(_Section):
         self.rendering()
         side = min(self.render.shape)
         for variant in self.variants:
-            crop = self.training(variant).crop
+            training = self.training(variant)
+            crop = training.crop
+            if training.split == "scene" and (self.scene_path or self.scene.count < 2):
+                raise UssimError("train.split = scene: holds out whole anatomies, so scene.count must be at least 2")
             if crop > side:
                 raise UssimError(f"train.crop = {crop}: images of {self.render.size} allow {side} at most")
         if self.evaluation_crop > side:
@@ -237,7 +240,7 @@ variants, 50,000 iterations of batch 16 on crops of 512²."""
 
 ABOUT_PRESETS = {
     "demo": "one small generator from 72 half-size pairs: minutes on two CPU cores",
-    "small": "the paper's three variants in small, 320 half-size pairs of four anatomies: an hour or so on a CPU",
+    "small": "the paper's three variants in small, 320 half-size pairs of four anatomies: half an hour or so on a CPU",
     "paper": "the paper's protocol to the letter: needs a GPU and 14 GB of disk",
 }
 

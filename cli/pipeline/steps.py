@@ -280,19 +280,16 @@ class ApplyStep:
         return Result({"weights": generator.digest, "images": _image_digest(context.enhanced)})
 
     def _save_images(self, context: Context) -> None:
-        import numpy as np
         import zarr
         from PIL import Image
 
         from ussim.dataset import Dataset
 
         array = zarr.open_array(context.store / self.array, mode="r")
-        split = Dataset.open(context.store).split
-        wanted = 0 if context.settings.apply.split == "train" else 1
         _remove(context.enhanced)
         try:
             context.enhanced.mkdir(parents=True)
-            for frame in np.flatnonzero(split == wanted):
+            for frame in context.shown_frames(Dataset.open(context.store)):
                 Image.fromarray(array[int(frame)]).save(context.enhanced / f"frame_{int(frame):06d}.png")
         except OSError as error:
             raise UssimError(f"{context.enhanced}: cannot be written: {error.strerror or error}") from None

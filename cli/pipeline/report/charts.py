@@ -62,11 +62,10 @@ def histogram_chart(context: Context, dataset: Dataset) -> str:
 def _speckle_samples(context: Context, dataset: Dataset) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Grey levels in the sector, and envelopes over their patch's mean, of all enhanced frames by image."""
     enhanced = zarr.open_array(context.store / ApplyStep.array, mode="r")
-    wanted = 0 if context.settings.apply.split == "train" else 1
     range_db = float(dataset.header.imaging["dynamic_range_db"])
     amplitude = 10 ** (np.arange(256) / 255 * range_db / 20)
     grey, envelope = ({name: [] for name in COLOURS} for _ in range(2))
-    for number in np.flatnonzero(dataset.split == wanted):
+    for number in context.shown_frames(dataset):
         frame = dataset.frame(int(number))
         images = dict(zip(COLOURS, (frame.lq, np.asarray(enhanced[int(number)]), frame.hq), strict=True))
         ids, target = _tiles(frame.segmentation), _tiles(frame.hq)

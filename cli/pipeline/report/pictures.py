@@ -76,8 +76,7 @@ def encode(image: np.ndarray | Image.Image, title: str, kind: str = "JPEG", widt
 def frame_rows(context: Context, dataset: Dataset) -> list[Row]:
     """Frames that were held out: the typical one first, then others from the least to the greatest gain."""
     enhanced = zarr.open_array(context.store / ApplyStep.array, mode="r")
-    wanted = 0 if context.settings.apply.split == "train" else 1
-    numbers = np.flatnonzero(dataset.split == wanted)
+    numbers = context.shown_frames(dataset)
     gains = np.array([_gain_db(dataset.frame(int(n)), np.asarray(enhanced[int(n)])) for n in numbers])
     order = np.argsort(gains, kind="stable")
     count = min(SHOWN_FRAMES, len(order))
