@@ -48,7 +48,7 @@ nitpick_ignore_regex = [
 nitpick_ignore = [
     *(
         ("py:class", name)
-        for name in ("Any", "BaseModel", "Callable", "Path", "Sequence", "Inputs", "Settings", "Series")
+        for name in ("Any", "BaseModel", "Callable", "Path", "Sequence", "Inputs", "Split", "Settings", "Series")
     ),
     *(
         ("py:class", f"translate.{name}")
