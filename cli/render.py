@@ -105,7 +105,7 @@ def _read_anatomies(
     count: int, detail: str | None, weeks: str | None, first_seed: int | None, frames: int, sweep: str | None
 ) -> Any:
     """The first scene and the series; what is not in the cache is built."""
-    from ussim.anatomies import anatomy_sources, parse_weeks
+    from meshes.anatomies import anatomy_sources, parse_weeks
     from ussim.series import read_series
 
     sources = anatomy_sources(count, detail or "demo", first_seed or 0, parse_weeks(weeks or "22"))

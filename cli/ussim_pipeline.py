@@ -12,6 +12,7 @@ import click
 
 from cli.completion import add_completion
 from cli.options import CONTEXT_SETTINGS, PATH, backend_option, device_option, output_option, set_option, version_option
+from cli.pipeline import STEP_NAMES
 from cli.program import Program, command
 from cli.show import duration, gigabytes, show_pairs, show_table
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from cli.pipeline.context import Context
     from cli.pipeline.runner import Due
     from cli.pipeline.settings import PipelineSettings
-
-STEP_NAMES = ("scene", "render", "train", "evaluate", "apply", "report")
 
 
 @click.group(

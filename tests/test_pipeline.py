@@ -18,10 +18,9 @@ from click.testing import Result
 from PIL import Image
 from pipelines import FRAMES, SETTINGS, SWEEP, pipeline
 
-from cli.pipeline import steps
+from cli.pipeline import STEP_NAMES, steps
 from cli.pipeline.report.evaluation import load_evaluation
 from cli.pipeline.settings import make_settings
-from cli.ussim_pipeline import STEP_NAMES
 from ussim.dataset import Dataset, make_split
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,6 +78,12 @@ def test_a_run_gives_dataset_generators_evaluation_images_and_report(finished):
     assert (finished / "report.html").stat().st_size > 50_000
 
 
+def test_the_steps_are_done_in_the_order_of_their_names_and_after_what_they_use():
+    assert tuple(step.name for step in steps.STEPS) == STEP_NAMES
+    for step in steps.STEPS:
+        assert all(STEP_NAMES.index(name) < STEP_NAMES.index(step.name) for name in step.needs)
+
+
 def test_a_second_run_does_nothing(ball_scene, finished, monkeypatch):
     for step in steps.STEPS:
         monkeypatch.setattr(type(step), "run", lambda *_: pytest.fail("a finished step was run again"))
@@ -126,7 +131,7 @@ def test_the_paper_preset_is_the_papers_protocol():
 
 
 def test_frames_can_be_spread_over_several_anatomies(tmp_path, monkeypatch):
-    from ussim import anatomies
+    from meshes import anatomies
     from ussim.series import SceneSource
     from ussim.sweep import Sweep, SweepKey
 

@@ -7,8 +7,8 @@ import pytest
 import scenes
 from test_job import SMALL, FakeRenderer, all_files
 
+from meshes.anatomies import anatomy_sources, parse_weeks, weeks_of
 from ussim import job
-from ussim.anatomies import anatomy_sources, parse_weeks, weeks_of
 from ussim.dataset import Dataset, spread_over_scenes
 from ussim.errors import UssimError
 from ussim.overrides import build_settings

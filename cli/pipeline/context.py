@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cli.pipeline import ENHANCED
 from cli.pipeline.settings import PipelineSettings
 from cli.progress import Reporter
 
@@ -53,7 +54,7 @@ class Context:
     @property
     def enhanced(self) -> Path:
         """Folder of enhanced images."""
-        return self.folder / "enhanced"
+        return self.folder / ENHANCED
 
     @property
     def report(self) -> Path:
@@ -91,7 +92,7 @@ class Context:
 
     @cached_property
     def _anatomies(self) -> tuple[Scene, Series]:
-        from ussim.anatomies import anatomy_sources, parse_weeks
+        from meshes.anatomies import anatomy_sources, parse_weeks
         from ussim.series import read_series
 
         scene, render = self.settings.scene, self.settings.render

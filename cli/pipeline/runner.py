@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.pipeline import STEP_NAMES
 from cli.pipeline.context import Context
 from cli.pipeline.meter import Meter
 from cli.pipeline.records import Record, Records, load_settings, save_settings
 from cli.pipeline.settings import PipelineSettings
-from cli.pipeline.steps import STEP_NAMES, STEPS, Step
+from cli.pipeline.steps import STEPS, Step
 from ussim.errors import UssimError
 
 

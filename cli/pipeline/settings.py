@@ -43,7 +43,7 @@ class SceneSettings(_Section):
     @property
     def age_weeks(self) -> float:
         """Age of the first anatomy."""
-        from ussim.anatomies import parse_weeks, weeks_of
+        from meshes.anatomies import parse_weeks, weeks_of
 
         return weeks_of(self.seed, parse_weeks(self.weeks))
 
@@ -188,7 +188,7 @@ class PipelineSettings(_Section):
                 f"evaluate.crop = {self.evaluation_crop}: images of {self.render.size} allow {side} at most"
             )
         if self.scene_path is None:
-            from ussim.anatomies import anatomy_sources, parse_weeks
+            from meshes.anatomies import anatomy_sources, parse_weeks
 
             anatomy_sources(self.scene.count, self.scene.detail, self.scene.seed, parse_weeks(self.scene.weeks))
         elif self.scene != SceneSettings():

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from cli.pipeline import ENHANCED
 from cli.pipeline.context import Context
 from cli.pipeline.records import digest_of, file_digest
 from cli.progress import Reporter
@@ -255,7 +256,6 @@ class ApplyStep:
 
     name = "apply"
     needs = ("render", "train")
-    array = "enhanced"
 
     def key(self, context: Context) -> str:
         primary = context.settings.primary
@@ -263,7 +263,7 @@ class ApplyStep:
         return digest_of([context.outputs["render"], primary, context.outputs["train"][primary], frames])
 
     def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
-        return _image_digest(context.enhanced) == outputs["images"] and (context.store / self.array).is_dir()
+        return _image_digest(context.enhanced) == outputs["images"] and (context.store / ENHANCED).is_dir()
 
     def run(self, context: Context) -> Result:
         from translate.apply import apply_to_store
@@ -275,7 +275,7 @@ class ApplyStep:
             def progress(done: int, total: int) -> None:
                 reporter("apply", done, total)
 
-            apply_to_store(generator, context.store, self.array, context.settings.apply.split, progress)
+            apply_to_store(generator, context.store, ENHANCED, context.settings.apply.split, progress)
         self._save_images(context)
         return Result({"weights": generator.digest, "images": _image_digest(context.enhanced)})
 
@@ -285,7 +285,7 @@ class ApplyStep:
 
         from ussim.dataset import Dataset
 
-        array = zarr.open_array(context.store / self.array, mode="r")
+        array = zarr.open_array(context.store / ENHANCED, mode="r")
         _remove(context.enhanced)
         try:
             context.enhanced.mkdir(parents=True)
@@ -296,7 +296,7 @@ class ApplyStep:
 
     def clear(self, context: Context) -> None:
         _remove(context.enhanced)
-        _remove(context.store / self.array)
+        _remove(context.store / ENHANCED)
 
 
 class ReportStep:
@@ -322,7 +322,6 @@ class ReportStep:
 
 
 STEPS: tuple[Step, ...] = (SceneStep(), RenderStep(), TrainStep(), EvaluateStep(), ApplyStep(), ReportStep())
-STEP_NAMES = tuple(step.name for step in STEPS)
 
 
 # What is on disk --------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from cli.pipeline import ENHANCED
 from cli.pipeline.context import Context
-from cli.pipeline.steps import ApplyStep
 from ussim.dataset import Dataset
 
 COLOURS = {"low quality": "#ff8f5a", "enhanced": "#5ad1c8", "high quality": "#f2f2f2"}
@@ -61,7 +61,7 @@ def histogram_chart(context: Context, dataset: Dataset) -> str:
 
 def _speckle_samples(context: Context, dataset: Dataset) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Grey levels in the sector, and envelopes over their patch's mean, of all enhanced frames by image."""
-    enhanced = zarr.open_array(context.store / ApplyStep.array, mode="r")
+    enhanced = zarr.open_array(context.store / ENHANCED, mode="r")
     range_db = float(dataset.header.imaging["dynamic_range_db"])
     amplitude = 10 ** (np.arange(256) / 255 * range_db / 20)
     grey, envelope = ({name: [] for name in COLOURS} for _ in range(2))

@@ -12,8 +12,8 @@ import numpy as np
 import zarr
 from PIL import Image, ImageDraw, ImageFont
 
+from cli.pipeline import ENHANCED
 from cli.pipeline.context import Context
-from cli.pipeline.steps import ApplyStep
 from ussim.dataset import Dataset, Frame
 from ussim.errors import UssimError
 from ussim.preview import BLACK, INK, palette
@@ -75,7 +75,7 @@ def encode(image: np.ndarray | Image.Image, title: str, kind: str = "JPEG", widt
 
 def frame_rows(context: Context, dataset: Dataset) -> list[Row]:
     """Frames that were held out: the typical one first, then others from the least to the greatest gain."""
-    enhanced = zarr.open_array(context.store / ApplyStep.array, mode="r")
+    enhanced = zarr.open_array(context.store / ENHANCED, mode="r")
     numbers = context.shown_frames(dataset)
     gains = np.array([_gain_db(dataset.frame(int(n)), np.asarray(enhanced[int(n)])) for n in numbers])
     order = np.argsort(gains, kind="stable")
@@ -125,7 +125,7 @@ def save_overview(context: Context, dataset: Dataset, numbers: Sequence[int]) ->
     Raises:
         UssimError: It cannot be written.
     """
-    enhanced, colours = zarr.open_array(context.store / ApplyStep.array, mode="r"), palette(dataset)
+    enhanced, colours = zarr.open_array(context.store / ENHANCED, mode="r"), palette(dataset)
     titles = ("low quality", "enhanced", "high quality", "segmentation", "attenuation")
     height = round(OVERVIEW_PX * dataset.header.image.height / dataset.header.image.width)
     sheet = Image.new("RGB", (len(titles) * OVERVIEW_PX, HEAD_PX + len(numbers) * height), BLACK)

@@ -6,6 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from meshes.build import check_detail
+from meshes.cache import cached_scene
+from meshes.growth import check_weeks
+from meshes.variation import check_seed
 from ussim.errors import UssimError
 from ussim.scene import Scene
 from ussim.series import SceneSource
@@ -57,10 +61,6 @@ def anatomy_sources(
     """
     if not 1 <= count <= 65536:
         raise UssimError(f"scenes = {count} is not allowed: must be a whole number from 1 to 65536")
-    from meshes.build import check_detail
-    from meshes.growth import check_weeks
-    from meshes.variation import check_seed
-
     try:
         check_detail(detail)
         for end in weeks:
@@ -77,8 +77,6 @@ def anatomy_sources(
 
 
 def _load(detail: str, seed: int, weeks: float, progress: Callable[[str], None] | None) -> Scene:
-    from meshes import cached_scene
-
     try:
         path: Path = cached_scene(detail, seed, weeks, progress)
     except ValueError as error:
