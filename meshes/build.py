@@ -49,7 +49,7 @@ class Detail:
 TOO_FINE = frozenset(
     (
         "cord_vessels chorionic_plate placental_vessels placental_lakes fetal_brainstem fetal_corpus_callosum "
-        "cervical_canal maternal_spine maternal_pelvis maternal_fascia maternal_bowel "
+        "cervical_canal maternal_septa maternal_spine maternal_pelvis maternal_fascia maternal_bowel "
         "maternal_psoas fetal_diaphragm fetal_airway fetal_fat fetal_falx fetal_girdles fetal_lenses "
         "fetal_renal_pelves fetal_gallbladder fetal_epiphyses fetal_vessels fetal_umbilical_vein "
         "fetal_choroid_plexus fetal_spinal_cord fetal_face_bones"
@@ -57,7 +57,7 @@ TOO_FINE = frozenset(
 )
 DETAILS = {
     "tiny": Detail(6_400, 3_600, 0.25, 0.75, 0.55, 0.9, TOO_FINE),
-    "demo": Detail(52_000, 32_000, 0.05, 1.6, 1.1, 0.45, frozenset()),
+    "demo": Detail(52_000, 66_000, 0.05, 1.6, 1.1, 0.45, frozenset()),
     "paper": Detail(400_000, 275_000, 0.025, 1.6, 1.1, 0.35, frozenset()),
 }
 

@@ -21,11 +21,11 @@ def fetus_parts(plan: FetusPlan) -> list[Part]:
     skin = outline(plan)
     skin_mm = 0.5 + 0.03 * (plan.growth.weeks - 16)
     fat_mm = 0.25 + 0.10 * (plan.growth.weeks - 16)  # hardly any fat before 20 weeks, millimetres near term
-    body = solids.rough(solids.offset(skin, -(skin_mm + fat_mm)), 0.12, 6.0, plan.seed + 2)
+    body = solids.rough(solids.offset(skin, -(skin_mm + fat_mm)), 0.12, 4.5, plan.seed + 2)
     parts = [
         Part("fetal_skin", "fetal_skin", 24, "fetus", skin, 2.0),
         Part("fetal_fat", "fetal_fat", 25, "fetus", solids.offset(skin, -skin_mm), 2.0),
-        Part("fetal_muscle", "muscle", 26, "fetus", body, 2.0),
+        Part("fetal_muscle", "fetal_muscle", 26, "fetus", body, 2.0),
         *fetus_trunk.trunk_parts(plan),
         *fetus_limbs.limb_parts(plan),
         *fetus_head.head_parts(plan),

@@ -46,13 +46,17 @@ def _vertebrae(plan: FetusPlan) -> Solid:
     for s, height in zip(VERTEBRAE, _HEIGHTS, strict=True):
         size = 0.8 + 0.35 * min(s / 0.75, 1.0) - 0.5 * max(s - 0.8, 0.0)
         pieces.append(plan.organ(s, (0, 1.2, 0), (2.8 * size, 2.2 * size, 1.5 * height * pitch)))
-        for side in (1, -1):
-            start, end = (
-                plan.at(s, 3.5 * side * size, -1.4, 0),
-                plan.at(s, 2.3 * side * size, -4.9 * size, -0.8),
-            )
-            pieces.append(solids.cone(start, end, 1.25 * size * t, 0.95 * size * t))
+        pieces += [_arch(plan, s, side, size, height * pitch) for side in (1, -1)]
     return solids.union(*pieces)
+
+
+def _arch(plan: FetusPlan, s: float, side: int, size: float, height: float) -> Solid:
+    """Half an arch: a plate beside the canal, leaning to the midline behind it; about half the pitch high."""
+    front, back = np.array([3.6 * side, -1.0, 0.0]), np.array([2.3 * side, -5.0, -0.6])
+    middle, along = 0.5 * (front + back) * size, front - back
+    tilt = solids.rotation_to(along, (0.0, 0.0, 1.0))  # rows: up, thickness, along
+    radii = np.array([1.15 * height, 0.75 * size, 0.5 * np.linalg.norm(along) * size + 0.4])
+    return solids.superellipsoid(plan.at(s, *middle), radii * plan.trunk_scale, 3.0, tilt @ plan.axes(s))
 
 
 def _canal(plan: FetusPlan, radius: float, last: float) -> Solid:

@@ -18,6 +18,7 @@ from meshes.part import Part
 from meshes.solids import Solid
 
 _MAX_CELLS = 60_000_000  # 240 MB of float32: keeps a build well under its memory limit
+_LENS_SEGMENTS = 12  # round the equator
 _ISLAND_MM3 = 0.3  # noise may pinch off specks and leave bubbles (of negative volume): both are dropped
 
 
@@ -55,6 +56,47 @@ def surface(solid: Solid, step_mm: float, name: str = "solid") -> manifold3d.Man
     if body.status() != manifold3d.Error.NoError:
         raise SurfaceError(f"{name}: marching cubes gave {body.status()} at a step of {step_mm:.2f} mm")
     return _without_islands(body, name)
+
+
+def lens(solid: Solid, name: str = "lens") -> manifold3d.Manifold:
+    """The surface of a rough ellipsoid without sampling a grid: a sphere, stretched, then moved onto the relief.
+
+    Triangles are as stretched as the solid is: 72 of them hold a flat, long lens that marching cubes would need
+    thousands for.
+
+    Args:
+        solid: rows of one ellipsoid first; relief far smaller than its half axes after it.
+        name: for errors.
+
+    Raises:
+        SurfaceError: the result is not a closed manifold.
+    """
+    row = solid.rows[0]
+    sphere = manifold3d.Manifold.sphere(1.0, _LENS_SEGMENTS).to_mesh()
+    points = np.asarray(sphere.vert_properties, float) * row[15:18] @ row[6:15].reshape(3, 3) + row[3:6]
+    furthest = 0.5 * float(row[15:18].min())
+    for _ in range(2):
+        off = np.clip(sdf.distance(solid, points), -furthest, furthest)
+        points -= off[:, None] * sdf.normal(solid, points, 0.1 * furthest)
+    triangles = np.ascontiguousarray(sphere.tri_verts, np.uint32)
+    body = manifold3d.Manifold(manifold3d.Mesh(np.ascontiguousarray(points, np.float32), triangles))
+    if body.status() != manifold3d.Error.NoError:
+        raise SurfaceError(f"{name}: a lens at {np.round(row[3:6], 1)} gave {body.status()}")
+    return body
+
+
+def _raw(part: Part, step_mm: float) -> list[manifold3d.Manifold]:
+    """The surface of a part before simplification: one body, or its lenses."""
+    if part.lenses:
+        return [lens(one, part.name) for one in part.lenses]
+    return [surface(part.solid, step_mm, part.name)]
+
+
+def _finished(bodies: list[manifold3d.Manifold], name: str) -> manifold3d.Manifold:
+    """One body of a part after simplification; no two pieces overlap."""
+    if len(bodies) > 1:
+        return manifold3d.Manifold.batch_boolean(bodies, manifold3d.OpType.Add)
+    return _apart(_without_islands(bodies[0], name))
 
 
 def _without_islands(body: manifold3d.Manifold, name: str) -> manifold3d.Manifold:
@@ -112,8 +154,8 @@ def mesh_parts(
         raw = []
         for part in parts:
             progress(part.name)
-            raw.append(surface(part.solid, part.feature_mm / (steps_per_feature * finer), part.name))
-        total = sum(body.num_tri() for body in raw)
+            raw.append(_raw(part, part.feature_mm / (steps_per_feature * finer)))
+        total = _count(raw)
         if total >= 1.25 * triangle_budget:
             progress("simplifying")
             return [to_mesh(body) for body in _simplified(raw, parts, triangle_budget, reach, tolerance)]
@@ -140,13 +182,13 @@ def _bisected(raw, parts, budget, reach, tolerance):
     start, total = raw, 0
     for _ in range(16):
         middle = 0.5 * (low + high)
-        bodies = [
-            _reduced(body, _deviation(float(np.exp(middle)), part, reach))
-            for body, part in zip(start, parts, strict=True)
-        ]
-        total = sum(body.num_tri() for body in bodies)
+        bodies = []
+        for pieces, part in zip(start, parts, strict=True):
+            deviation = _deviation(float(np.exp(middle)), part, reach)
+            bodies.append([_reduced(piece, deviation) for piece in pieces])
+        total = _count(bodies)
         if abs(total - budget) <= tolerance * budget:
-            return [_apart(_without_islands(body, part.name)) for body, part in zip(bodies, parts, strict=True)], total
+            return [_finished(pieces, part.name) for pieces, part in zip(bodies, parts, strict=True)], total
         if total > budget:
             low = middle
             if total > 1.5 * budget:  # nearer to the goal, a second round would take away too much
@@ -154,6 +196,11 @@ def _bisected(raw, parts, budget, reach, tolerance):
         else:
             high = middle
     return None, total
+
+
+def _count(bodies: list[list[manifold3d.Manifold]]) -> int:
+    """Triangles of all pieces of all parts."""
+    return sum(piece.num_tri() for pieces in bodies for piece in pieces)
 
 
 def _deviation(strength: float, part: Part, reach: float) -> float:

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meshes import solids
+from meshes import fascicles, solids
 from meshes.part import Part
 from meshes.solids import Solid
 from meshes.uterus import UterusPlan
+
+UP = (0.0, 0.0, 1.0)
+FASCICLES = 5.0  # how much longer than wide the relief of a muscle is
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,12 @@ class MotherPlan:
         trunk = solids.superellipsoid((0, middle, 0), (128.0, half, 4 * self.half_height_mm), 2.4)
         return solids.offset(solids.union(trunk, belly, blend=26.0), -depth)
 
-    def layer(self, depth: float, inset: float, relief: float, wavelength: float, seed: int) -> Solid:
-        """A closed layer: rough, cut `inset` mm short of the full height."""
+    def layer(
+        self, depth: float, inset: float, relief: float, wavelength: float, seed: int, stretch: float = 1.0
+    ) -> Solid:
+        """A closed layer: rough, `stretch` times as long up the trunk, cut `inset` mm short of the full height."""
         body = self._layer(depth)
-        body = solids.rough(body, relief, wavelength, seed) if relief else body
+        body = solids.rough(body, relief, wavelength, seed, UP, stretch) if relief else body
         half = self.half_height_mm - inset
         slab = solids.box((0, 40, 0), (400, 400, half), 0.0)
         return solids.intersect(body, slab)
@@ -115,7 +120,7 @@ def _psoas(plan: MotherPlan) -> Solid:
             solids.tube([(side * 30, y + 20, top), (side * 38, y + 12, 0), (side * 48, y - 2, -top)], [11, 17, 15])
         )
         pieces.append(solids.superellipsoid((side * 27, y + 44, 0), (23, 13, top), 2.5))
-    return solids.rough(solids.union(*pieces), 0.5, 10.0, plan.seed + 68)
+    return solids.rough(solids.union(*pieces), 0.6, 7.0, plan.seed + 68, UP, FASCICLES)
 
 
 def _vessels(plan: MotherPlan) -> Solid:
@@ -172,21 +177,23 @@ def mother_parts(plan: MotherPlan) -> list[Part]:
     bladder_at = (0, -0.42 * u.radii_mm[1], -u.radii_mm[2] - 8)
     bladder = solids.ellipsoid(bladder_at, (30, 17, 19))
     fat = plan.layer(-plan.fat_mm, 2.0, 0.3, 22.0, plan.seed + 63)
-    muscle = plan.layer(0.0, 4.5, 0.4, 12.0, plan.seed + 64)
-    inside = plan.layer(m, 8.0, 0.4, 12.0, plan.seed + 65)
+    muscle = plan.layer(0.0, 4.5, 0.2, 8.0, plan.seed + 64, FASCICLES)
+    inside = plan.layer(m, 8.0, 0.2, 8.0, plan.seed + 65, FASCICLES)
+    septa = fascicles.septa(plan._layer(0.0), m, 20.0, u.radii_mm[2] + 12.0, plan.seed)
     cavity = plan.layer(m + 1.6, 10.0, 0.4, 15.0, plan.seed + 66)
     return [
         Part("maternal_skin", "skin", 1, "mother", plan.skin, 6.0),
         Part("maternal_fat", "fat", 2, "mother", fat, 6.0),
-        Part("maternal_muscle", "muscle", 3, "mother", muscle, 5.0),
-        Part("maternal_fascia", "fascia", 4, "mother", _fascia(plan), 3.0),
-        Part("preperitoneal_fat", "fat", 5, "mother", inside, 5.0),
-        Part("peritoneal_cavity", "fat", 6, "mother", cavity, 5.0),
-        Part("maternal_psoas", "muscle", 7, "mother", _psoas(plan), 5.0),
-        Part("maternal_bowel", "bowel", 8, "mother", _bowel(plan), 4.0),
-        Part("maternal_vessels", "blood", 9, "mother", _vessels(plan), 4.0),
-        Part("maternal_bladder_wall", "muscle", 10, "mother", solids.offset(bladder, 3.0), 4.0),
-        Part("maternal_bladder", "urine", 11, "mother", bladder, 4.0),
-        Part("maternal_spine", "bone", 12, "mother", _spine(plan), 4.0),
-        Part("maternal_pelvis", "bone", 13, "mother", _pelvis(plan), 4.0),
+        Part("maternal_muscle", "muscle", 3, "mother", muscle, 4.0),
+        Part("maternal_septa", "perimysium", 4, "mother", solids.union(*septa), 0.6, septa),
+        Part("maternal_fascia", "fascia", 5, "mother", _fascia(plan), 3.0),
+        Part("preperitoneal_fat", "fat", 6, "mother", inside, 4.0),
+        Part("peritoneal_cavity", "fat", 7, "mother", cavity, 5.0),
+        Part("maternal_psoas", "muscle", 8, "mother", _psoas(plan), 4.0),
+        Part("maternal_bowel", "bowel", 9, "mother", _bowel(plan), 4.0),
+        Part("maternal_vessels", "blood", 10, "mother", _vessels(plan), 4.0),
+        Part("maternal_bladder_wall", "muscle", 11, "mother", solids.offset(bladder, 3.0), 4.0),
+        Part("maternal_bladder", "urine", 12, "mother", bladder, 4.0),
+        Part("maternal_spine", "bone", 13, "mother", _spine(plan), 4.0),
+        Part("maternal_pelvis", "bone", 14, "mother", _pelvis(plan), 4.0),
     ]

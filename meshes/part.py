@@ -18,6 +18,7 @@ class Part:
         group: "fetus" or "mother".
         solid: its shape, in the frame of its group.
         feature_mm: the smallest detail or wall to resolve, in mm; sets the sampling step.
+        lenses: the solid as many rough ellipsoids, when it is thin and spread wide: no grid is sampled then.
     """
 
     name: str
@@ -26,3 +27,4 @@ class Part:
     group: str
     solid: Solid
     feature_mm: float
+    lenses: tuple[Solid, ...] = ()

@@ -18,8 +18,9 @@ FRONT = np.array([0.0, -1.0, 0.0])
 
 def standard_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[list[Plane]]:
     """All standard planes of one anatomy, scene frame; each a list of equally good ones."""
-    single = [*_head_planes(fetus, uterus), *_trunk_planes(fetus, uterus), *_spine_planes(fetus, uterus)]
-    return [*[[plane] for plane in single], _femurs(fetus, uterus), [_placenta(uterus)]]
+    single = [*_head_planes(fetus, uterus), *_trunk_planes(fetus, uterus), _spine_sagittal(fetus, uterus)]
+    several = [_spine_coronal(fetus, uterus), _femurs(fetus, uterus)]
+    return [*[[plane] for plane in single], *several, [_placenta(uterus)]]
 
 
 def _head_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
@@ -82,23 +83,40 @@ def _trunk_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
     ]  # fmt: skip
 
 
-def _spine_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
+def _spine_sagittal(fetus: FetusPlan, uterus: UterusPlan) -> Plane:
     to_scene, rotate = uterus.lie.to_scene, uterus.lie.rotation
-    coronal = 0.66  # where the spine is straightest
-    levels = fetus_trunk.VERTEBRAE[np.abs(fetus_trunk.VERTEBRAE - coronal) < 0.17]
-    return [
-        Plane(
-            "spine_sagittal", "Spine in its long axis, from the back where it can be reached",
-            to_scene(fetus.at(0.52, 0, 0, 0)), rotate @ fetus.axes(0.52)[0], -rotate @ fetus.axes(0.52)[1],
-            to_scene(np.array([fetus.at(s, 0, 1.2, 0) for s in fetus_trunk.VERTEBRAE[7:22]])),
-        ),
-        Plane(
-            "spine_coronal", "Spine as a double row of arches",
-            to_scene(fetus.at(coronal, 0, -2.4, 0)), rotate @ fetus.axes(coronal)[1], FRONT,
-            to_scene(np.array([fetus.at(s, 3.2 * side, -2.4, 0) for s in levels for side in (1, -1)])),
-            preference_db=3.0,
-        ),
-    ]  # fmt: skip
+    return Plane(
+        "spine_sagittal", "Spine in its long axis, from the back where it can be reached",
+        to_scene(fetus.at(0.52, 0, 0, 0)), rotate @ fetus.axes(0.52)[0], -rotate @ fetus.axes(0.52)[1],
+        to_scene(np.array([fetus.at(s, 0, 1.2, 0) for s in fetus_trunk.VERTEBRAE[7:22]])),
+    )  # fmt: skip
+
+
+def _spine_coronal(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
+    """Through the arches of loin and sacrum, tilted about the spine by up to 20 degrees.
+
+    A sonographer tilts the probe until the near row of arches lets the far one be seen.
+    """
+    to_scene, rotate = uterus.lie.to_scene, uterus.lie.rotation
+    centre = 0.73  # the spine bends away from the plane on both sides
+    left, ventral, _ = fetus.axes(centre)
+    levels = fetus_trunk.VERTEBRAE[np.abs(fetus_trunk.VERTEBRAE - centre) < 0.17]
+    planes = []
+    for tilt in np.radians((-20, -10, 0, 10, 20)):
+        normal = np.cos(tilt) * ventral - np.sin(tilt) * left
+        origin = fetus.at(centre, 0, -1.8, 0)
+        marks = []
+        for s in levels:
+            for side in (1, -1):
+                arch = fetus.at(s, 3.0 * side, -3.0, 0)
+                marks.append(arch - ((arch - origin) @ normal) * normal)
+        planes.append(
+            Plane(
+                "spine_coronal", "Spine as a double row of arches", to_scene(origin), rotate @ normal, FRONT,
+                to_scene(np.array(marks)), preference_db=3.0,
+            )
+        )  # fmt: skip
+    return planes
 
 
 def _femurs(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:

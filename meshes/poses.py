@@ -88,22 +88,11 @@ def skin_points(skin: Solid, inside, directions) -> np.ndarray:
     Raises:
         SurfaceError: a ray does not leave it within 800 mm.
     """
-    inside, directions = np.asarray(inside, float), np.atleast_2d(np.asarray(directions, float))
-    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    t = np.arange(0.0, 804.0, 4.0)
-    along = inside + t[:, None] * directions[:, None]
-    depth = sdf.distance(skin, along.reshape(-1, 3)).reshape(along.shape[:2])
-    out = (depth[:, :-1] < 0) & (depth[:, 1:] >= 0)
-    if not out.any(axis=1).all():
-        lost = directions[int(np.argmin(out.any(axis=1)))]
+    points, left = sdf.exits(skin, inside, directions)
+    if not left.all():
+        lost = np.atleast_2d(directions)[int(np.argmin(left))]
         raise SurfaceError(f"poses: no skin from {np.round(inside, 1)} along {np.round(lost, 2)}")
-    low = t[out.shape[1] - 1 - out[:, ::-1].argmax(axis=1)]
-    high = low + 4.0
-    for _ in range(16):
-        middle = 0.5 * (low + high)
-        within = sdf.distance(skin, inside + middle[:, None] * directions) < 0
-        low, high = np.where(within, middle, low), np.where(within, high, middle)
-    return inside + low[:, None] * directions
+    return points
 
 
 def image_lateral(axial, hint) -> np.ndarray:
@@ -162,7 +151,7 @@ def standing(planes: Sequence[Plane], reach: Reach) -> Sweep:
     tried = [(plane, *candidate) for plane in planes for candidate in _candidates(plane, reach)]
     if not tried:
         raise SurfaceError(f"poses: no reachable skin for the plane {planes[0].name}")
-    windows = [_rays(plane, position, axial) for plane, position, axial, _ in tried]
+    windows = [scan_lines(plane, position, axial) for plane, position, axial, _ in tried]
     seen = np.concatenate([usable for _, _, usable in windows])
     losses = np.full(len(seen), UNSEEN_DB)
     starts, ends = (np.concatenate([window[i] for window in windows]) for i in (0, 1))
@@ -205,7 +194,7 @@ def _candidates(plane: Plane, reach: Reach) -> list[tuple[np.ndarray, np.ndarray
     return found
 
 
-def _rays(plane: Plane, position: np.ndarray, axial: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def scan_lines(plane: Plane, position: np.ndarray, axial: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scan lines from the curved face to the landmarks: starts and ends (n, 3), and which lie in the sector."""
     apex = position - FACE_RADIUS_MM * axial
     way = plane.landmarks - apex

@@ -187,6 +187,8 @@ def _modify(current, row, x, y, z):
     """Applies a row that changes the running distance itself."""
     kind = int(row[0])
     if kind == NOISE:
+        along = row[7] * x + row[8] * y + row[9] * z  # zero without a grain
+        x, y, z = x - along * row[7], y - along * row[8], z - along * row[9]
         return current + row[15] * relief(x, y, z, row[16], int(row[6]))
     if kind == OFFSET:
         return current - row[15]
@@ -390,6 +392,33 @@ def normal(solid: Solid, points, step_mm: float = 0.5) -> np.ndarray:
     steps = np.eye(3) * step_mm
     gradient = np.stack([distance(solid, points + d) - distance(solid, points - d) for d in steps], axis=1)
     return gradient / np.linalg.norm(gradient, axis=1, keepdims=True)
+
+
+def exits(solid: Solid, inside, directions, reach_mm: float = 800.0) -> tuple[np.ndarray, np.ndarray]:
+    """Where rays from inside a solid leave it for good.
+
+    Args:
+        solid: what they leave.
+        inside: (3,) or (n, 3) starts.
+        directions: (n, 3), of any length.
+        reach_mm: how far they are followed, in steps of 4 mm; thinner hollows may be missed.
+
+    Returns:
+        (n, 3) points on the surface, and (n,) whether each ray leaves at all (else its point means nothing).
+    """
+    inside, directions = np.atleast_2d(np.asarray(inside, float)), np.atleast_2d(np.asarray(directions, float))
+    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    t = np.arange(0.0, reach_mm + 4.0, 4.0)
+    along = inside[:, None] + t[:, None] * directions[:, None]
+    depth = distance(solid, along.reshape(-1, 3)).reshape(along.shape[:2])
+    out = (depth[:, :-1] < 0) & (depth[:, 1:] >= 0)
+    low = t[out.shape[1] - 1 - out[:, ::-1].argmax(axis=1)]
+    high = low + 4.0
+    for _ in range(16):
+        middle = 0.5 * (low + high)
+        within = distance(solid, inside + middle[:, None] * directions) < 0
+        low, high = np.where(within, middle, low), np.where(within, high, middle)
+    return inside + low[:, None] * directions, out.any(axis=1)
 
 
 def sample(solid: Solid, step_mm: float) -> tuple[np.ndarray, np.ndarray]:

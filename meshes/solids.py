@@ -3,7 +3,7 @@
 A row is ROW_WIDTH float64 values::
 
     0 kind   1 operator   2 blend_mm   3:6 centre (cone: first end)
-    6:15 world→local rotation, row-major (cone: 6:9 second end; noise: 6 seed)   15:19 sizes   19 unused
+    6:15 world→local rotation, row-major (cone: 6:9 second end; noise: 6 seed, 7:10 grain)   15:19 sizes   19 unused
 
 Rows are applied in order to a running signed distance (negative inside). Everything is in mm.
 """
@@ -135,10 +135,15 @@ def shell(solid: Solid, thickness: float) -> Solid:
     return Solid(rows, solid.low_mm - thickness, solid.high_mm + thickness)
 
 
-def rough(solid: Solid, amplitude: float, wavelength: float, seed: int) -> Solid:
-    """Relief: moves the surface by band-limited noise of ± `amplitude` mm with features of `wavelength` mm."""
+def rough(solid: Solid, amplitude: float, wavelength: float, seed: int, grain=None, stretch: float = 1.0) -> Solid:
+    """Relief: moves the surface by band-limited noise of ± `amplitude` mm with features of `wavelength` mm.
+
+    Along the direction `grain` features are `stretch` times as long: the fascicles of a muscle.
+    """
     row = _row(NOISE, sizes=(amplitude, wavelength))
     row[6] = seed
+    if grain is not None:  # the noise is read at p − g (g·p), which is p / stretch along the grain
+        row[7:10] = np.asarray(grain, float) / np.linalg.norm(grain) * np.sqrt(1.0 - 1.0 / stretch)
     reach = 1.2 * abs(amplitude)
     return Solid(np.concatenate([solid.rows, row[None]]), solid.low_mm - reach, solid.high_mm + reach)
 

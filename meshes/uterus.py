@@ -292,20 +292,20 @@ def uterus_parts(plan: UterusPlan, cord: np.ndarray, cord_radius: float) -> list
     branches = _chorionic_vessels(plan, 0.42 * cord_radius)
     plate = solids.union(plate, solids.offset(branches, 0.8))
     return [
-        Part("uterus", "uterus", 14, "mother", uterus, 5.0),
-        Part("cervical_canal", "csf", 15, "mother", canal, 1.6),
+        Part("uterus", "uterus", 15, "mother", uterus, 5.0),
+        Part("cervical_canal", "csf", 16, "mother", canal, 1.6),
         Part(
             "amniotic_fluid",
             "amniotic_fluid",
-            16,
+            17,
             "mother",
             solids.rough(plan.cavity, 0.5, 18.0, plan.seed + 52),
             4.0,
         ),
-        Part("placenta", "placenta", 17, "mother", cake, 3.0),
-        Part("chorionic_plate", "chorion", 18, "mother", plate, 1.6),
-        Part("cord", "cord", 19, "mother", solids.tube(cord, cord_radius), 2.2),
-        Part("cord_vessels", "blood", 20, "mother", solids.union(*vessels), 1.4),
-        Part("placental_vessels", "blood", 21, "mother", branches, 1.6),
-        Part("placental_lakes", "blood", 22, "mother", _lakes(plan), 2.0),
+        Part("placenta", "placenta", 18, "mother", cake, 3.0),
+        Part("chorionic_plate", "chorion", 19, "mother", plate, 1.6),
+        Part("cord", "cord", 20, "mother", solids.tube(cord, cord_radius), 2.2),
+        Part("cord_vessels", "blood", 21, "mother", solids.union(*vessels), 1.4),
+        Part("placental_vessels", "blood", 22, "mother", branches, 1.6),
+        Part("placental_lakes", "blood", 23, "mother", _lakes(plan), 2.0),
     ]

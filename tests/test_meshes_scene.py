@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from meshes import MeshesError, OutputError, SettingError, build_scene, sdf
+from meshes import MeshesError, OutputError, SettingError, build_scene, mesher, sdf
 from meshes.build import DETAILS, plan_anatomy, plan_sweeps
 from meshes.poses import PRESS_MM
 from meshes.variation import draw
@@ -84,6 +84,15 @@ def test_layers_of_the_wall_are_nested_with_a_gap(anatomy):
         inside = points[sdf.distance(solid, points) < 0]
         assert len(inside) > 5000
         assert sdf.distance(part(anatomy, outer).solid, inside).max() < -0.5, (outer, inner)
+
+
+def test_septa_run_inside_the_muscle_of_the_wall(anatomy):
+    lenses = part(anatomy, "maternal_septa").lenses
+    assert len(lenses) > 400
+    points = np.concatenate([mesher.to_mesh(mesher.lens(one)).vertices_mm for one in lenses])
+    within = sdf.distance(part(anatomy, "maternal_muscle").solid, points) < 0
+    within &= sdf.distance(part(anatomy, "preperitoneal_fat").solid, points) > 0
+    assert within.mean() > 0.99
 
 
 def test_the_fetus_lies_in_the_fluid_clear_of_wall_and_placenta(anatomy):

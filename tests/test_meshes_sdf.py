@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import manifold3d
 import numpy as np
 import pytest
 
@@ -77,3 +78,33 @@ def test_touching_copies_of_a_vertex_are_drawn_apart():
     assert len(np.unique(mesh.vertices_mm, axis=0)) == 7
     assert len(np.unique(apart.vertices_mm, axis=0)) == 8
     assert np.abs(apart.vertices_mm - mesh.vertices_mm).max() < 0.01
+
+
+def test_relief_with_a_grain_is_longer_along_it():
+    grain = np.array([0.6, 0.0, 0.8])
+    block = solids.rough(solids.box((0, 0, 0), (50, 50, 50)), 0.5, 6.0, 4, grain, 5.0)
+    points = np.random.default_rng(0).uniform(-20, 20, (4000, 3)) * (1, 0, 1) + (0, 50, 0)  # on one face
+
+    def slope(way):
+        ends = [sdf.distance(block, points + 0.05 * sign * np.asarray(way)) for sign in (1, -1)]
+        return np.std((ends[0] - ends[1]) / 0.1)
+
+    assert slope(grain) * 5.0 == pytest.approx(slope((0.8, 0.0, -0.6)), rel=0.2)
+
+
+def test_a_lens_is_closed_and_lies_on_its_solid():
+    axes = solids.rotation_to((1.0, 2.0, 3.0))
+    solid = solids.rough(solids.ellipsoid((5, -3, 8), (0.4, 3.0, 12.0), axes), 0.1, 6.0, 9, axes[2], 4.0)
+    body = mesher.lens(solid)
+    mesh = mesher.to_mesh(body)
+    assert np.abs(sdf.distance(solid, mesh.vertices_mm)).max() < 0.02
+    assert body.volume() == pytest.approx(mesher.surface(solid, 0.12).volume(), rel=0.2)
+
+
+def test_lenses_that_cross_become_one_closed_surface():
+    lenses = tuple(solids.ellipsoid((x, 0, 0), (0.4, 3.0, 12.0)) for x in (0.0, 0.2, 30.0))
+    part = Part("septa", "muscle", 1, "mother", solids.union(*lenses), 0.6, lenses)
+    (mesh,) = mesher.mesh_parts([part], 120, 1.0, 0.35, 0.3)
+    body = manifold3d.Manifold(manifold3d.Mesh(mesh.vertices_mm, mesh.triangles.astype(np.uint32)))
+    assert body.status() == manifold3d.Error.NoError
+    assert len(body.decompose()) == 2
