@@ -33,7 +33,7 @@ def _head_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
     def marks(*points):
         return to_scene(np.array([fetus.head_at(*point) for point in points]))
 
-    profile = 1.3  # beside the falx, which would fill the picture
+    profile = 1.1  # beside the falx, which would fill the picture
     return [
         Plane(
             "transthalamic", "Head at the thalami and cavum: BPD and HC", to_scene(fetus.head_at(0, 1, 1)), up, side,
@@ -53,7 +53,7 @@ def _head_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
             -posterior,
             marks(
                 *[(profile, y, z) for y, z in ((-36.5, -15), (-37, -23), (-36, -28), (-35, -35), (-37, 3), (-15, 3))],
-                (profile, 0, -2), (profile, 2, -12),
+                (profile, 0, -2), (profile, 2, -12), (profile, 8, -16), (profile, 18, -12), (profile, 24, -14),
             ),
         ),
     ]  # fmt: skip
