@@ -5,7 +5,10 @@ Coordinates are 22-week millimetres (left, posterior, up) from the centre of the
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from meshes import solids
 from meshes.fetus_plan import SKULL_HALF_WIDTH, FetusPlan
@@ -15,6 +18,23 @@ from meshes.solids import Solid
 SKULL_HEIGHT = 28.5  # outer half axis upwards
 SKULL_WALL = 1.2
 EYE = (11.5, -28.0, -15.5)  # left globe
+CLEFT = 0.9  # half width of the cleft between the hemispheres
+# Sulci of the medial surface: the week of appearance (Chi, Dooling & Gilles, Ann Neurol 1977;1:86–93; the last two are
+# estimates), and the line in the midline (posterior, up), from where the sulcus starts
+SULCI = {
+    "callosal": (14, ((-21.8, -2.0), (-22.7, 2.2), (-20.6, 7.4), (-13.6, 10.5), (-5.0, 11.6), (2.4, 10.9), (7.2, 8.2))),
+    "parieto-occipital": (16, ((20.5, 20.0), (19.0, 15.5), (16.0, 10.5), (13.0, 6.5))),
+    "calcarine": (16, ((30.5, 4.5), (26.0, 6.8), (20.5, 6.2), (14.5, 7.6), (11.5, 5.0))),
+    "cingulate": (
+        18,
+        (
+            *((-26.6, -3.0), (-28.0, 3.0), (-25.6, 9.4), (-19.0, 14.6), (-10.5, 17.0)),
+            *((-1.0, 17.2), (7.0, 16.2), (11.5, 19.0), (13.0, 23.0)),
+        ),
+    ),
+    "superior frontal": (25, ((-31.0, 0.0), (-28.5, 8.0), (-23.0, 13.5))),
+    "paracentral": (27, ((-7.0, 17.5), (-5.0, 20.5), (-6.0, 24.0))),
+}
 
 
 def _skull_radii(plan: FetusPlan) -> np.ndarray:
@@ -55,7 +75,8 @@ def _skull(plan: FetusPlan) -> Solid:
         d = np.asarray(direction, float)
         return at(*(d / np.sqrt(np.sum((d / (_skull_radii(plan) - SKULL_WALL / 2)) ** 2))))
 
-    sagittal = [on_skull((0, np.sin(a), np.cos(a))) for a in np.radians(np.linspace(-62, 55, 16))]
+    sagittal = [on_skull((0, np.sin(a), np.cos(a))) for a in np.radians(np.linspace(-35, 55, 13))]
+    metopic = [on_skull((0, np.sin(a), np.cos(a))) for a in np.radians(np.linspace(-100, -35, 10))]
     coronal = [on_skull((np.sin(a), -0.42, np.cos(a))) for a in np.radians(np.linspace(-68, 68, 16))]
     fontanelles = [ball((0, -12.5, 26.5), (6, 8, 6)), ball((0, 26, 14), (3.5, 5, 5))]
     lambdoid = [
@@ -63,10 +84,9 @@ def _skull(plan: FetusPlan) -> Solid:
         for side in (-1, 1)
         for a in np.radians(np.linspace(4, 62, 9))
     ]
-    lines = (sagittal, coronal, lambdoid[:9], lambdoid[9:])
-    return solids.subtract(
-        outer, *[solids.tube(line, 0.9 * k) for line in lines], *fontanelles, *_side_fontanelles(plan)
-    )
+    seams = [solids.tube(line, 0.9 * k) for line in (sagittal, coronal, lambdoid[:9], lambdoid[9:])]
+    seams.append(solids.tube(metopic, np.linspace(0.9, 2.2, 10) * k))  # it opens into the fontanelle
+    return solids.subtract(outer, *seams, *fontanelles, *_side_fontanelles(plan))
 
 
 def _side_fontanelles(plan: FetusPlan) -> list[Solid]:
@@ -100,10 +120,42 @@ def _brain(plan: FetusPlan) -> Solid:
     inner = _skull_radii(plan) - SKULL_WALL - 1.6
     folds = 0.25 + 0.05 * (plan.growth.weeks - 16)  # the cortex folds as it grows
     body = solids.rough(ball((0, 0, 0), inner), folds, 7.0, plan.seed + 12)
-    slit = solids.box(plan.head_at(0, 0, 12), np.array([0.9, 40, 18.5]) * k, 0.3, plan.head_axes)
+    slit = solids.box(plan.head_at(0, 0, 12), np.array([CLEFT, 40, 18.5]) * k, 0.3, plan.head_axes)
     cleft = solids.subtract(slit, _below_falx(plan, 1.0))
     sylvian = [ball((side * 24.5, -6, -1), (2.6, 5.5, 3.5)) for side in (1, -1)]
-    return solids.subtract(body, cleft, *sylvian, blend=0.6 * k)
+    return solids.subtract(solids.subtract(body, cleft, *sylvian, blend=0.6 * k), *_sulci(plan, 0.75))
+
+
+def _sulci(plan: FetusPlan, half: float) -> list[Solid]:
+    """The sulci of both medial surfaces as slabs 2 · `half` mm thick: they lengthen, deepen and wind with age."""
+    k, weeks, slabs = plan.head_scale, plan.growth.weeks, []
+    rng = np.random.default_rng([plan.seed, 15])
+    for onset, line in SULCI.values():
+        phase = rng.uniform(0.0, 2 * np.pi)
+        age = weeks - onset
+        if age < 1.0:
+            continue
+        depth = CLEFT + min(0.6 + 0.4 * age, 5.0)
+        points = _polyline(np.array(line), min(0.1 + 0.12 * age, 1.0), 2.0)
+        way = np.gradient(points, axis=0)
+        across = np.stack([-way[:, 1], way[:, 0]], axis=1) / np.linalg.norm(way, axis=1, keepdims=True)
+        winding = min(0.25 + 0.04 * age, 0.7) * np.sin(1.1 * np.arange(len(points)) + phase)
+        points = points + winding[:, None] * across
+        for start, end in pairwise(points):
+            length = np.linalg.norm(end - start)
+            y, z = (end - start) / length
+            axes = np.array([(1, 0, 0), (0, y, z), (0, -z, y)]) @ plan.head_axes
+            middle = plan.head_at(0.0, *(0.5 * (start + end)))
+            size = np.array([depth, 0.5 * length + 0.5 * half, half]) * k
+            slabs.append(solids.box(middle, size, 0.3 * half * k, axes))
+    return slabs
+
+
+def _polyline(points: np.ndarray, share: float, step: float) -> np.ndarray:
+    """The first `share` of a line through `points` (n, 2), smoothed, at equal steps of about `step`."""
+    at = np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
+    count = max(round(share * at[-1] / step), 2) + 1
+    return PchipInterpolator(at, points)(np.linspace(0.0, share * at[-1], count))
 
 
 def _below_falx(plan: FetusPlan, margin: float) -> Solid:
@@ -112,20 +164,23 @@ def _below_falx(plan: FetusPlan, margin: float) -> Solid:
 
 
 def _falx(plan: FetusPlan) -> Solid:
-    """Sheet of 0.8 mm in the midline, its free edge an arch; it ends in the skull. And the leaflets of the cavum."""
+    """Sheet of 0.8 mm in the midline, its free edge an arch; it ends in the skull. And what is as thin and bright:
+    the leaflets of the cavum, the pia in the sulci.
+    """
     k = plan.head_scale
     half = max(0.4 * k, 0.4)
     sheet = plan.head_ball((0, 0, 0), _skull_radii(plan) - SKULL_WALL * 0.5)
     slab = solids.box(plan.head_at(0, 0, 12), np.array([half / k, 40, 18]) * k, 0.1, plan.head_axes)
     # the tube is cut from the narrow slab: its box bounds the sampling
     falx = solids.subtract(solids.intersect(slab, sheet), _below_falx(plan, 0.0))
-    return solids.union(falx, _cavum(plan, 0.7))
+    pia = solids.union(*_sulci(plan, 0.35))
+    return solids.union(falx, _cavum(plan, 0.5), pia)
 
 
 def _cavum(plan: FetusPlan, more: float) -> Solid:
     """Box of fluid between the leaflets of the septum, `more` mm larger all round."""
     k = plan.head_scale
-    half = (np.array([2.1, 4.8, 3.4]) + more) * k
+    half = (np.array([2.5, 4.8, 3.4]) + more) * k
     return solids.superellipsoid(plan.head_at(0, -13.5, 2.5), half, 3.0, plan.head_axes)
 
 
@@ -205,7 +260,7 @@ def head_parts(plan: FetusPlan) -> list[Part]:
         Part("fetal_ventricles", "csf", 54, "fetus", solids.union(_ventricles(plan), third, fourth), 1.4),
         Part("fetal_choroid_plexus", "choroid_plexus", 55, "fetus", _choroid(plan), 1.4),
         Part("fetal_falx", "dura", 56, "fetus", _falx(plan), 0.8),
-        Part("fetal_cavum", "csf", 57, "fetus", _cavum(plan, 0.0), 1.6),
+        Part("fetal_cavum", "csf", 57, "fetus", _cavum(plan, 0.0), 1.2),
         Part("fetal_eyes", "csf", 58, "fetus", globes, 2.0),
         Part("fetal_lenses", "cartilage", 59, "fetus", lenses, 1.2),
     ]

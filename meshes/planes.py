@@ -11,7 +11,7 @@ import numpy as np
 from meshes import fetus_limbs, fetus_trunk
 from meshes.fetus_plan import FetusPlan
 from meshes.poses import Plane
-from meshes.uterus import UterusPlan
+from meshes.uterus import UterusPlan, lake_centres
 
 FRONT = np.array([0.0, -1.0, 0.0])
 
@@ -19,8 +19,8 @@ FRONT = np.array([0.0, -1.0, 0.0])
 def standard_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[list[Plane]]:
     """All standard planes of one anatomy, scene frame; each a list of equally good ones."""
     single = [*_head_planes(fetus, uterus), *_trunk_planes(fetus, uterus), _spine_sagittal(fetus, uterus)]
-    several = [_spine_coronal(fetus, uterus), _femurs(fetus, uterus)]
-    return [*[[plane] for plane in single], *several, [_placenta(uterus)]]
+    several = [_spine_coronal(fetus, uterus), _femurs(fetus, uterus), _placenta(uterus)]
+    return [*[[plane] for plane in single], *several]
 
 
 def _head_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
@@ -34,7 +34,7 @@ def _head_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
     def marks(*points):
         return to_scene(np.array([fetus.head_at(*point) for point in points]))
 
-    profile = 1.3  # beside the falx, which would fill the picture
+    profile = 1.1  # beside the falx, which would fill the picture
     return [
         Plane(
             "transthalamic", "Head at the thalami and cavum: BPD and HC", to_scene(fetus.head_at(0, 1, 1)), up, side,
@@ -54,7 +54,7 @@ def _head_planes(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
             -posterior,
             marks(
                 *[(profile, y, z) for y, z in ((-36.5, -15), (-37, -23), (-36, -28), (-35, -35), (-37, 3), (-15, 3))],
-                (profile, 0, -2), (profile, 2, -12),
+                (profile, 0, -2), (profile, 2, -12), (profile, 8, -16), (profile, 18, -12), (profile, 24, -14),
             ),
         ),
     ]  # fmt: skip
@@ -140,11 +140,20 @@ def _femurs(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
     return planes
 
 
-def _placenta(uterus: UterusPlan) -> Plane:
-    """Transverse or longitudinal cut through the middle of the placenta."""
-    site = uterus.placenta_site
-    target = uterus.wall_point(site) - 0.5 * uterus.placenta_mm * site
-    normal = np.array([0.0, 0.0, 1.0]) if abs(site[0]) > 0.5 else np.array([1.0, 0.0, 0.0])
-    across = np.cross(normal, site)
-    marks = target + np.linspace(-0.6, 0.6, 5)[:, None] * uterus.placenta_radius_mm * across
-    return Plane("placenta", "Placenta, uterine wall and chorionic plate", target, normal, FRONT, marks)
+def _placenta(uterus: UterusPlan) -> list[Plane]:
+    """Cuts that hold the axis through the root of the cord and the middle of a lake: of the three nearest the front."""
+    site, wall = uterus.placenta_site, uterus.wall_point(uterus.placenta_site)
+    target = wall - 0.5 * uterus.placenta_mm * site
+    planes = []
+    lakes = lake_centres(uterus)
+    for lake in lakes[np.argsort(-lakes @ FRONT)[:3]]:
+        across = (lake - wall) - site * (site @ (lake - wall))
+        across /= np.linalg.norm(across)
+        marks = target + np.linspace(-0.6, 0.6, 5)[:, None] * uterus.placenta_radius_mm * across
+        planes.append(
+            Plane(
+                "placenta", "Placenta with a lake, uterine wall and chorionic plate", target, np.cross(across, site),
+                FRONT, np.concatenate([marks, lake[None]]),
+            )
+        )  # fmt: skip
+    return planes

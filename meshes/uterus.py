@@ -20,6 +20,7 @@ from meshes.variation import Variation
 WALL_GAP_MM = 0.9  # least fluid between the fetus and the wall
 PLACENTA_GAP_MM = 1.2  # and the placenta
 RIM_MM = 12.0  # width of the rim over which the placenta thins out
+LAKES = 5
 
 
 @dataclass(frozen=True)
@@ -200,17 +201,27 @@ def _chorionic_vessels(plan: UterusPlan, radius: float) -> Solid:
     return solids.union(*pieces)
 
 
-def _lakes(plan: UterusPlan) -> Solid:
-    """Maternal blood pooled between the villi: a few irregular spaces inside the placenta."""
+def lake_centres(plan: UterusPlan) -> np.ndarray:
+    """Middles of the lakes of the placenta (LAKES, 3), scene frame, mm: spread round the root of the cord."""
     rng = np.random.default_rng([plan.seed, 54])
-    turns = 2 * np.pi * (np.arange(5) + rng.uniform(-0.35, 0.35, 5)) / 5
-    radii = plan.placenta_radius_mm * rng.uniform(0.15, 0.62, 5)
+    turns = 2 * np.pi * (np.arange(LAKES) + rng.uniform(-0.35, 0.35, LAKES)) / LAKES
+    radii = plan.placenta_radius_mm * rng.uniform(0.22, 0.55, LAKES)
     along = radii[:, None] * np.stack([np.cos(turns), np.sin(turns)], axis=1)
-    centres = _in_placenta(plan, along, plan.placenta_mm * rng.uniform(0.4, 0.62, 5))
-    largest = 0.2 * plan.placenta_mm
-    sizes = np.maximum(rng.uniform(0.45, 1.0, (5, 3)) * largest, 1.6)
-    pools = [solids.ellipsoid(centre, size) for centre, size in zip(centres, sizes, strict=True)]
-    return solids.rough(solids.union(*pools), 0.5, 4.0, plan.seed + 55)
+    return _in_placenta(plan, along, plan.placenta_mm * rng.uniform(0.4, 0.6, LAKES))
+
+
+def _lakes(plan: UterusPlan) -> Solid:
+    """Maternal blood pooled between the villi: irregular spaces, wider along the wall than they are deep."""
+    rng = np.random.default_rng([plan.seed, 56])
+    pools = []
+    for centre in lake_centres(plan):
+        axes = solids.rotation_to(sdf.normal(plan.cavity, centre, 2.0)[0])
+        turn = rng.uniform(0.0, 2 * np.pi)
+        for angle in (turn, turn + np.pi + rng.uniform(-0.9, 0.9)):  # two bays that meet in the middle
+            half = plan.placenta_mm * np.array([*rng.uniform(0.16, 0.27, 2), rng.uniform(0.10, 0.17)])
+            bay = np.array([np.cos(angle), np.sin(angle), rng.uniform(-0.4, 0.4)]) * 0.6 * half
+            pools.append(solids.ellipsoid(centre + bay @ axes, half, axes))
+    return solids.rough(solids.union(*pools, blend=1.5), 0.7, 4.5, plan.seed + 55)
 
 
 def _smooth(path: np.ndarray, rounds: int) -> np.ndarray:
@@ -245,7 +256,7 @@ def cord_path(plan: UterusPlan, fetal_skin: Solid, umbilicus: np.ndarray, radius
     room = room.reshape(cells.shape[:3])
     cost = np.where(room > radius, 1.0 + 12.0 / (1.0 + room - radius), 40.0 + 60.0 * np.maximum(radius - room, 0))
     root = plan.wall_point(plan.placenta_site)
-    root = root - plan.placenta_site * (plan.placenta_mm - 1.5)
+    root = root - plan.placenta_site * (plan.placenta_mm + 0.5)  # the end of the cord sinks into the plate
     navel = plan.lie.to_scene(umbilicus)
     detour = np.linalg.norm(cells - root, axis=-1) + np.linalg.norm(cells - navel, axis=-1)
     pocket = np.unravel_index(np.argmax(np.minimum(room, 14.0) + 0.05 * detour), room.shape)
