@@ -255,8 +255,8 @@ def cord_path(plan: UterusPlan, fetal_skin: Solid, umbilicus: np.ndarray, radius
     )
     room = room.reshape(cells.shape[:3])
     cost = np.where(room > radius, 1.0 + 12.0 / (1.0 + room - radius), 40.0 + 60.0 * np.maximum(radius - room, 0))
-    root = plan.wall_point(plan.placenta_site)
-    root = root - plan.placenta_site * (plan.placenta_mm + 0.5)  # the end of the cord sinks into the plate
+    # the end of the cord sinks into the plate
+    root = _in_placenta(plan, np.zeros((1, 2)), np.array([plan.placenta_mm + 0.5]))[0]
     navel = plan.lie.to_scene(umbilicus)
     detour = np.linalg.norm(cells - root, axis=-1) + np.linalg.norm(cells - navel, axis=-1)
     pocket = np.unravel_index(np.argmax(np.minimum(room, 14.0) + 0.05 * detour), room.shape)
