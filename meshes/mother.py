@@ -177,8 +177,8 @@ def mother_parts(plan: MotherPlan) -> list[Part]:
     bladder_at = (0, -0.42 * u.radii_mm[1], -u.radii_mm[2] - 8)
     bladder = solids.ellipsoid(bladder_at, (30, 17, 19))
     fat = plan.layer(-plan.fat_mm, 2.0, 0.3, 22.0, plan.seed + 63)
-    muscle = plan.layer(0.0, 4.5, 0.2, 8.0, plan.seed + 64, FASCICLES)
-    inside = plan.layer(m, 8.0, 0.2, 8.0, plan.seed + 65, FASCICLES)
+    muscle = plan.layer(0.0, 4.5, 0.1, 8.0, plan.seed + 64, FASCICLES)
+    inside = plan.layer(m, 8.0, 0.1, 8.0, plan.seed + 65, FASCICLES)
     septa = fascicles.septa(plan._layer(0.0), m, 20.0, u.radii_mm[2] + 12.0, plan.seed)
     cavity = plan.layer(m + 1.6, 10.0, 0.4, 15.0, plan.seed + 66)
     return [
