@@ -17,8 +17,9 @@ from meshes import sdf, solids
 from meshes.solids import Solid
 
 _ROUNDING = 3.0  # blend between neighbouring half spaces, mm: without it the wall would have facets
-HOLLOW_MM = 45.0  # radius of the balls that press the wall in: it follows no narrower hollow
-_RIM = 10.0  # blend of the edge where a ball meets the wall, mm
+HOLLOW_MM = 80.0  # radius of the balls that press the wall in: it follows no narrower hollow
+DEEPEST_MM = 14.0  # how far a ball presses the wall in at most
+_RIM = 16.0  # blend of the edge where a ball meets the wall, mm
 _SPARE = 1.0  # more room for points below a ball than asked for: skin bulges between them, mm
 
 
@@ -151,6 +152,6 @@ def _resting(room: Cavity, points: np.ndarray, room_mm: np.ndarray) -> tuple[np.
         across2 = (offset**2).sum(axis=1) - along**2
         under = (HOLLOW_MM + room_mm) ** 2 - across2
         met = under > 0
-        height = (along[met] + np.sqrt(under[met])).max(initial=0.0)
+        height = (along[met] + np.sqrt(under[met])).max(initial=HOLLOW_MM - DEEPEST_MM)
         centres.append(start + height * way)
     return np.array(centres), outward

@@ -199,7 +199,7 @@ def _outermost(points: np.ndarray, directions: int = 400) -> np.ndarray:
 def _placenta(plan: UterusPlan, relief: float = 0.7) -> Solid:
     """A cake on the wall: cavity grown 1 mm into the wall, minus the cavity shrunk by the thickness, in a ball."""
     cake = solids.sphere(plan.wall_point(plan.placenta_site), plan.placenta_radius_mm)
-    fluid = solids.offset(plan.cavity, -plan.placenta_mm)
+    fluid = solids.offset(plan.hull, -plan.placenta_mm)
     cake = solids.subtract(cake, fluid, blend=14.0)
     cake = solids.intersect(cake, solids.offset(plan.cavity, 1.0))
     return solids.rough(cake, relief, 13.0, plan.seed + 51) if relief else cake
