@@ -26,7 +26,7 @@ SHARPEST = np.cos(np.radians(38.0))  # between the two segments at a fully bent 
 HIP = (0.92, 17.0, 15.0)  # of the left leg: fraction of the spine, left, ventral
 FREE_FROM = 0.5  # of the proximal segment: balls from here on are kept clear
 # weights of the balance; lengths count in 22-week mm
-CLEAR, HABIT, HINGE, HULL = 1.5, 9.0, 30.0, 0.5
+CLEAR, HABIT, HINGE, HULL = 3.0, 9.0, 60.0, 1.5
 
 
 def _unit(v) -> np.ndarray:

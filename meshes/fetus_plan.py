@@ -128,7 +128,7 @@ def plan_trunk(growth: Growth, variation: Variation) -> FetusPlan:
     head, trunk = growth.bpd_mm / (2 * SKULL_HALF_WIDTH), growth.ac_mm / TRUNK_AC
     length, limb = growth.crl_mm / 190.0, growth.fl_mm
     share = curl(growth.weeks)
-    bend = variation.flexion * (1.0 + 0.4 * share)
+    bend = variation.flexion * (1.0 + 0.5 * share)
     spine, angles = _spine(SPINE_MM * length, np.radians(24) * bend, np.radians(-38) * bend)
     pitch = np.radians(16 + 12 * share + variation.nod_deg)
     head_axes = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
