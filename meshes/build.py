@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from meshes import fetus_trunk, mesher, poses, window
+from meshes.attitude import plan_fetus
 from meshes.errors import OutputError, SettingError
 from meshes.fetus import fetus_parts, outline
-from meshes.fetus_plan import FetusPlan, plan_fetus
+from meshes.fetus_plan import FetusPlan
 from meshes.growth import check_weeks, grow
 from meshes.mesher import Mesh
 from meshes.mother import MotherPlan, mother_parts, plan_mother
@@ -84,8 +85,8 @@ def plan_anatomy(weeks: float = 22, seed: int = 0) -> Anatomy:
     growth = grow(weeks, variation.head_z, variation.abdomen_z, variation.femur_z)
     fetus = plan_fetus(growth, variation)
     skin = outline(fetus)
-    body = mesher.surface(skin, 2.2 * fetus.trunk_scale, "fetal_skin")
-    points = mesher.to_mesh(body.simplify(0.7 * fetus.trunk_scale)).vertices_mm.astype(float)
+    body = mesher.surface(skin, 1.4 * fetus.limb_scale, "fetal_skin")  # fine enough for fingers
+    points = mesher.to_mesh(body.simplify(0.5 * fetus.limb_scale)).vertices_mm.astype(float)
     uterus = plan_uterus(points, body.volume() * 1e-3, fetal_axes(variation), variation, weeks)
     mother = plan_mother(uterus, variation.fat_mm, seed)
     cord_radius = 4.0 * (weeks / 22) ** 0.7

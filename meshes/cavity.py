@@ -2,19 +2,25 @@
 
 The wall of the uterus is a membrane under tension: between the places where it touches its content it is an egg, and
 where the egg would cut into the fetus it is the fetus' convex hull. The room is kept as the half spaces that bound
-it, one for each of 642 directions.
+it, one for each of 642 directions. Where that leaves more fluid than there is, the wall follows the hollows of its
+content: balls of a large radius press it in from outside.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from meshes import sdf, solids
 from meshes.solids import Solid
 
 _ROUNDING = 3.0  # blend between neighbouring half spaces, mm: without it the wall would have facets
+HOLLOW_MM = 60.0  # radius of the balls that press the wall in: it follows no narrower hollow
+DEEPEST_MM = 25.0  # how far a ball presses the wall in at most
+_RIM = 11.0  # blend of the edge where a ball meets the wall, mm
+_SPARE = 0.4  # more room for points below a ball than asked for: skin bulges between them, mm
 
 
 def _directions(rounds: int = 3) -> np.ndarray:
@@ -37,13 +43,15 @@ DIRECTIONS = _directions()
 
 @dataclass(frozen=True)
 class Cavity:
-    """A convex room round the origin.
+    """A room round the origin: convex, less the balls that press it in.
 
     Attributes:
         reach_mm: (642,) distance of the half space of each of DIRECTIONS from the origin.
+        balls_mm: (n, 3) centres of balls of radius HOLLOW_MM.
     """
 
     reach_mm: np.ndarray
+    balls_mm: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
 
     @property
     def half_mm(self) -> np.ndarray:
@@ -55,12 +63,18 @@ class Cavity:
         return float(self.reach_mm[np.argmax(DIRECTIONS @ direction)])
 
     @property
-    def solid(self) -> Solid:
-        """The room with its edges rounded."""
+    def hull(self) -> Solid:
+        """The convex room with its edges rounded."""
         high = np.array([self.toward(axis) for axis in np.eye(3)])
         low = -np.array([self.toward(-axis) for axis in np.eye(3)])
         frame = solids.box(0.5 * (low + high), 0.5 * (high - low))
         return solids.cut(frame, DIRECTIONS, self.reach_mm, _ROUNDING)
+
+    @property
+    def solid(self) -> Solid:
+        """The room."""
+        balls = [solids.sphere(centre, HOLLOW_MM) for centre in self.balls_mm]
+        return solids.subtract(self.hull, *balls, blend=_RIM)
 
 
 def egg(radii) -> np.ndarray:
@@ -90,3 +104,54 @@ def hold(reach: np.ndarray, points: np.ndarray, room_mm: np.ndarray, rounds: int
         near = np.clip(1.0 - (gap - gap.min(axis=1, keepdims=True)) / _ROUNDING, 0.0, 1.0)
         reach = reach + (short[tight, None] * near).max(axis=0)
     return Cavity(reach)
+
+
+def press_in(room: Cavity, points: np.ndarray, room_mm: np.ndarray, held: np.ndarray, surplus: int) -> Cavity:
+    """The room with balls pressed in where they displace most fluid, without touching its content.
+
+    Args:
+        room: convex.
+        points: (n, 3) mm of the content, dense; also points of the wall that must stay.
+        room_mm: (n,) distance that each point must have from the wall.
+        held: (m, 3) evenly spread points of what the room holds.
+        surplus: how many of them are to be displaced; fewer if there is no room for more balls.
+    """
+    centres, outward = _resting(room, points, room_mm + _SPARE)
+    caught = cKDTree(held).query_ball_point(centres, HOLLOW_MM)
+    left, taken = np.ones(len(held), bool), []
+    while left.sum() > len(held) - surplus:
+        counts = [left[of_one].sum() for of_one in caught]
+        best = int(np.argmax(counts))
+        if counts[best] < 0.001 * len(held):
+            break
+        taken.append(best)
+        left[caught[best]] = False
+    pressed = replace(room, balls_mm=centres[taken])
+    for _ in range(20):  # the rounded rims of the balls may have come too close
+        short = room_mm + sdf.distance(pressed.solid, points)
+        tight = short > 0.2
+        if not tight.any():
+            break
+        away = np.linalg.norm(points[tight, None] - pressed.balls_mm, axis=-1) - HOLLOW_MM
+        back = (short[tight, None] * (away < 2.0 * _RIM)).max(axis=0)
+        pressed = replace(pressed, balls_mm=pressed.balls_mm + back[:, None] * outward[taken])
+    return pressed
+
+
+def _resting(room: Cavity, points: np.ndarray, room_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Balls that come down on the content along the normals of the wall: their centres and the normals, (642, 3)."""
+    ways = DIRECTIONS
+    wall = np.zeros(len(ways))
+    for _ in range(40):  # the wall is convex and the origin inside, so this stops at it
+        wall = wall - sdf.distance(room.hull, wall[:, None] * ways)
+    outward = sdf.normal(room.hull, wall[:, None] * ways, 2.0)
+    centres = []
+    for start, way in zip(wall[:, None] * ways, outward, strict=True):
+        offset = points - start
+        along = offset @ way
+        across2 = (offset**2).sum(axis=1) - along**2
+        under = (HOLLOW_MM + room_mm) ** 2 - across2
+        met = under > 0
+        height = (along[met] + np.sqrt(under[met])).max(initial=HOLLOW_MM - DEEPEST_MM)
+        centres.append(start + height * way)
+    return np.array(centres), outward

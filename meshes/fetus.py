@@ -9,11 +9,25 @@ from meshes.fetus_plan import FetusPlan
 from meshes.part import Part
 from meshes.solids import Solid
 
+FOLD_MM = 1.1  # fluid between a limb and the skin that it lies on, at 22 weeks
+PRESS_MM = 3.0  # how far limbs press the trunk in at most, at 22 weeks: ribs and organs lie deeper
+
+
+def trunk_and_head(plan: FetusPlan) -> Solid:
+    """Skin of the fetus without its limbs."""
+    return solids.union(fetus_trunk.skin(plan), fetus_head.skin(plan), blend=4.0 * plan.trunk_scale)
+
 
 def outline(plan: FetusPlan) -> Solid:
-    """Skin of the whole fetus."""
-    head_and_trunk = solids.union(fetus_trunk.skin(plan), fetus_head.skin(plan), blend=4.0 * plan.trunk_scale)
-    return solids.union(head_and_trunk, fetus_limbs.skin(plan), blend=2.0 * plan.limb_scale)
+    """Skin of the whole fetus. Limbs are one with the trunk at shoulder and hip; elsewhere they press it in."""
+    k, limbs = plan.limb_scale, fetus_limbs.limbs(plan)
+    free = [fetus_limbs.free_part(plan, *limb) for limb in limbs]
+    whole = trunk_and_head(plan)
+    firm = solids.offset(whole, -PRESS_MM * plan.trunk_scale)
+    body = solids.subtract(whole, *[solids.offset(limb, FOLD_MM * k) for limb in free], blend=0.8 * k)
+    body = solids.union(body, firm)
+    body = solids.union(body, *[fetus_limbs.root_part(plan, *limb) for limb in limbs], blend=2.0 * k)
+    return solids.union(body, *free)
 
 
 def fetus_parts(plan: FetusPlan) -> list[Part]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from meshes import solids
@@ -10,24 +12,54 @@ from meshes.part import Part
 from meshes.solids import Solid
 
 
+@dataclass(frozen=True)
+class Girth:
+    """Radii of a limb: rows of (fraction of the segment's length, radius in 22-week mm of a lean limb)."""
+
+    proximal: np.ndarray
+    distal: np.ndarray
+
+
+ARM = Girth(np.array([(0, 7.6), (0.3, 7.6), (1, 5.6)]), np.array([(0, 6.0), (0.3, 6.1), (1, 4.2)]))
+LEG = Girth(np.array([(0, 13.0), (0.35, 11.0), (1, 7.4)]), np.array([(0, 7.8), (0.32, 8.0), (1, 5.0)]))
+FILLING = 0.004  # a week from 20 weeks on: how much more than in length limbs grow in girth (estimate)
+ROOT = 0.4  # this share of an upper arm or a thigh may be one with the trunk
+
+
+def limbs(plan: FetusPlan) -> list[tuple[Limb, Girth]]:
+    """Left arm, right arm, left leg, right leg."""
+    return [*[(arm, ARM) for arm in plan.arms], *[(leg, LEG) for leg in plan.legs]]
+
+
+def fullness(plan: FetusPlan) -> float:
+    """What the radii of a `Girth` are multiplied by: scale and fat."""
+    return plan.limb_scale * (1.19 + FILLING * max(plan.growth.weeks - 20, 0.0))
+
+
+def _segment(a, b, girth: np.ndarray, scale: float, start: float = 0.0, stop: float = 1.0) -> Solid:
+    """The stretch from `start` to `stop` of a segment between the joints `a` and `b`."""
+    inner = girth[(girth[:, 0] > start) & (girth[:, 0] < stop), 0]
+    stations = np.r_[start, inner, stop]
+    return solids.tube(a + stations[:, None] * (b - a), scale * np.interp(stations, *girth.T))
+
+
+def root_part(plan: FetusPlan, limb: Limb, girth: Girth) -> Solid:
+    """Outline of shoulder or hip and the part of the limb that may be one with the trunk."""
+    return _segment(limb.root, limb.middle, girth.proximal, fullness(plan), 0.0, ROOT)
+
+
+def free_part(plan: FetusPlan, limb: Limb, girth: Girth) -> Solid:
+    """Outline of the rest of the limb, with hand or foot."""
+    k, scale = plan.limb_scale, fullness(plan)
+    upper = _segment(limb.root, limb.middle, girth.proximal, scale, ROOT, 1.0)
+    lower = _segment(limb.middle, limb.end, girth.distal, scale)
+    return solids.union(upper, lower, (_hand if girth is ARM else _foot)(limb, k, 1.0), blend=2.0 * k)
+
+
 def skin(plan: FetusPlan) -> Solid:
     """Outline of the four limbs; hands and feet with their digits."""
-    k, pieces = plan.limb_scale, []
-    full = 1.19 + 0.018 * max(plan.growth.weeks - 20, 0.0)  # limbs fill out as the fetus grows
-    for arm in plan.arms:
-        mid = 0.7 * arm.root + 0.3 * arm.middle
-        pieces.append(solids.tube([arm.root, mid, arm.middle], np.array([7.6, 7.6, 5.6]) * (k * full)))
-        pieces.append(
-            solids.tube([arm.middle, 0.7 * arm.middle + 0.3 * arm.end, arm.end], np.array([6.0, 6.1, 4.2]) * (k * full))
-        )
-        pieces.append(_hand(arm, k, 1.0))
-    for leg in plan.legs:
-        mid = 0.65 * leg.root + 0.35 * leg.middle
-        pieces.append(solids.tube([leg.root, mid, leg.middle], np.array([13.0, 11.0, 7.4]) * (k * full)))
-        calf = 0.68 * leg.middle + 0.32 * leg.end
-        pieces.append(solids.tube([leg.middle, calf, leg.end], np.array([7.8, 8.0, 5.0]) * (k * full)))
-        pieces.append(_foot(leg, k, 1.0))
-    return solids.union(*pieces, blend=2.0 * k)
+    pieces = [part(plan, *limb) for limb in limbs(plan) for part in (root_part, free_part)]
+    return solids.union(*pieces)
 
 
 def _across(limb: Limb) -> np.ndarray:

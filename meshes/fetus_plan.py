@@ -6,7 +6,7 @@ Fetus frame: x fetal left, y posterior, z cranial, mm. Regions place their organ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,8 +28,8 @@ SECTIONS = np.array(
         [0.40, 26.7, 39.4, 11.5, 26.0],
         [0.55, 26.7, 41.0, 10.5, 27.0],
         [0.68, 26.8, 41.0, 10.5, 26.0],
-        [0.82, 27.4, 39.2, 12.5, 23.0],
-        [0.95, 25.5, 32.5, 14.5, 17.0],
+        [0.82, 27.0, 35.0, 12.5, 23.0],
+        [0.95, 24.5, 26.0, 14.5, 17.0],
     ]
 )
 
@@ -117,65 +117,23 @@ def _spine(length: float, top: float, bottom: float, n: int = 121) -> tuple[np.n
     return points - points[n // 2], bend
 
 
-def _unit(*v: float) -> np.ndarray:
-    return np.asarray(v, float) / np.linalg.norm(v)
-
-
-def _turned(direction: np.ndarray, turns) -> np.ndarray:
-    """A direction in local axes, turned by two small angles: sideways and up."""
-    return _unit(*(direction + np.array([turns[0], 0.0, turns[1]])))
-
-
 def curl(weeks: float) -> float:
     """How far room has run out for stretched limbs: 0 up to 17 weeks, 1 from 31 weeks on (estimate)."""
     u = float(np.clip((weeks - 17.0) / 14.0, 0.0, 1.0))
     return u * u * (3.0 - 2.0 * u)
 
 
-def _between(loose, curled, share: float) -> np.ndarray:
-    """A unit vector from the attitude with room to the curled one."""
-    return _unit(*((1.0 - share) * _unit(*loose) + share * _unit(*curled)))
-
-
-def _leg(side: float, root, axes, fl: float, turns, share: float) -> Limb:
-    """A flexed leg: thigh forward and outward, shin back and down across the midline, foot down.
-
-    Curled, the knee lies beside the belly and the feet cross before the buttocks, the left one in front.
-    """
-    spread = abs(turns[0]) * side  # legs open, they do not cross
-    front = 0.06 * side
-    thigh = _between((0.36 * side, 0.88, 0.24), (0.29 * side, 0.76 + front, 0.56), share)
-    shin = _between((-0.34 * side, -0.50, -0.80), (-0.40 * side, -0.44, -0.80), share)
-    foot = _between((-0.05 * side, 0.45, -0.88), (-0.74 * side, -0.02 + 3 * front, -0.62), share)
-    knee = root + 1.16 * fl * (_turned(thigh, (spread, turns[1])) @ axes)
-    ankle = knee + 1.02 * fl * (_turned(shin, (0.0, turns[0])) @ axes)
-    toes = ankle + 0.80 * fl * (foot @ axes)
-    return Limb(root, knee, ankle, toes, _unit(0.0, -0.6, -0.75) @ axes)
-
-
-def _arm(side: float, root, axes, fl: float, turns, share: float) -> Limb:
-    """A flexed arm: elbow beside the chest, hand before the chin; curled, the hand before the cheek."""
-    spread = abs(turns[0]) * side
-    upper = _between((0.24 * side, 0.62, -0.64), (0.22 * side, 0.50, -0.84), share)
-    fore = _between((-0.46 * side, 0.46, 0.70), (-0.42 * side, 0.36, 0.80), share)
-    hand = _between((-0.25 * side, 0.50, 0.80), (-0.40 * side, 0.12, 0.90), share)
-    elbow = root + 1.02 * fl * (_turned(upper, (spread, turns[1])) @ axes)
-    wrist = elbow + 0.92 * fl * (_turned(fore, (0.6 * spread, turns[0])) @ axes)
-    tip = wrist + 0.52 * fl * (hand @ axes)
-    return Limb(root, elbow, wrist, tip, _unit(-0.9 * side, -0.3, 0.0) @ axes)
-
-
-def plan_fetus(growth: Growth, variation: Variation) -> FetusPlan:
-    """Computes the landmarks of one fetus."""
+def plan_trunk(growth: Growth, variation: Variation) -> FetusPlan:
+    """Computes the landmarks of head and trunk; `attitude.plan_fetus` adds the limbs."""
     head, trunk = growth.bpd_mm / (2 * SKULL_HALF_WIDTH), growth.ac_mm / TRUNK_AC
     length, limb = growth.crl_mm / 190.0, growth.fl_mm
     share = curl(growth.weeks)
-    bend = variation.flexion * (1.0 + 0.4 * share)
+    bend = variation.flexion * (1.0 + 0.5 * share)
     spine, angles = _spine(SPINE_MM * length, np.radians(24) * bend, np.radians(-38) * bend)
     pitch = np.radians(16 + 12 * share + variation.nod_deg)
     head_axes = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
     centre = spine[0] - head * (np.array([0.0, 9.0, -29.0]) @ head_axes)
-    bare = FetusPlan(
+    return FetusPlan(
         growth,
         head,
         trunk,
@@ -190,8 +148,3 @@ def plan_fetus(growth: Growth, variation: Variation) -> FetusPlan:
         variation.organs,
         variation.seed,
     )
-    turns = variation.limb_turns * (1.0 - 0.7 * share)  # curled limbs have no room to differ much
-    sides = list(enumerate((1, -1)))
-    arms = [_arm(s, bare.at(0.19, 20 * s, 11, 0), bare.axes(0.30), limb, turns[i], share) for i, s in sides]
-    legs = [_leg(s, bare.at(0.90, 11.5 * s, 10, 0), bare.axes(0.86), limb, turns[2 + i], share) for i, s in sides]
-    return replace(bare, arms=tuple(arms), legs=tuple(legs))

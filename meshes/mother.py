@@ -44,7 +44,7 @@ class MotherPlan:
         """The trunk at `depth` mm below the outside of the muscle (negative: above it), not yet cut to length."""
         u = self.uterus
         beyond = u.wall_mm + self.muscle_mm + 2.5
-        belly = solids.offset(u.cavity, beyond)
+        belly = solids.offset(u.hull, beyond)
         back = self.spine_y_mm + 56.0
         front = -0.62 * (u.radii_mm[1] + beyond)
         middle, half = 0.5 * (front + back), 0.5 * (back - front)

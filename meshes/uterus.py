@@ -12,7 +12,7 @@ import numpy as np
 from skimage.graph import MCP_Geometric
 
 from meshes import sdf, solids
-from meshes.cavity import Cavity, egg, hold
+from meshes.cavity import Cavity, egg, hold, press_in
 from meshes.part import Part
 from meshes.solids import Solid
 from meshes.variation import Variation
@@ -64,6 +64,11 @@ class UterusPlan:
     def cavity(self) -> Solid:
         """The amniotic cavity as a solid."""
         return self.room.solid
+
+    @cached_property
+    def hull(self) -> Solid:
+        """The cavity before the wall was pressed in: what the mother's belly is stretched over."""
+        return self.room.hull
 
     @property
     def radii_mm(self) -> np.ndarray:
@@ -132,7 +137,7 @@ def plan_uterus(
             small, best = middle, trial
         else:
             large = middle
-    return best
+    return _pressed_in(best, everything + shift, wanted)
 
 
 def _fitted(plan: UterusPlan, radii: np.ndarray, points: np.ndarray) -> UterusPlan:
@@ -140,22 +145,47 @@ def _fitted(plan: UterusPlan, radii: np.ndarray, points: np.ndarray) -> UterusPl
     start = egg(radii)
     plan = replace(plan, room=hold(start, points, np.full(len(points), WALL_GAP_MM)))
     for _ in range(3):  # the placenta moves out with the wall
-        from_root = np.linalg.norm(points - plan.wall_point(plan.placenta_site), axis=1)
-        over = np.clip((plan.placenta_radius_mm + 0.5 * RIM_MM - from_root) / RIM_MM, 0.0, 1.0)
-        room = WALL_GAP_MM + over * (plan.placenta_mm + PLACENTA_GAP_MM - WALL_GAP_MM)
-        plan = replace(plan, room=hold(start, points, room))
+        plan = replace(plan, room=hold(start, points, _gaps(plan, points)))
     return plan
 
 
-def _fluid_and_fetus_ml(plan: UterusPlan, step: float = 5.0) -> float:
-    """What the cavity holds beside the placenta, by counting points of a grid."""
+def _gaps(plan: UterusPlan, points: np.ndarray) -> np.ndarray:
+    """Distance (n,) that points of the fetus must have from the wall, mm: more over the placenta."""
+    from_root = np.linalg.norm(points - plan.wall_point(plan.placenta_site), axis=1)
+    over = np.clip((plan.placenta_radius_mm + 0.5 * RIM_MM - from_root) / RIM_MM, 0.0, 1.0)
+    return WALL_GAP_MM + over * (plan.placenta_mm + PLACENTA_GAP_MM - WALL_GAP_MM)
+
+
+def _pressed_in(plan: UterusPlan, points: np.ndarray, wanted_ml: float) -> UterusPlan:
+    """The plan with its wall pressed into the hollows of the fetus, away from the placenta, if it holds too much."""
+    step = 5.0
+    held = _held(plan, step)
+    surplus = len(held) - int(wanted_ml * 1e3 / step**3)
+    if surplus < 0.02 * len(held):
+        return plan
+    low, high = plan.cavity.low_mm, plan.cavity.high_mm
+    wall = np.random.default_rng(0).uniform(low, high, (60_000, 3))
+    wall = wall[np.linalg.norm(wall - plan.wall_point(plan.placenta_site), axis=1) < plan.placenta_radius_mm + RIM_MM]
+    wall = wall[np.abs(sdf.distance(plan.cavity, wall)) < 1.0]
+    everything = np.concatenate([points, wall])
+    gaps = np.concatenate([_gaps(plan, points), np.full(len(wall), -1.0)])
+    return replace(plan, room=press_in(plan.room, everything, gaps, held, surplus))
+
+
+def _held(plan: UterusPlan, step: float) -> np.ndarray:
+    """Points (n, 3) of a grid of that step that lie in the cavity and not in the placenta."""
     cavity = plan.cavity
     axes = [np.arange(low + step / 2, high, step) for low, high in zip(cavity.low_mm, cavity.high_mm, strict=True)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     inside = points[sdf.distance(cavity, points) < 0]
-    near = inside[np.linalg.norm(inside - plan.wall_point(plan.placenta_site), axis=1) < plan.placenta_radius_mm]
-    taken = (sdf.distance(_placenta(plan, 0.0), near) < 0).sum()
-    return float(len(inside) - taken) * step**3 * 1e-3
+    near = np.linalg.norm(inside - plan.wall_point(plan.placenta_site), axis=1) < plan.placenta_radius_mm
+    near[near] = sdf.distance(_placenta(plan, 0.0), inside[near]) < 0
+    return inside[~near]
+
+
+def _fluid_and_fetus_ml(plan: UterusPlan, step: float = 5.0) -> float:
+    """What the cavity holds beside the placenta, by counting points of a grid."""
+    return len(_held(plan, step)) * step**3 * 1e-3
 
 
 def _outermost(points: np.ndarray, directions: int = 400) -> np.ndarray:
@@ -170,7 +200,7 @@ def _outermost(points: np.ndarray, directions: int = 400) -> np.ndarray:
 def _placenta(plan: UterusPlan, relief: float = 0.7) -> Solid:
     """A cake on the wall: cavity grown 1 mm into the wall, minus the cavity shrunk by the thickness, in a ball."""
     cake = solids.sphere(plan.wall_point(plan.placenta_site), plan.placenta_radius_mm)
-    fluid = solids.offset(plan.cavity, -plan.placenta_mm)
+    fluid = solids.offset(plan.hull, -plan.placenta_mm)
     cake = solids.subtract(cake, fluid, blend=14.0)
     cake = solids.intersect(cake, solids.offset(plan.cavity, 1.0))
     return solids.rough(cake, relief, 13.0, plan.seed + 51) if relief else cake

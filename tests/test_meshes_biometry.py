@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from meshes import biometry, mesher
+from meshes.attitude import plan_fetus
 from meshes.fetus import fetus_parts
-from meshes.fetus_plan import plan_fetus
 from meshes.growth import grow, normal_range
 from meshes.uterus import Lie
 from meshes.variation import draw

@@ -9,7 +9,7 @@ import pytest
 
 from meshes import sdf
 from meshes.build import plan_anatomy
-from meshes.cavity import DIRECTIONS, Cavity, egg, hold
+from meshes.cavity import DIRECTIONS, Cavity, egg, hold, press_in
 from meshes.uterus import fluid_volume_ml
 
 
@@ -69,3 +69,20 @@ def test_fetal_weight_and_amniotic_fluid_are_near_the_published_amounts(weeks):
     # 1.031 g/ml: Baker et al., Lancet 1994;343:644–645
     assert weight_g == pytest.approx(usual_weight_g(weeks), rel=0.10)
     assert fluid_ml == pytest.approx(fluid_volume_ml(weeks, 1.0), rel=0.25)
+
+
+def test_a_wall_that_is_pressed_in_holds_less_and_still_gives_every_point_its_room():
+    rng = np.random.default_rng(4)
+    points = rng.normal(size=(1500, 3))
+    points *= 40 / np.linalg.norm(points, axis=1, keepdims=True)
+    points = np.concatenate([points + [[0, 0, 50]], points - [[0, 0, 50]]])  # two balls: a waist between them
+    space = np.full(len(points), 1.0)
+    convex = hold(egg((20, 20, 20)), points, space)
+    held = grid_points(convex.hull, 4.0)
+    held = held[sdf.distance(convex.hull, held) < 0]
+    pressed = press_in(convex, points, space, held, len(held))
+    inside = sdf.distance(pressed.solid, held) < 0
+    assert 0.80 < inside.mean() < 0.97
+    assert (-sdf.distance(pressed.solid, points) - space).min() > -0.3
+    waist = np.array([(30.0, 0, 0), (-30.0, 0, 0), (0, 30.0, 0)])
+    assert (sdf.distance(pressed.solid, waist) > sdf.distance(convex.hull, waist) + 3.0).all()
