@@ -22,11 +22,11 @@ from meshes.solids import Solid
 from meshes.variation import Variation
 
 ARM_LENGTHS, LEG_LENGTHS = (1.02, 0.92, 0.52), (1.16, 1.02, 0.80)  # segments, proximal to distal, in femur lengths
-SHARPEST = np.cos(np.radians(38.0))  # between the two segments at a fully bent elbow or knee
+SHARPEST = np.cos(np.radians(34.0))  # between the two segments at a fully bent elbow or knee
 HIP = (0.92, 17.0, 15.0)  # of the left leg: fraction of the spine, left, ventral
 FREE_FROM = 0.5  # of the proximal segment: balls from here on are kept clear
 # weights of the balance; lengths count in 22-week mm
-CLEAR, HABIT, HINGE, HULL = 3.0, 9.0, 60.0, 1.5
+CLEAR, HABIT, HINGE, HULL = 3.0, 9.0, 600.0, 2.0
 
 
 def _unit(v) -> np.ndarray:

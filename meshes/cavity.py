@@ -19,7 +19,7 @@ from meshes.solids import Solid
 _ROUNDING = 3.0  # blend between neighbouring half spaces, mm: without it the wall would have facets
 HOLLOW_MM = 60.0  # radius of the balls that press the wall in: it follows no narrower hollow
 DEEPEST_MM = 25.0  # how far a ball presses the wall in at most
-_RIM = 11.0  # blend of the edge where a ball meets the wall, mm
+_RIM = 9.0  # blend of the edge where a ball meets the wall, mm
 _SPARE = 0.4  # more room for points below a ball than asked for: skin bulges between them, mm
 
 

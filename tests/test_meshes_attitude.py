@@ -31,13 +31,12 @@ def grown_together(plan, skin, limb, girth):
     return ((sdf.distance(skin, above) < 0) & ~in_own_fold).mean()
 
 
-@pytest.mark.parametrize(("weeks", "seed"), [(18, 16), (22, 0), (28, 12), (36, 13)])
-def test_limbs_are_not_grown_together_with_the_body_beyond_their_roots(weeks, seed):
+@pytest.mark.parametrize(("weeks", "seed", "most"), [(18, 16, 0.02), (22, 6, 0.05), (28, 12, 0.12), (36, 13, 0.12)])
+def test_limbs_are_not_grown_together_with_the_body_beyond_their_roots(weeks, seed, most):
     plan = fetus(weeks, seed)
     skin = outline(plan)
     shares = [grown_together(plan, skin, *limb) for limb in fetus_limbs.limbs(plan)]
-    assert max(shares[:2]) < 0.05, "arms"
-    assert max(shares[2:]) < 0.16, "legs: the groin"
+    assert max(shares) < most  # what is left borders on the roots: groin and armpit
 
 
 @pytest.mark.parametrize(("weeks", "seed"), [(22, 5), (35, 5)])
@@ -49,4 +48,4 @@ def test_settling_keeps_the_lengths_of_segments_and_bends_no_joint_too_far(weeks
         segments = np.diff(joints, axis=0)
         np.testing.assert_allclose(np.linalg.norm(segments, axis=1), np.array(lengths) * plan.growth.fl_mm)
         upper, lower = (v / np.linalg.norm(v) for v in segments[:2])
-        assert -upper @ lower < SHARPEST + 0.05
+        assert -upper @ lower < SHARPEST + 0.02

@@ -75,7 +75,8 @@ def test_a_wall_that_is_pressed_in_holds_less_and_still_gives_every_point_its_ro
     rng = np.random.default_rng(4)
     points = rng.normal(size=(1500, 3))
     points *= 40 / np.linalg.norm(points, axis=1, keepdims=True)
-    points = np.concatenate([points + [[0, 0, 50]], points - [[0, 0, 50]]])  # two balls: a waist between them
+    apart = np.array([0, 0, 50])
+    points = np.concatenate([points + apart, points - apart])  # two balls: a waist between them
     space = np.full(len(points), 1.0)
     convex = hold(egg((20, 20, 20)), points, space)
     held = grid_points(convex.hull, 4.0)
