@@ -129,15 +129,17 @@ def plan_uterus(
     plan = UterusPlan(Cavity(egg(half)), 7.0, Lie(rotation, shift), site, thickness, 24.0 + 1.5 * weeks, variation.seed)
     wanted = fetal_volume_ml + fluid_volume_ml(weeks, variation.fluid_factor)
     small, large = 0.55, 1.5  # of the egg against the extent of the fetus
-    best = _fitted(plan, small * half, points)
     for _ in range(6):
         middle = 0.5 * (small + large)
-        trial = _fitted(plan, middle * half, points)
-        if _fluid_and_fetus_ml(trial) <= wanted:
-            small, best = middle, trial
+        if _fluid_and_fetus_ml(_fitted(plan, middle * half, points)) <= wanted:
+            small = middle
         else:
             large = middle
-    return _pressed_in(best, everything + shift, wanted)
+    best, everything = _fitted(plan, small * half, points), everything + shift
+    from_root = np.linalg.norm(everything - best.wall_point(site), axis=1)
+    near = everything[from_root < plan.placenta_radius_mm + 2 * RIM_MM]  # a finger before the placenta needs room too
+    best = _fitted(plan, small * half, np.concatenate([points, near]))
+    return _pressed_in(best, everything, wanted)
 
 
 def _fitted(plan: UterusPlan, radii: np.ndarray, points: np.ndarray) -> UterusPlan:
@@ -152,7 +154,7 @@ def _fitted(plan: UterusPlan, radii: np.ndarray, points: np.ndarray) -> UterusPl
 def _gaps(plan: UterusPlan, points: np.ndarray) -> np.ndarray:
     """Distance (n,) that points of the fetus must have from the wall, mm: more over the placenta."""
     from_root = np.linalg.norm(points - plan.wall_point(plan.placenta_site), axis=1)
-    over = np.clip((plan.placenta_radius_mm + 0.5 * RIM_MM - from_root) / RIM_MM, 0.0, 1.0)
+    over = np.clip((plan.placenta_radius_mm + RIM_MM - from_root) / RIM_MM, 0.0, 1.0)
     return WALL_GAP_MM + over * (plan.placenta_mm + PLACENTA_GAP_MM - WALL_GAP_MM)
 
 

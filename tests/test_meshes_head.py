@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from meshes import sdf
+from meshes.attitude import plan_fetus
 from meshes.fetus_head import CLEFT, head_parts
-from meshes.fetus_plan import FetusPlan, plan_fetus
+from meshes.fetus_plan import FetusPlan
 from meshes.growth import grow
 from meshes.variation import draw
 
