@@ -147,5 +147,4 @@ def _settled(with_limbs, habit: np.ndarray, body: Solid, share: float) -> np.nda
             [CLEAR * short, HABIT * (directions - habit).ravel(), HINGE * bent, share * HULL * sticking_out]
         )
 
-    # MINPACK's method: seven times as fast as the others, whose decompositions wait for the threads of LAPACK
-    return least_squares(imbalance, habit.ravel(), method="lm", xtol=1e-4, ftol=1e-5).x.reshape(habit.shape)
+    return least_squares(imbalance, habit.ravel(), max_nfev=40, xtol=1e-3, ftol=1e-4).x.reshape(habit.shape)

@@ -154,7 +154,7 @@ def _fitted(plan: UterusPlan, radii: np.ndarray, points: np.ndarray) -> UterusPl
 def _gaps(plan: UterusPlan, points: np.ndarray) -> np.ndarray:
     """Distance (n,) that points of the fetus must have from the wall, mm: more over the placenta."""
     from_root = np.linalg.norm(points - plan.wall_point(plan.placenta_site), axis=1)
-    over = np.clip((plan.placenta_radius_mm + RIM_MM - from_root) / RIM_MM, 0.0, 1.0)
+    over = np.clip((plan.placenta_radius_mm + 0.5 * RIM_MM - from_root) / RIM_MM, 0.0, 1.0)
     return WALL_GAP_MM + over * (plan.placenta_mm + PLACENTA_GAP_MM - WALL_GAP_MM)
 
 
