@@ -92,10 +92,14 @@ def _raw(part: Part, step_mm: float) -> list[manifold3d.Manifold]:
     return [surface(part.solid, step_mm, part.name)]
 
 
+def _united(bodies: list[manifold3d.Manifold]) -> manifold3d.Manifold:
+    return manifold3d.Manifold.batch_boolean(bodies, manifold3d.OpType.Add)
+
+
 def _finished(bodies: list[manifold3d.Manifold], name: str) -> manifold3d.Manifold:
     """One body of a part after simplification; no two pieces overlap."""
     if len(bodies) > 1:
-        return manifold3d.Manifold.batch_boolean(bodies, manifold3d.OpType.Add)
+        return _united(bodies)
     return _apart(_without_islands(bodies[0], name))
 
 
@@ -199,8 +203,8 @@ def _bisected(raw, parts, budget, reach, tolerance):
 
 
 def _count(bodies: list[list[manifold3d.Manifold]]) -> int:
-    """Triangles of all pieces of all parts."""
-    return sum(piece.num_tri() for pieces in bodies for piece in pieces)
+    """Triangles of all parts, of lenses after they are united: where they cross there are more."""
+    return sum((_united(pieces) if len(pieces) > 1 else pieces[0]).num_tri() for pieces in bodies)
 
 
 def _deviation(strength: float, part: Part, reach: float) -> float:

@@ -108,3 +108,12 @@ def test_lenses_that_cross_become_one_closed_surface():
     body = manifold3d.Manifold(manifold3d.Mesh(mesh.vertices_mm, mesh.triangles.astype(np.uint32)))
     assert body.status() == manifold3d.Error.NoError
     assert len(body.decompose()) == 2
+
+
+def test_a_budget_counts_crossing_lenses_after_they_are_united():
+    places = np.random.default_rng(0).uniform(-20, 20, (60, 3)) * (1, 0.1, 1)
+    lenses = tuple(solids.ellipsoid(place, (0.4, 5.0, 12.0), solids.rotation_to(place + 5)) for place in places)
+    part = Part("septa", "muscle", 1, "mother", solids.union(*lenses), 0.6, lenses)
+    alone = 60 * mesher.lens(lenses[0]).num_tri()
+    (mesh,) = mesher.mesh_parts([part], int(1.3 * alone), 1.0, 0.35, 0.05)
+    assert len(mesh.triangles) == pytest.approx(1.3 * alone, rel=0.05)
