@@ -13,7 +13,7 @@ import numpy as np
 from meshes import sdf, solids
 from meshes.solids import Solid
 
-HALF_THICKNESS_MM = 0.32  # a septum is as thick as the sampling can hold; real ones are 0.1 to 0.5 mm
+HALF_THICKNESS_MM = 0.32  # so that both faces survive simplification; real septa are 0.1 to 0.5 mm thick
 RECTUS_MM = (7.0, 61.0)  # from the midline to the half-moon line
 
 
@@ -66,7 +66,7 @@ def septa(wall: Solid, thickness_mm: float, middle_y_mm: float, half_height_mm: 
                 direction = np.interp(along, arc, turn)
                 rays = np.stack([side * np.sin(direction), -np.cos(direction), np.zeros_like(direction)], axis=1)
                 starts = np.stack([np.zeros_like(z), np.full_like(z, middle_y_mm), z], axis=1)
-                surface, _ = sdf.exits(wall, starts, rays, 400.0)
+                surface = sdf.exits(wall, starts, rays, "muscle of the wall")
                 outward = sdf.normal(wall, surface, 2.0)
                 depth = (layer.depth + rng.normal(0, 0.03, len(z))) * thickness_mm
                 centres = surface - depth[:, None] * outward
@@ -78,7 +78,7 @@ def _unrolled(wall: Solid, middle_y_mm: float) -> tuple[np.ndarray, np.ndarray]:
     """Directions from the axis, 0 (front) to 85 degrees, and the way along the wall from the midline to each, mm."""
     turn = np.radians(np.arange(0.0, 86.0, 1.0))
     rays = np.stack([np.sin(turn), -np.cos(turn), np.zeros_like(turn)], axis=1)
-    points, _ = sdf.exits(wall, (0.0, middle_y_mm, 0.0), rays, 400.0)
+    points = sdf.exits(wall, (0.0, middle_y_mm, 0.0), rays, "muscle of the wall")
     return turn, np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
 
 
@@ -95,9 +95,9 @@ def _places(layer: Layer, first: float, last: float, half_height: float, rng) ->
 
 def _lenses(layer: Layer, centres, outward, side: int, rng) -> list[Solid]:
     """Flat lenses in the wall, along the fibres of the layer."""
-    medial = np.cross((0.0, 0.0, float(side)), outward)  # along the wall, towards the front midline
+    medial = np.cross(outward, (0.0, 0.0, float(side)))  # along the wall, towards the front midline
     medial /= np.linalg.norm(medial, axis=1, keepdims=True)
-    fibres = layer.upward * np.cross(outward, medial) * side + layer.medial * medial
+    fibres = layer.upward * np.cross(medial, outward) * side + layer.medial * medial
     fibres = fibres + rng.normal(0, 0.05, fibres.shape)
     found = []
     for centre, normal, fibre in zip(centres, outward + rng.normal(0, 0.05, outward.shape), fibres, strict=True):

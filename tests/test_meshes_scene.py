@@ -86,6 +86,10 @@ def test_layers_of_the_wall_are_nested_with_a_gap(anatomy):
         assert sdf.distance(part(anatomy, outer).solid, inside).max() < -0.5, (outer, inner)
 
 
+def septa_centres(anatomy) -> np.ndarray:
+    return np.array([one.rows[0, 3:6] for one in part(anatomy, "maternal_septa").lenses])
+
+
 def test_septa_run_inside_the_muscle_of_the_wall(anatomy):
     lenses = part(anatomy, "maternal_septa").lenses
     assert len(lenses) > 400
@@ -93,6 +97,17 @@ def test_septa_run_inside_the_muscle_of_the_wall(anatomy):
     within = sdf.distance(part(anatomy, "maternal_muscle").solid, points) < 0
     within &= sdf.distance(part(anatomy, "preperitoneal_fat").solid, points) > 0
     assert within.mean() > 0.99
+
+
+def test_the_obliques_cross_as_they_do_in_the_flank(anatomy):
+    inward = -sdf.distance(part(anatomy, "maternal_muscle").solid, centres := septa_centres(anatomy))
+    fibres = np.array([one.rows[0, 12:15] for one in part(anatomy, "maternal_septa").lenses])
+    share, flank = inward / anatomy.mother.muscle_mm, np.abs(centres[:, 0]) > 80
+    short = np.array([one.rows[0, 16] < 4 for one in part(anatomy, "maternal_septa").lenses])  # no fascial plane
+    for low, high, sign in ((0.08, 0.25, 1), (0.42, 0.58, -1)):  # external: down and forward; internal: up and forward
+        own = fibres[flank & short & (share > low) & (share < high)]
+        assert len(own) > 20
+        assert (own[:, 1] * own[:, 2] * sign > 0).mean() > 0.95  # y runs backward, z up
 
 
 def test_the_fetus_lies_in_the_fluid_clear_of_wall_and_placenta(anatomy):
