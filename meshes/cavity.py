@@ -140,11 +140,11 @@ def press_in(room: Cavity, points: np.ndarray, room_mm: np.ndarray, held: np.nda
 
 def _resting(room: Cavity, points: np.ndarray, room_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Balls that come down on the content along the normals of the wall: their centres and the normals, (642, 3)."""
-    ways = DIRECTIONS
+    hull, ways = room.hull, DIRECTIONS
     wall = np.zeros(len(ways))
     for _ in range(40):  # the wall is convex and the origin inside, so this stops at it
-        wall = wall - sdf.distance(room.hull, wall[:, None] * ways)
-    outward = sdf.normal(room.hull, wall[:, None] * ways, 2.0)
+        wall = wall - sdf.distance(hull, wall[:, None] * ways)
+    outward = sdf.normal(hull, wall[:, None] * ways, 2.0)
     centres = []
     for start, way in zip(wall[:, None] * ways, outward, strict=True):
         offset = points - start

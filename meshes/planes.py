@@ -101,19 +101,16 @@ def _spine_coronal(fetus: FetusPlan, uterus: UterusPlan) -> list[Plane]:
     centre = 0.73  # the spine bends away from the plane on both sides
     left, ventral, _ = fetus.axes(centre)
     levels = fetus_trunk.VERTEBRAE[np.abs(fetus_trunk.VERTEBRAE - centre) < 0.17]
+    origin = fetus.at(centre, 0, -1.8, 0)
+    arches = np.array([fetus.at(s, 3.0 * side, -3.0, 0) for s in levels for side in (1, -1)])
     planes = []
     for tilt in np.radians((-20, -10, 0, 10, 20)):
         normal = np.cos(tilt) * ventral - np.sin(tilt) * left
-        origin = fetus.at(centre, 0, -1.8, 0)
-        marks = []
-        for s in levels:
-            for side in (1, -1):
-                arch = fetus.at(s, 3.0 * side, -3.0, 0)
-                marks.append(arch - ((arch - origin) @ normal) * normal)
+        marks = arches - ((arches - origin) @ normal)[:, None] * normal
         planes.append(
             Plane(
                 "spine_coronal", "Spine as a double row of arches", to_scene(origin), rotate @ normal, FRONT,
-                to_scene(np.array(marks)), preference_db=3.0,
+                to_scene(marks), preference_db=3.0,
             )
         )  # fmt: skip
     return planes

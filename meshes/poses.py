@@ -82,19 +82,6 @@ class Reach:
     farthest_back: float = 0.30
 
 
-def skin_points(skin: Solid, inside, directions) -> np.ndarray:
-    """Where rays from a point inside the body along `directions` (n, 3) leave the skin for good; (n, 3).
-
-    Raises:
-        SurfaceError: a ray does not leave it within 800 mm.
-    """
-    points, left = sdf.exits(skin, inside, directions)
-    if not left.all():
-        lost = np.atleast_2d(directions)[int(np.argmin(left))]
-        raise SurfaceError(f"poses: no skin from {np.round(inside, 1)} along {np.round(lost, 2)}")
-    return points
-
-
 def image_lateral(axial, hint) -> np.ndarray:
     """Lateral direction: `hint` made orthogonal to the axis."""
     lateral = np.asarray(hint, float) - axial * (np.asarray(hint, float) @ axial)
@@ -123,12 +110,12 @@ def exam(skin: Solid, half_width: float, low: float, high: float) -> Sweep:
     columns = np.linspace(-half_width, half_width, 7)
     for row, z in enumerate(np.linspace(low, high, 6)):
         for x in columns if row % 2 == 0 else columns[::-1]:
-            contact = skin_points(skin, np.array([x, 0.0, z]), (0, -1, 0))[0]
+            contact = sdf.exits(skin, (x, 0.0, z), (0, -1, 0), "skin")[0]
             keys.append(key_on_skin(skin, contact, (0.35 * x, 10.0, middle + 0.95 * (z - middle)), (1, 0, 0)))
     levels = np.linspace(high, low, 7)
     for column, x in enumerate(np.linspace(half_width * 0.7, -half_width * 0.7, 4)):
         for z in levels if column % 2 == 0 else levels[::-1]:
-            contact = skin_points(skin, np.array([x, 0.0, z]), (0, -1, 0))[0]
+            contact = sdf.exits(skin, (x, 0.0, z), (0, -1, 0), "skin")[0]
             keys.append(key_on_skin(skin, contact, (0.35 * x, 10.0, middle + 0.8 * (z - middle)), (0, 0, -1)))
     text = "Regular exam: six transverse passes up the abdomen, then four longitudinal ones"
     return Sweep("exam", text, tuple(keys))
@@ -177,7 +164,7 @@ def _candidates(plane: Plane, reach: Reach) -> list[tuple[np.ndarray, np.ndarray
     ways = ways[ways[:, 1] <= reach.farthest_back]
     if not len(ways):
         return []
-    contacts = skin_points(reach.skin, plane.target, ways)
+    contacts = sdf.exits(reach.skin, plane.target, ways, "skin")
     low = np.abs(contacts[:, 2]) <= reach.half_height_mm
     ways, contacts = ways[low], contacts[low]
     for out, contact, outward in zip(ways, contacts, sdf.normal(reach.skin, contacts, 3.0), strict=True):

@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from meshes.errors import SurfaceError
 from meshes.solids import (
     BOX,
     CLOSE,
@@ -394,17 +395,21 @@ def normal(solid: Solid, points, step_mm: float = 0.5) -> np.ndarray:
     return gradient / np.linalg.norm(gradient, axis=1, keepdims=True)
 
 
-def exits(solid: Solid, inside, directions, reach_mm: float = 800.0) -> tuple[np.ndarray, np.ndarray]:
+def exits(solid: Solid, inside, directions, name: str = "solid", reach_mm: float = 800.0) -> np.ndarray:
     """Where rays from inside a solid leave it for good.
 
     Args:
         solid: what they leave.
         inside: (3,) or (n, 3) starts.
         directions: (n, 3), of any length.
+        name: for errors.
         reach_mm: how far they are followed, in steps of 4 mm; thinner hollows may be missed.
 
     Returns:
-        (n, 3) points on the surface, and (n,) whether each ray leaves at all (else its point means nothing).
+        (n, 3) points on the surface.
+
+    Raises:
+        SurfaceError: a ray does not leave the solid within its reach.
     """
     inside, directions = np.atleast_2d(np.asarray(inside, float)), np.atleast_2d(np.asarray(directions, float))
     directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
@@ -412,13 +417,17 @@ def exits(solid: Solid, inside, directions, reach_mm: float = 800.0) -> tuple[np
     along = inside[:, None] + t[:, None] * directions[:, None]
     depth = distance(solid, along.reshape(-1, 3)).reshape(along.shape[:2])
     out = (depth[:, :-1] < 0) & (depth[:, 1:] >= 0)
+    if not out.any(axis=1).all():
+        lost = int(np.argmin(out.any(axis=1)))
+        start = np.round(inside[lost % len(inside)], 1)
+        raise SurfaceError(f"{name}: no way out from {start} along {np.round(directions[lost], 2)} in {reach_mm:g} mm")
     low = t[out.shape[1] - 1 - out[:, ::-1].argmax(axis=1)]
     high = low + 4.0
     for _ in range(16):
         middle = 0.5 * (low + high)
         within = distance(solid, inside + middle[:, None] * directions) < 0
         low, high = np.where(within, middle, low), np.where(within, high, middle)
-    return inside + low[:, None] * directions, out.any(axis=1)
+    return inside + low[:, None] * directions
 
 
 def sample(solid: Solid, step_mm: float) -> tuple[np.ndarray, np.ndarray]:

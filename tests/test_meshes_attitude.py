@@ -4,31 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from anatomies import fetus, grown_together
 
-from meshes import fetus_limbs, mesher, sdf
-from meshes.attitude import ARM_LENGTHS, LEG_LENGTHS, SHARPEST, plan_fetus
+from meshes import fetus_limbs
+from meshes.attitude import ARM_LENGTHS, LEG_LENGTHS, SHARPEST
 from meshes.fetus import outline
-from meshes.growth import grow
-from meshes.variation import draw
-
-FILM_MM = 0.8
-
-
-def fetus(weeks, seed):
-    variation = draw(weeks, seed)
-    return plan_fetus(grow(weeks, variation.head_z, variation.abdomen_z, variation.femur_z), variation)
-
-
-def grown_together(plan, skin, limb, girth):
-    """Share of a limb's surface, beyond the part that may be one with the trunk, without a film of fluid over it."""
-    free = fetus_limbs.free_part(plan, limb, girth)
-    points = mesher.to_mesh(mesher.surface(free, plan.limb_scale, "limb")).vertices_mm.astype(float)
-    axis = (limb.middle - limb.root) / np.linalg.norm(limb.middle - limb.root)
-    points = points[(points - limb.root) @ axis > fetus_limbs.ROOT * np.linalg.norm(limb.middle - limb.root)]
-    points = points - sdf.distance(free, points)[:, None] * sdf.normal(free, points)
-    above = points + FILM_MM * sdf.normal(free, points)
-    in_own_fold = sdf.distance(free, above) < 0.7 * FILM_MM
-    return ((sdf.distance(skin, above) < 0) & ~in_own_fold).mean()
 
 
 @pytest.mark.parametrize(("weeks", "seed", "most"), [(18, 16, 0.02), (22, 6, 0.05), (28, 12, 0.12), (36, 13, 0.12)])

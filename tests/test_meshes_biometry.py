@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from anatomies import fetus
 
 from meshes import biometry, mesher
-from meshes.attitude import plan_fetus
 from meshes.fetus import fetus_parts
-from meshes.growth import grow, normal_range
+from meshes.growth import normal_range
 from meshes.uterus import Lie
 from meshes.variation import draw
 
@@ -26,14 +26,13 @@ PUBLISHED = {
 
 @pytest.mark.parametrize(("weeks", "seed"), [(18, 0), (22, 0), (28, 0), (34, 0), (22, 11), (28, 4)])
 def test_biometry_is_between_the_published_5th_and_95th_centile(weeks, seed):
-    variation = draw(weeks, seed)
-    fetus = plan_fetus(grow(weeks, variation.head_z, variation.abdomen_z, variation.femur_z), variation)
+    plan = fetus(weeks, seed)
     meshes = {
         part.name: mesher.to_mesh(mesher.surface(part.solid, 0.85 * part.feature_mm, part.name))
-        for part in fetus_parts(fetus)
+        for part in fetus_parts(plan)
         if part.name in MEASURED
     }
-    found = biometry.measure(fetus, Lie(np.eye(3), np.zeros(3)), meshes)
+    found = biometry.measure(plan, Lie(np.eye(3), np.zeros(3)), meshes)
     for name, (low, high) in PUBLISHED[weeks].items():
         assert low <= getattr(found, name) <= high, name
     for name in ("ofd", "tcd"):

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from math import exp
-
 import numpy as np
 import pytest
+from anatomies import fluid_ml_and_weight_g, grid_points, usual_weight_g
 
 from meshes import sdf
 from meshes.build import plan_anatomy
 from meshes.cavity import DIRECTIONS, Cavity, egg, hold, press_in
 from meshes.uterus import fluid_volume_ml
-
-
-def grid_points(solid, step):
-    axes = [np.arange(low + step / 2, high, step) for low, high in zip(solid.low_mm, solid.high_mm, strict=True)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 def test_the_directions_are_even_and_hold_the_axes():
@@ -51,22 +45,10 @@ def test_walls_that_are_left_out_of_a_block_do_not_change_its_values():
     assert np.abs(grid - dense)[near].max() < 1e-3
 
 
-def usual_weight_g(weeks):
-    """Median of Hadlock et al., Radiology 1991;181:129–133."""
-    return exp(0.578 + 0.332 * weeks - 0.00354 * weeks**2)
-
-
 @pytest.mark.parametrize("weeks", [18, 22, 28, 34])
 def test_fetal_weight_and_amniotic_fluid_are_near_the_published_amounts(weeks):
     anatomy = plan_anatomy(weeks)
-    solid = {part.name: part.solid for part in anatomy.parts}
-    step = 3.0
-    points = grid_points(solid["amniotic_fluid"], step)
-    inside = points[sdf.distance(solid["amniotic_fluid"], points) < 0]
-    fetal = sdf.distance(solid["fetal_skin"], anatomy.uterus.lie.to_fetus(inside)) < 0
-    taken = fetal | (sdf.distance(solid["placenta"], inside) < 0) | (sdf.distance(solid["cord"], inside) < 0)
-    fluid_ml, weight_g = ((np.sum(~taken), 1.031 * np.sum(fetal)) * np.array(step**3 * 1e-3)).tolist()
-    # 1.031 g/ml: Baker et al., Lancet 1994;343:644–645
+    fluid_ml, weight_g = fluid_ml_and_weight_g(anatomy)
     assert weight_g == pytest.approx(usual_weight_g(weeks), rel=0.10)
     assert fluid_ml == pytest.approx(fluid_volume_ml(weeks, 1.0), rel=0.25)
 

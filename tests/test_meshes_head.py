@@ -6,20 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from anatomies import fetus
 
 from meshes import sdf
-from meshes.attitude import plan_fetus
 from meshes.fetus_head import CLEFT, head_parts
 from meshes.fetus_plan import FetusPlan
-from meshes.growth import grow
-from meshes.variation import draw
 
+SEED = 5
 STEP_MM = 0.35  # of the 22-week drawing
-
-
-def _fetus(weeks: float, seed: int = 5) -> FetusPlan:
-    variation = draw(weeks, seed)
-    return plan_fetus(grow(weeks, variation.head_z, variation.abdomen_z, variation.femur_z), variation)
 
 
 def _solid(plan: FetusPlan, name: str):
@@ -34,7 +28,7 @@ def _sagittal(plan: FetusPlan, left: float) -> np.ndarray:
 
 def _sulci_mm2(weeks: float, left: float) -> float:
     """Area of pia so far beside the midline, clear of the cavum, in mm² of the 22-week drawing."""
-    plan = _fetus(weeks)
+    plan = fetus(weeks, SEED)
     points = _sagittal(plan, left)
     clear = sdf.distance(_solid(plan, "fetal_cavum"), points) > 2.0 * plan.head_scale
     return float((sdf.distance(_solid(plan, "fetal_falx"), points[clear]) < 0).sum()) * STEP_MM**2
@@ -53,7 +47,7 @@ def test_sulci_are_shallow_and_fade_out_sideways():
 
 @pytest.mark.parametrize(("weeks", "seed"), [(20, 1), (22, 5), (34, 9)])
 def test_pia_lies_in_grooves_of_the_brain_inside_the_skull(weeks, seed):
-    plan = _fetus(weeks, seed)
+    plan = fetus(weeks, seed)
     points = _sagittal(plan, CLEFT + 0.5)
     points = points[sdf.distance(_solid(plan, "fetal_cavum"), points) > 2.0 * plan.head_scale]
     pia = points[sdf.distance(_solid(plan, "fetal_falx"), points) < 0]
@@ -64,7 +58,7 @@ def test_pia_lies_in_grooves_of_the_brain_inside_the_skull(weeks, seed):
 
 @pytest.mark.parametrize("weeks", [18, 22, 30])
 def test_the_forehead_opens_in_the_midline_into_the_fontanelle(weeks):
-    plan = _fetus(weeks)
+    plan = fetus(weeks, SEED)
     skull, space = _solid(plan, "fetal_skull"), _solid(plan, "fetal_subarachnoid")
     for angle, open_mm in ((-50, 1.5), (-80, 0.5)):
         way = np.array([0.0, np.sin(np.radians(angle)), np.cos(np.radians(angle))])

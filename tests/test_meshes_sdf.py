@@ -117,3 +117,8 @@ def test_a_budget_counts_crossing_lenses_after_they_are_united():
     alone = 60 * mesher.lens(lenses[0]).num_tri()
     (mesh,) = mesher.mesh_parts([part], int(1.3 * alone), 1.0, 0.35, 0.05)
     assert len(mesh.triangles) == pytest.approx(1.3 * alone, rel=0.05)
+
+
+def test_a_ray_that_does_not_leave_is_an_error_that_names_it():
+    with pytest.raises(SurfaceError, match=r"ball: no way out .* along \[1\. 0\. 0\.\] in 8 mm"):
+        sdf.exits(solids.sphere((0, 0, 0), 20), (0, 0, 0), (3, 0, 0), "ball", 8.0)
