@@ -20,7 +20,7 @@ def bench(scene_path: Path | None, backend: str, as_json: bool) -> None:
     """Measure how fast frames are rendered; without a SCENE, the demo scene is built for it."""
     from tempfile import TemporaryDirectory
 
-    from ussim import bench as benchmark
+    from ussim.render import bench as benchmark
 
     if scene_path is not None:
         result = benchmark.run(scene_path, backend=backend)

@@ -29,9 +29,9 @@ def gallery(
     assignments: tuple[str, ...],
 ) -> None:
     """Draw the standard planes of a SCENE: each in high quality beside its segmentation, one JPEG file each."""
-    from ussim.gallery import save_gallery
-    from ussim.overrides import build_settings
-    from ussim.scene import Scene
+    from ussim.pictures.gallery import save_gallery
+    from ussim.probe.settings import build_settings
+    from ussim.scene.scene import Scene
 
     settings = build_settings(assignments, ["hq"], None)
     with Reporter({"render": "drawn"}) as progress:

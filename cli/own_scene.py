@@ -13,7 +13,7 @@ from cli.show import show_table
 from ussim.errors import UssimError
 
 if TYPE_CHECKING:
-    from meshes.own.finish import Made
+    from meshes.importing.finish import Made
 
 background_option = click.option(
     "--background", default="gel", show_default=True, help="Tissue outside of all surfaces."
@@ -56,7 +56,7 @@ def scene_init(
     Parts of a file become surfaces. Units are guessed from the size, tissues from the names, priorities from what lies
     in what; a probe is put on the skin. The scene.toml says what was guessed and why: change it as you like.
     """
-    from meshes.own.from_meshes import scene_from_meshes
+    from meshes.importing.from_meshes import scene_from_meshes
 
     made = scene_from_meshes(
         files,
@@ -104,7 +104,7 @@ def scene_from_labels(
     Every label needs a tissue, from --map or --tissue, or is left out with --ignore. A probe is put on the front of the
     body. Needs nibabel: pip install 'ussim[labels]'.
     """
-    from meshes.own import from_labels
+    from meshes.importing import from_labels
 
     if (output is None) == (write_map is None):
         raise click.UsageError("give either -o DIR or --write-map FILE")

@@ -67,9 +67,9 @@ def render(
         raise click.UsageError("give either a SCENE or --scenes N")
     if scenes is None and (detail, weeks, anatomy_seed) != (None, None, None):
         raise click.UsageError("--detail, --weeks and --anatomy-seed go with --scenes")
-    from ussim import job
-    from ussim.overrides import build_settings
-    from ussim.scene import Scene
+    from ussim.dataset import job
+    from ussim.probe.settings import build_settings
+    from ussim.scene.scene import Scene
 
     part = job.parse_shard(shard) if shard else None
     names = [name.strip() for name in quality.split(",") if name.strip()]
@@ -106,7 +106,7 @@ def _read_anatomies(
 ) -> Any:
     """The first scene and the series; what is not in the cache is built."""
     from meshes.anatomies import anatomy_sources, parse_weeks
-    from ussim.series import read_series
+    from ussim.dataset.series import read_series
 
     sources = anatomy_sources(count, detail or "demo", first_seed or 0, parse_weeks(weeks or "22"))
     with Reporter({"scenes": "building and checking scenes"}, unit="scenes") as progress:

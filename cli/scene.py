@@ -59,7 +59,7 @@ def scene_info(context: click.Context, path: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from ussim.scene import Scene
+    from ussim.scene.scene import Scene
 
     reports = Scene.inspect(path)
     sound = all(report.ok for report in reports)
@@ -101,7 +101,7 @@ def scene_info(context: click.Context, path: Path, as_json: bool) -> None:
 
 
 def _scene_json(loaded: Any) -> dict[str, Any]:
-    from ussim.job import tissue_table
+    from ussim.dataset.job import tissue_table
 
     return {
         "name": loaded.name,

@@ -20,8 +20,8 @@ from cli.show import gigabytes, settings_text, show_json, show_pairs
 @click.option("--width", type=click.IntRange(100, 4000), default=560, show_default=True, help="Pixels an image.")
 def preview(store: Path, frames: tuple[int, ...], output: Path, width: int) -> None:
     """Draw a contact sheet: LQ, HQ, segmentation and attenuation of some frames, with axes in mm."""
-    from ussim.dataset import Dataset
-    from ussim.preview import save_sheet
+    from ussim.dataset.store import Dataset
+    from ussim.pictures.contact_sheet import save_sheet
 
     click.echo(f"wrote {save_sheet(Dataset.open(store), output, frames, panel_width=width)}")
 
@@ -34,7 +34,7 @@ def verify(context: click.Context, store: Path, as_json: bool) -> None:
     """Check a store: schema, checksums, done flags, value ranges. Exit code 1 if something is wrong."""
     from dataclasses import asdict
 
-    from ussim.verify import verify as check
+    from ussim.dataset.verify import verify as check
 
     with Reporter() as progress:
         verdict = check(store, progress=lambda done, total: progress("checked", done, total))
@@ -54,7 +54,7 @@ def verify(context: click.Context, store: Path, as_json: bool) -> None:
 @json_option
 def info(store: Path, as_json: bool) -> None:
     """Show what a store holds and what it was made with."""
-    from ussim.dataset import Dataset
+    from ussim.dataset.store import Dataset
 
     dataset = Dataset.open(store)
     header, done = dataset.header, dataset.done

@@ -30,7 +30,7 @@ from cli.training_progress import TrainingProgress
 from ussim.errors import UssimError
 
 if TYPE_CHECKING:
-    from translate.settings import TrainSettings
+    from translate.training.settings import TrainSettings
 
 INPUTS = click.Choice(("LM", "LMS", "LMSA", "SA"), case_sensitive=False)
 checkpoint_option = click.option(
@@ -103,7 +103,7 @@ def train(
     if list_settings:
         show_pairs(settings.model_dump().items())
         return
-    from translate.training import train as train_networks
+    from translate.training.loop import train as train_networks
 
     with TrainingProgress() as progress:
         summary = train_networks(
@@ -125,7 +125,7 @@ def _assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
 
 def _settings(given: dict[str, Any], run: Path, resume: bool) -> TrainSettings:
     """The settings of a new run, or of one that goes on: those it has, changed by what is given."""
-    from translate.settings import Run, TrainSettings
+    from translate.training.settings import Run, TrainSettings
 
     if resume:
         return TrainSettings.make(**{**Run.load(run).train.model_dump(), **given})
@@ -170,8 +170,8 @@ def apply(
 
     IMAGES is a folder of PNGs, or one PNG. What is there already is kept: run it again to go on.
     """
-    from translate.apply import apply_to_folder, apply_to_store
-    from translate.inference import Generator
+    from translate.use.apply import apply_to_folder, apply_to_store
+    from translate.use.inference import Generator
 
     is_store = (source / "zarr.json").is_file()
     into_store = is_store and (output is None or output.absolute() == source.absolute())
@@ -207,7 +207,7 @@ def apply(
 @checkpoint_option
 def export(run: Path, format: str, output: Path | None, checkpoint: str) -> None:
     """Export a generator for another runtime and compare the result with torch."""
-    from translate.export import export as export_generator
+    from translate.use.export import export as export_generator
 
     done = export_generator(run, format, output, checkpoint)
     click.echo(f"wrote {done.path}; largest difference from torch {done.difference:.1e} on [-1, 1]")

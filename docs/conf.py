@@ -61,7 +61,7 @@ nitpick_ignore = [
             "speckle.Statistics",
         )
     ),
-    ("py:class", "ussim.job.FrameRenderer"),
+    ("py:class", "ussim.dataset.job.FrameRenderer"),
     ("py:attr", "surfaces"),  # fields stand in a list of their class, not as objects of their own
 ]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from meshes import cached_scene
-from ussim.probe import ConvexProbe
-from ussim.scene import Scene
+from ussim.probe.probe import ConvexProbe
+from ussim.scene.scene import Scene
 
 SWEEP = "transthalamic"
 # What a sonographer would set for a head at 40 to 90 mm.

@@ -25,14 +25,14 @@ sys.path[:0] = [str(DOCS.parent), str(DOCS)]
 
 from figure_frame import PROBE, figure_pose, figure_scene
 
-from ussim.imaging import Imaging
-from ussim.kernels.inputs import COHERENT_AMPLITUDE, COHERENT_DEPTH, FIRST, LAST, MEDIUM
-from ussim.preview import INK, tissue_legend
-from ussim.probe import ConvexProbe, LinearProbe
-from ussim.quality import HQ, LQ, Quality
-from ussim.render import Renderer
-from ussim.scene import Scene, Surface
-from ussim.tissue import Tissue, TissueLibrary
+from ussim.pictures.contact_sheet import INK, tissue_legend
+from ussim.probe.imaging import Imaging
+from ussim.probe.probe import ConvexProbe, LinearProbe
+from ussim.probe.quality import HQ, LQ, Quality
+from ussim.render.kernels.inputs import COHERENT_AMPLITUDE, COHERENT_DEPTH, FIRST, LAST, MEDIUM
+from ussim.render.renderer import Renderer
+from ussim.scene.scene import Scene, Surface
+from ussim.scene.tissue import Tissue, TissueLibrary
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt

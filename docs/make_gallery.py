@@ -12,9 +12,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from meshes import cached_scene
-from ussim.gallery import save_gallery
-from ussim.probe import ConvexProbe
-from ussim.scene import Scene
+from ussim.pictures.gallery import save_gallery
+from ussim.probe.probe import ConvexProbe
+from ussim.scene.scene import Scene
 
 PLANES = {
     0: ("transthalamic", "transcerebellar", "abdominal_circumference", "femur", "spine_coronal"),

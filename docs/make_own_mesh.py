@@ -64,8 +64,8 @@ def make_picture(stores: list[Path], width: int = 430) -> None:
 
     from PIL import Image
 
-    from ussim.dataset import Dataset
-    from ussim.preview import save_sheet
+    from ussim.dataset.store import Dataset
+    from ussim.pictures.contact_sheet import save_sheet
 
     with TemporaryDirectory() as folder:
         rows = []

@@ -1,7 +1,7 @@
 """Fills the validation table of docs/physics.md with what its tests measure.
 
     python docs/measure_physics.py                        # all of them: some minutes
-    python docs/measure_physics.py tests/test_speckle.py  # these files; the other rows keep their values
+    python docs/measure_physics.py tests/render/test_speckle.py  # these files; the other rows keep their values
     python docs/measure_physics.py --table                # only write the table again
 
 The tests record the numbers that they judge; they go into docs/physics_measured.json, and from there into the table.
@@ -21,7 +21,15 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 RESULTS, PAGE = DOCS / "physics_measured.json", DOCS / "physics.md"
 BEGIN, END = "<!-- table of docs/measure_physics.py -->", "<!-- end of table -->"
-FILES = [f"tests/test_{name}.py" for name in ("speckle", "acoustics", "beam", "maps", "bvh", "cuda")]
+ROOMS = {
+    "speckle": "render",
+    "acoustics": "render",
+    "beam": "probe",
+    "maps": "render",
+    "bvh": "render",
+    "cuda": "render",
+}
+FILES = [f"tests/{room}/test_{name}.py" for name, room in ROOMS.items()]
 
 
 class Values(list):
@@ -139,7 +147,7 @@ class Recorder:
     def pytest_runtest_logreport(self, report) -> None:
         """Take the properties of a test that passed."""
         if report.when == "call" and report.passed:
-            test = report.nodeid.split("[")[0].removeprefix("tests/")
+            test = report.nodeid.split("[")[0].rpartition("/")[2]
             for name, value in report.user_properties:
                 self.values[test][name].append(float(f"{float(value):.5g}"))
 

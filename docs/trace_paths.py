@@ -18,11 +18,11 @@ import numba
 import numpy as np
 from figure_frame import PROBE, figure_pose, figure_scene
 
-from ussim.bvh import STACK_SIZE
-from ussim.kernels import hits, trace
-from ussim.physics import intersect
-from ussim.quality import HQ, LQ, Quality
-from ussim.render import Renderer
+from ussim.probe.quality import HQ, LQ, Quality
+from ussim.render.bvh import STACK_SIZE
+from ussim.render.kernels import hits, trace
+from ussim.render.physics import intersect
+from ussim.render.renderer import Renderer
 
 EVERY_LINE = 12
 _compiled = intersect.build(numba.njit(error_model="numpy"))

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from meshes.build import check_detail
 from meshes.cache import cached_scene
-from meshes.growth import check_weeks
+from meshes.fetus.growth import check_weeks
 from meshes.variation import check_seed
+from ussim.dataset.series import SceneSource
 from ussim.errors import UssimError
-from ussim.scene import Scene
-from ussim.series import SceneSource
+from ussim.scene.scene import Scene
 
 GOLDEN = 0.6180339887498949
 """Steps of this share of a range fill it evenly, wherever one stops."""

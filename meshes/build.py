@@ -10,18 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from meshes import fetus_trunk, mesher, poses, window
-from meshes.attitude import plan_fetus
 from meshes.errors import OutputError, SettingError
-from meshes.fetus import fetus_parts, outline
-from meshes.fetus_plan import FetusPlan
-from meshes.growth import check_weeks, grow
-from meshes.mesher import Mesh
-from meshes.mother import MotherPlan, mother_parts, plan_mother
-from meshes.part import Part
-from meshes.planes import standard_planes
-from meshes.poses import Sweep
-from meshes.uterus import UterusPlan, cord_path, fetal_axes, plan_uterus, uterus_parts
+from meshes.fetus import trunk
+from meshes.fetus.attitude import plan_fetus
+from meshes.fetus.body import fetus_parts, outline
+from meshes.fetus.growth import check_weeks, grow
+from meshes.fetus.plan import FetusPlan
+from meshes.mother.uterus import UterusPlan, cord_path, fetal_axes, plan_uterus, uterus_parts
+from meshes.mother.wall import MotherPlan, mother_parts, plan_mother
+from meshes.planes import poses, window
+from meshes.planes.poses import Sweep
+from meshes.planes.standard import standard_planes
+from meshes.shapes import mesher
+from meshes.shapes.mesher import Mesh
+from meshes.shapes.part import Part
 from meshes.variation import Variation, check_seed, draw
 
 
@@ -90,7 +92,7 @@ def plan_anatomy(weeks: float = 22, seed: int = 0) -> Anatomy:
     uterus = plan_uterus(points, body.volume() * 1e-3, fetal_axes(variation), variation, weeks)
     mother = plan_mother(uterus, variation.fat_mm, seed)
     cord_radius = 4.0 * (weeks / 22) ** 0.7
-    cord = cord_path(uterus, skin, fetus_trunk.umbilicus(fetus), cord_radius)
+    cord = cord_path(uterus, skin, trunk.umbilicus(fetus), cord_radius)
     parts = (*mother_parts(mother), *uterus_parts(uterus, cord, cord_radius), *fetus_parts(fetus))
     return Anatomy(variation, fetus, uterus, mother, parts)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from meshes.build import build_scene, check_detail
 from meshes.errors import OutputError
-from meshes.growth import check_weeks
+from meshes.fetus.growth import check_weeks
 from meshes.variation import check_seed
 
 _SOURCES = Path(__file__).parent

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import scenes
-from pipelines import SETTINGS, SWEEP, pipeline
+from support import scenes
+from support.pipelines import SETTINGS, pipeline
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +14,7 @@ def ball_scene(tmp_path_factory) -> Path:
     """A ball of liver with a stone in it, 5 mm below the probe."""
     folder = tmp_path_factory.mktemp("scene")
     ball, stone = scenes.sphere_mesh(60, (0, 0, 65)), scenes.sphere_mesh(8, (0, 0, 45), subdivisions=2)
-    path = scenes.write_scene(folder, {"ball": ball, "stone": stone}, extra=SWEEP)
+    path = scenes.write_scene(folder, {"ball": ball, "stone": stone}, extra=scenes.SWEEP)
     before, _, after = path.read_text().rpartition('tissue = "liver"')
     path.write_text(before + 'tissue = "fetal_bone"' + after)
     return folder

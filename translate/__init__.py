@@ -12,11 +12,11 @@ from importlib import import_module
 
 # Names are imported when first used: torch takes seconds, `translate --help` must not.
 _HOMES = {
-    "Generator": "inference",
-    "StoreReader": "data",
-    "TrainSettings": "settings",
-    "evaluate": "evaluation",
-    "train": "training",
+    "Generator": "use.inference",
+    "StoreReader": "data.store",
+    "TrainSettings": "training.settings",
+    "evaluate": "evaluation.evaluate",
+    "train": "training.loop",
 }
 __all__ = [*_HOMES]
 

@@ -18,18 +18,18 @@ __version__ = "0.1.0"
 
 # Names are imported when first used: numba and trimesh take seconds, `ussim --help` must not.
 _HOMES = {
-    "ConvexProbe": "probe",
-    "Dataset": "dataset",
-    "HQ": "quality",
-    "Imaging": "imaging",
-    "LQ": "quality",
-    "LinearProbe": "probe",
-    "PhasedProbe": "probe",
-    "Quality": "quality",
-    "Renderer": "render",
-    "Scene": "scene",
-    "Surface": "scene",
-    "TissueLibrary": "tissue",
+    "ConvexProbe": "probe.probe",
+    "Dataset": "dataset.store",
+    "HQ": "probe.quality",
+    "Imaging": "probe.imaging",
+    "LQ": "probe.quality",
+    "LinearProbe": "probe.probe",
+    "PhasedProbe": "probe.probe",
+    "Quality": "probe.quality",
+    "Renderer": "render.renderer",
+    "Scene": "scene.scene",
+    "Surface": "scene.surface",
+    "TissueLibrary": "scene.tissue",
     "UssimError": "errors",
 }
 __all__ = ["__version__", *_HOMES]

@@ -15,10 +15,10 @@ from cli.pipeline.settings import PipelineSettings
 from cli.progress import Reporter
 
 if TYPE_CHECKING:
-    from ussim.dataset import Dataset
-    from ussim.job import Plan
-    from ussim.scene import Scene
-    from ussim.series import Series
+    from ussim.dataset.job import Plan
+    from ussim.dataset.series import Series
+    from ussim.dataset.store import Dataset
+    from ussim.scene.scene import Scene
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Context:
 
     def shown_frames(self, dataset: Dataset) -> np.ndarray:
         """Numbers of the frames that are shown: those held out, or the training's if only they are enhanced."""
-        from translate.split import is_held_out
+        from translate.data.split import is_held_out
 
         held_out = is_held_out(dataset, self.settings.training(self.settings.primary).split)
         return np.flatnonzero(~held_out if self.settings.apply.split == "train" else held_out)
@@ -81,7 +81,7 @@ class Context:
     @cached_property
     def scene(self) -> Scene:
         """The scene, or the first of several; loaded and checked once."""
-        from ussim.scene import Scene
+        from ussim.scene.scene import Scene
 
         return self._anatomies[0] if self.settings.scene.count > 1 else Scene.load(self.scene_folder)
 
@@ -93,7 +93,7 @@ class Context:
     @cached_property
     def _anatomies(self) -> tuple[Scene, Series]:
         from meshes.anatomies import anatomy_sources, parse_weeks
-        from ussim.series import read_series
+        from ussim.dataset.series import read_series
 
         scene, render = self.settings.scene, self.settings.render
         sources = anatomy_sources(scene.count, scene.detail, scene.seed, parse_weeks(scene.weeks))
@@ -103,7 +103,7 @@ class Context:
     @cached_property
     def plan(self) -> Plan:
         """The rendering job."""
-        from ussim import job
+        from ussim.dataset import job
 
         render = self.settings.render
         return job.make_plan(

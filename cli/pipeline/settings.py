@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from translate.settings import Inputs, TrainSettings
+from translate.training.settings import Inputs, TrainSettings
 from ussim.errors import UssimError
-from ussim.overrides import SECTIONS as RENDER_SECTIONS
-from ussim.overrides import Settings, allowed_values, build_settings
+from ussim.probe.settings import SECTIONS as RENDER_SECTIONS
+from ussim.probe.settings import Settings, allowed_values, build_settings
 
 
 class _Section(BaseModel):

@@ -137,7 +137,7 @@ class RenderStep:
         )
 
     def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
-        from ussim.dataset import Dataset
+        from ussim.dataset.store import Dataset
 
         try:
             dataset = Dataset.open(context.store)
@@ -146,8 +146,8 @@ class RenderStep:
             return False
 
     def run(self, context: Context) -> Result:
-        from ussim import job
-        from ussim.dataset import Dataset
+        from ussim.dataset import job
+        from ussim.dataset.store import Dataset
 
         self._check_disk(context)
         phases = {"prepare": "checking poses", "gain": "fitting the gain (a first run compiles)", "render": "rendered"}
@@ -189,7 +189,7 @@ class TrainStep:
         return all(outputs.get(variant) == _weights_digest(context, variant) for variant in context.settings.variants)
 
     def run(self, context: Context) -> Result:
-        from translate.training import train
+        from translate.training.loop import train
 
         outputs, notes, device = {}, {}, ""
         for variant in context.settings.variants:
@@ -266,8 +266,8 @@ class ApplyStep:
         return _image_digest(context.enhanced) == outputs["images"] and (context.store / ENHANCED).is_dir()
 
     def run(self, context: Context) -> Result:
-        from translate.apply import apply_to_store
-        from translate.inference import Generator
+        from translate.use.apply import apply_to_store
+        from translate.use.inference import Generator
 
         generator = Generator.load(context.run_folder(context.settings.primary), device=context.device)
         with Reporter({"apply": "enhanced"}) as reporter:
@@ -283,7 +283,7 @@ class ApplyStep:
         import zarr
         from PIL import Image
 
-        from ussim.dataset import Dataset
+        from ussim.dataset.store import Dataset
 
         array = zarr.open_array(context.store / ENHANCED, mode="r")
         _remove(context.enhanced)
@@ -329,7 +329,7 @@ STEPS: tuple[Step, ...] = (SceneStep(), RenderStep(), TrainStep(), EvaluateStep(
 
 def _scene_files(path: Path) -> dict[str, str]:
     """Digest of a scene file and of each file it uses."""
-    from ussim.scene_file import find_scene_file, read_scene_file
+    from ussim.scene.file import find_scene_file, read_scene_file
 
     file = find_scene_file(path)
     scene = read_scene_file(file)

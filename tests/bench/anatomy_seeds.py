@@ -51,7 +51,7 @@ def weeks_of(seed: int) -> float:
 
 def nesting_faults(anatomy, pairs=NESTED) -> list[str]:
     """Children that reach out of their parents by more than the surface's own relief."""
-    from meshes import sdf
+    from meshes.shapes import sdf
 
     parts, faults = {part.name: part for part in anatomy.parts}, []
     rng = np.random.default_rng(0)
@@ -70,9 +70,9 @@ def nesting_faults(anatomy, pairs=NESTED) -> list[str]:
 
 def pose_faults(anatomy) -> list[str]:
     """Poses whose face is not at the skin, or that look past the body."""
-    from meshes import sdf
     from meshes.build import plan_sweeps
-    from meshes.poses import PRESS_MM
+    from meshes.planes.poses import PRESS_MM
+    from meshes.shapes import sdf
 
     faults, skin = [], anatomy.mother.skin
     for sweep in plan_sweeps(anatomy):
@@ -88,7 +88,7 @@ def check_seed(seed: int) -> tuple[int, float, float, list[str]]:
     """Seed, age, seconds and faults of one anatomy."""
     from meshes import build_scene
     from meshes.build import plan_anatomy
-    from ussim.scene import Scene
+    from ussim.scene.scene import Scene
 
     weeks, began, faults = weeks_of(seed), time.perf_counter(), []
     try:

@@ -14,8 +14,8 @@ import time
 import numpy as np
 from numba import njit
 
-from ussim.bvh import STACK_SIZE, Bvh, build_bvh
-from ussim.physics import intersect
+from ussim.render.bvh import STACK_SIZE, Bvh, build_bvh
+from ussim.render.physics import intersect
 
 _HALF_AXES_MM = np.array([150.0, 130.0, 180.0])
 closest_hit = intersect.build(njit(error_model="numpy"))

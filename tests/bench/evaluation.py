@@ -18,10 +18,10 @@ from pathlib import Path
 import zarr
 from inference import untrained_run
 
-from translate.data import StoreReader
+from translate.data.store import StoreReader
 from translate.evaluation import evaluate
-from translate.inference import ENGINES
-from translate.settings import TrainSettings
+from translate.training.settings import TrainSettings
+from translate.use.inference import ENGINES
 
 VARIANTS = ("LM", "LMS", "LMSA")
 SHOWN = (

@@ -17,13 +17,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from anatomies import FILM_MM, fetus, fluid_ml_and_weight_g, grown_together, usual_weight_g
 from bench.anatomy_seeds import weeks_of
+from support.anatomies import FILM_MM, fetus, fluid_ml_and_weight_g, grown_together, usual_weight_g
 
-from meshes import fetus_limbs
 from meshes.build import plan_anatomy
-from meshes.fetus import outline
-from meshes.uterus import fluid_volume_ml
+from meshes.fetus import limbs
+from meshes.fetus.body import outline
+from meshes.mother.uterus import fluid_volume_ml
 
 
 def report_room(weeks: float, seeds: range) -> None:
@@ -46,7 +46,7 @@ def report_limbs(seeds: range) -> None:
     shares = []
     for seed in seeds:
         plan = fetus(weeks_of(seed), seed)
-        shares.append([grown_together(plan, outline(plan), *limb) for limb in fetus_limbs.limbs(plan)])
+        shares.append([grown_together(plan, outline(plan), *limb) for limb in limbs.limbs(plan)])
     arms, legs = np.array(shares)[:, :2], np.array(shares)[:, 2:]
     for name, of_limb in (("arms", arms), ("legs", legs)):
         print(f"{name} without {FILM_MM} mm of fluid: {of_limb.mean():.1%}, at most {of_limb.max():.1%}")

@@ -19,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from translate_store import make_store
+from support.translate_store import make_store
 
-from translate import checkpoint
-from translate.apply import apply_to_store
-from translate.data import Encoder, StoreReader
-from translate.inference import ENGINES, Generator
-from translate.networks import make_generator, parameters
-from translate.settings import PRESETS, Run, TrainSettings
+from translate.data.store import Encoder, StoreReader
+from translate.model.networks import make_generator, parameters
+from translate.training import checkpoint
+from translate.training.settings import PRESETS, Run, TrainSettings
+from translate.use.apply import apply_to_store
+from translate.use.inference import ENGINES, Generator
 
 
 def untrained_run(folder: Path, store: StoreReader, settings: TrainSettings) -> Path:

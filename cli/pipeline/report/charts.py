@@ -13,7 +13,7 @@ import zarr
 
 from cli.pipeline import ENHANCED
 from cli.pipeline.context import Context
-from ussim.dataset import Dataset
+from ussim.dataset.store import Dataset
 
 COLOURS = {"low quality": "#ff8f5a", "enhanced": "#5ad1c8", "high quality": "#f2f2f2"}
 LINES = ("#5ad1c8", "#ff8f5a", "#b392f0", "#f2cc60")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from translate.report import Table
+from translate.evaluation.report import Table
 from ussim.errors import UssimError
 
 MORE_IS_BETTER = {"psnr": True, "ssim": True, "pkl": False}

@@ -51,7 +51,7 @@ def write_page(context: Context) -> Path:
 
 
 def _content(context: Context) -> dict[str, Any]:
-    from ussim.dataset import Dataset
+    from ussim.dataset.store import Dataset
 
     settings = context.settings
     dataset, evaluation = Dataset.open(context.store), load_evaluation(context.evaluation)

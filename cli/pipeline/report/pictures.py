@@ -14,11 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cli.pipeline import ENHANCED
 from cli.pipeline.context import Context
-from ussim.dataset import Dataset, Frame
+from ussim.dataset.store import Dataset, Frame
 from ussim.errors import UssimError
-from ussim.preview import BLACK, INK, palette
-from ussim.scene import Scene
-from ussim.still import Standing, draw_still
+from ussim.pictures.contact_sheet import BLACK, INK, palette
+from ussim.pictures.cutaway import Standing, draw_still
+from ussim.scene.scene import Scene
 
 SHOWN_FRAMES = 4
 WIDEST_PX = 620

@@ -1,0 +1,139 @@
+"""Surfaces with tissues and priorities → the probe, the folder, and what to tell about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from meshes.importing.nesting import Nesting
+from meshes.importing.probe import Placement, place_probe
+from meshes.importing.units import Units
+from meshes.importing.writer import Part, write_scene
+from ussim.scene.scene import Scene
+from ussim.scene.tissue import TissueLibrary
+
+# What hardly any sound gets through: more than this in dB/(cm·MHz).
+_BLOCKING_DB_CM_MHZ = 3.0
+SIDES = {f"{sign}{axis}": float(f"{sign}1") * np.eye(3)["xyz".index(axis)] for axis in "xyz" for sign in "+-"}
+"""Sides of the body on which a probe may be put: ``+x``, ``-x`` and so on, in the axes of the meshes."""
+_MOST_NAMED = 2
+_WHOLLY_INSIDE = 0.9  # the rest is rounding, or a vessel that looks out
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was written.
+
+    Attributes:
+        scene: The scene, loaded from its folder.
+        parts: Its surfaces with what is known about them, by priority.
+        units: Unit of the files; None for a labelled volume.
+        placement: Where the probe is.
+        probe_on: Name of the surface that the probe lies on.
+        warnings: One sentence each on what may need a hand.
+    """
+
+    scene: Scene
+    parts: tuple[Part, ...]
+    units: Units | None
+    placement: Placement
+    probe_on: str
+    warnings: tuple[str, ...]
+
+
+def finish(
+    folder: Path,
+    header: Sequence[str],
+    background: str,
+    parts: Sequence[Part],
+    nesting: Nesting,
+    *,
+    units: Units | None = None,
+    side: str | None = None,
+    is_patient: bool = False,
+) -> Made:
+    """Place the probe, write the folder, collect what to say.
+
+    Args:
+        folder: New or empty.
+        header: Lines of the comment at the top of the scene.toml.
+        background: Tissue outside of all surfaces.
+        parts: The surfaces, checked.
+        nesting: How they lie in each other, in the same order.
+        units: Unit of the files they are from, if that is known.
+        side: Where the probe shall lie, a key of ``SIDES``; None chooses.
+        is_patient: True if the coordinates are a patient's, x to the right, y to the front, z up.
+
+    Raises:
+        UssimError: No place for the probe, the scene fails a check, or the folder cannot be written.
+    """
+    library = TissueLibrary.load()
+    blocking = [library[part.tissue].attenuation_db_cm_mhz > _BLOCKING_DB_CM_MHZ for part in parts]
+    meshes = [(part.vertices_mm, part.triangles) for part in parts]
+    placement = place_probe(meshes, nesting, blocking, SIDES[side] if side else None, is_patient)
+    advice = " ".join(f"--set {setting}" for setting in placement.settings)
+    name, probe_on = folder.absolute().name, parts[placement.on].name
+    lines = [
+        *header,
+        "",
+        f"Probe: on {probe_on}; {placement.why_settings}.",
+        f"Render it with: ussim render {name} -o {name}.zarr --frames 20{' ' + advice if advice else ''}",
+    ]
+    scene = write_scene(folder, name[:64], lines, background, parts, placement.sweep)
+    ordered = tuple(sorted(parts, key=lambda part: part.priority))
+    return Made(scene, ordered, units, placement, probe_on, tuple(_warnings(parts, nesting)))
+
+
+def require_tissues(names: Sequence[str]) -> None:
+    """Refuse tissues that the packaged library does not have.
+
+    Raises:
+        UssimError: Names the first, the nearest one and all there are.
+    """
+    library = TissueLibrary.load()
+    for name in names:
+        library.find(name)
+
+
+def why_priority(nesting: Nesting, number: int, names: Sequence[str], priorities: Sequence[int]) -> str:
+    """What a surface lies in and what it overlaps, in words; ``names`` and ``priorities`` are those of all surfaces."""
+    around = nesting.containers(number)
+    larger = [
+        other
+        for other in np.flatnonzero(nesting.overlaps[number])
+        if other not in around and priorities[other] < priorities[number]
+    ]
+    clauses = []
+    if around:
+        shares = {names[other]: nesting.share_inside[number, other] for other in around}
+        within = [name if share > _WHOLLY_INSIDE else f"{name} ({share:.0%})" for name, share in shares.items()]
+        clauses.append(f"inside {_some(within)}")
+    if larger:
+        clauses.append(f"over {_some([names[other] for other in larger])}, which it overlaps")
+    return "; ".join(clauses) or "in no other surface"
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names and how many there are more."""
+    left = len(names) - _MOST_NAMED
+    return ", ".join(names) if left < 2 else f"{', '.join(names[:_MOST_NAMED])} and {left} more"
+
+
+def _warnings(parts: Sequence[Part], nesting: Nesting) -> list[str]:
+    found = []
+    for first, second, share in nesting.touching:
+        found.append(
+            f"{parts[first].name} and {parts[second].name} share {share:.0%} of their vertices: where walls coincide "
+            "a ray cannot tell them apart; let the one of lower priority reach 0.5 mm into the other"
+        )
+    outside = [
+        part.name
+        for number, part in enumerate(parts)
+        if number != nesting.outermost and not nesting.containers(number) and not nesting.overlaps[number].any()
+    ]
+    if outside:
+        found.append(f"apart from the body, in the background: {', '.join(outside)}")
+    return found

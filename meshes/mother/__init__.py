@@ -1,0 +1,1 @@
+"""The mother around it: uterus, placenta, cavity and the layers of her wall."""

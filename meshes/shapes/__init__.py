@@ -1,0 +1,1 @@
+"""Solids as signed distances, and the triangles that bound them. Knows no anatomy."""

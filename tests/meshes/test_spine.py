@@ -1,0 +1,28 @@
+"""The spine from the side: both rows of arches can be seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from meshes.build import plan_anatomy, plan_sweeps
+from meshes.planes import poses, window
+from meshes.planes.standard import standard_planes
+
+
+@pytest.mark.parametrize("seed", [0, 7, 13])
+def test_the_near_arches_leave_the_far_row_to_be_seen(seed):
+    anatomy = plan_anatomy(22, seed)
+    (key,) = next(sweep for sweep in plan_sweeps(anatomy) if sweep.name == "spine_coronal").keys
+    (tilts,) = [
+        several for several in standard_planes(anatomy.fetus, anatomy.uterus) if several[0].name == "spine_coronal"
+    ]
+    plane = min(tilts, key=lambda one: abs(one.normal @ key.axial) + abs(one.normal @ key.lateral))
+    starts, ends, in_sector = poses.scan_lines(plane, key.position_mm, key.axial)
+    assert in_sector.all()
+    assert len(ends) >= 14, "seven vertebrae or more, both arches of each"
+    bones = window.obstacles(anatomy.parts, anatomy.uterus.lie)
+    depth = np.linalg.norm(ends - starts, axis=1).reshape(-1, 2)
+    loss = window.ray_losses_db(bones, starts, ends).reshape(-1, 2)
+    far = np.take_along_axis(loss, depth.argmax(axis=1)[:, None], axis=1)
+    assert far.max() < 9.0, "dB there and back: well inside the dynamic range of a picture"

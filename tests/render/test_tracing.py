@@ -1,0 +1,97 @@
+"""How rays find their media: shared edges, nested surfaces, thin walls."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.phantoms import renderer, scene_of, small_linear, tissue
+from support.scenes import box, sphere
+
+from ussim.probe.quality import LQ, Quality
+from ussim.render.kernels.inputs import MEDIUM
+
+
+def media_of_paths(scene, pose=None, quality=LQ, **imaging):
+    """Names of the media along every path of one frame."""
+    r = renderer(scene, small_linear(scanlines=32), **imaging)
+    r.baseband(np.eye(4) if pose is None else pose, quality)
+    paths = r._image_buffers(1, quality)["paths"]
+    return [
+        [scene.media[m].name for m in paths.span[p, : paths.segment_count[p], MEDIUM]]
+        for p in range(len(paths.segment_count))
+    ]
+
+
+@pytest.mark.parametrize("shift_mm", [0.0, 0.625, 1.25])
+def test_a_ray_along_shared_edges_and_vertices_crosses_them_once(shift_mm):
+    # Rays of one tap on the axis run exactly through the diagonal and the corners of this grid of triangles.
+    block, soft = tissue("block", scatter_density=0.0), tissue("soft")
+    scene = scene_of([box((400, 400, 5), (shift_mm, shift_mm, 20), tissue="block")], block, soft, background="soft")
+    scene_fine = scene_of([_grid_slab(40, 1.25, (shift_mm, 0.0, 20.0))], block, soft, background="soft")
+    for s in (scene, scene_fine):
+        for media in media_of_paths(s, quality=Quality(rays=1, layers=1, taps=1)):
+            assert media == ["soft", "block", "soft"]
+
+
+def _grid_slab(cells, pitch_mm, centre):
+    """A slab of 5 mm whose faces are a grid of triangles."""
+    import trimesh
+    from support.scenes import surface
+
+    side = np.arange(cells + 1) * pitch_mm - cells * pitch_mm / 2
+    x, y = (grid.ravel() for grid in np.meshgrid(side, side, indexing="ij"))
+    top = np.stack([x, y, np.full_like(x, -2.5)], axis=1)
+    bottom = top + np.array([0, 0, 5])
+    n = cells + 1
+    i, j = (grid.ravel() for grid in np.meshgrid(np.arange(cells), np.arange(cells), indexing="ij"))
+    a, b, c, d = i * n + j, (i + 1) * n + j, (i + 1) * n + j + 1, i * n + j + 1
+    low = np.concatenate([np.stack([a, c, b], 1), np.stack([a, d, c], 1)])
+    high = low[:, ::-1] + n * n
+    rim = np.concatenate([np.arange(n) * n, (n - 1) * n + np.arange(1, n), np.arange(n - 2, -1, -1) * n + n - 1,
+                          np.arange(n - 2, 0, -1)])  # fmt: skip
+    after = np.roll(rim, -1)
+    walls = np.concatenate([np.stack([rim, after, after + n * n], 1), np.stack([rim, after + n * n, rim + n * n], 1)])
+    mesh = trimesh.Trimesh(np.concatenate([top, bottom]), np.concatenate([low, high, walls]), process=False)
+    assert mesh.is_watertight
+    if mesh.volume < 0:
+        mesh.invert()
+    mesh.apply_translation(centre)
+    return surface(mesh, name="slab", tissue="block")
+
+
+def test_a_wall_hidden_below_a_higher_priority_is_no_interface():
+    scene = scene_of(
+        [
+            box((400, 400, 60), (0, 0, 40), name="outer", tissue="liver", priority=9),
+            sphere(8, (0, 0, 30), 3, name="hidden", tissue="bone", priority=3),
+        ]
+    )
+    for media in media_of_paths(scene):
+        assert media == ["gel", "liver"]
+
+
+def test_nested_surfaces_are_left_in_the_order_of_their_priorities():
+    scene = scene_of(
+        [
+            box((400, 400, 30), (0, 0, 25), name="a", tissue="liver", priority=1),
+            box((390, 390, 10), (0, 0, 25), name="b", tissue="kidney", priority=2),
+            box((380, 380, 30), (0, 0, 43), name="c", tissue="fat", priority=3),
+        ]
+    )
+    r = media_of_paths(scene, quality=Quality(rays=1, layers=1, taps=1))
+    straight = [m for m in r if len(m) == 4]
+    assert len(straight) > 0.8 * len(r)  # the others reflected
+    # The fat begins at 28 mm, inside the kidney and the liver, and wins over both.
+    assert all(m == ["gel", "liver", "kidney", "fat"] for m in straight)
+
+
+def test_a_probe_that_starts_inside_knows_its_medium():
+    scene = scene_of(
+        [
+            box((400, 400, 100), (0, 0, 20), name="a", tissue="liver", priority=1),
+            sphere(30, (0, 0, 0), 3, name="b", tissue="fat", priority=2),
+        ]
+    )
+    for media in media_of_paths(scene, quality=Quality(rays=1, layers=1, taps=1))[12:20]:
+        assert media[0] == "fat"
+        assert "liver" in media

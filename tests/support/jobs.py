@@ -1,0 +1,85 @@
+"""Jobs without a tracer: a renderer that is a hash, a ball to scan, and the bytes of a store."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from support import scenes
+from ussim.dataset import job
+from ussim.probe.settings import build_settings
+from ussim.scene.scene import Scene
+from ussim.scene.sweep import Sweep, SweepKey
+
+SMALL = (
+    "probe.scanlines=16",
+    "probe.axial_samples=64",
+    "probe.image_height=24",
+    "probe.image_width=33",
+    "probe.depth_mm=100",
+)
+
+
+class FakeRenderer:
+    """Pictures from a hash of seed, frame and quality: what a renderer promises, without the physics."""
+
+    backend_name = "cpu"
+    device = "nothing"
+
+    def __init__(self, plan: job.Plan, backend: str, tgc_db: np.ndarray | None):
+        assert backend in ("auto", "cpu")
+        self.plan = plan
+        self.mask = plan.settings.probe.mask()
+        self.tgc_db = tgc_db
+        self.rendered: list[int] = []
+
+    def fit_tgc(self, poses: np.ndarray) -> np.ndarray:
+        samples = self.plan.settings.probe.axial_samples
+        self.tgc_db = np.linspace(0, 1 / 3 + float(poses[-1, 0, 3]), samples).astype(np.float32)
+        return self.tgc_db
+
+    def batch_size(self, qualities) -> int:
+        return 5
+
+    def render(self, poses, quality, frames):
+        self.rendered += frames.tolist()
+        key = [self.plan.seed, quality.rays, round(float(self.tgc_db.sum()) * 1e3)]
+        images = [np.random.default_rng([*key, frame]).integers(0, 256, self.mask.shape, np.uint8) for frame in frames]
+        return np.stack(images) * self.mask
+
+    def maps(self, poses):
+        n = len(poses)
+        shift = np.abs(poses[:, 0, 3])[:, None, None]
+        return SimpleNamespace(
+            segmentation=np.repeat(self.mask[None], n, axis=0),
+            attenuation=(self.mask / (1 + shift)).astype(np.float32),
+            attenuation_scale=np.full(n, 0.9, np.float32),
+        )
+
+
+class SlowRenderer(FakeRenderer):
+    """Takes long enough for a signal to arrive in the middle."""
+
+    def render(self, poses, quality, frames):
+        time.sleep(0.05)
+        return super().render(poses, quality, frames)
+
+
+def ball_scene(**keys) -> Scene:
+    """A ball of liver 5 mm below a probe that slides along x."""
+    ends = [SweepKey(position_mm=(x, 0.0, 0.0), axial=(0, 0, 1), lateral=(1, 0, 0)) for x in (-8.0, 8.0)]
+    sweep = Sweep("exam", tuple(ends))
+    return Scene.from_surfaces(
+        [scenes.sphere(60, centre=(0, 0, 65), tissue="liver")], sweeps={"exam": sweep}, name="ball"
+    )
+
+
+def ball_plan(frames: int = 22, unit_frames: int = 4, settings: tuple[str, ...] = (), **keys) -> job.Plan:
+    return job.make_plan(ball_scene(), frames, build_settings([*SMALL, *settings]), unit_frames=unit_frames, **keys)
+
+
+def all_files(path: Path) -> dict[str, bytes]:
+    return {f.relative_to(path).as_posix(): f.read_bytes() for f in sorted(path.rglob("*")) if f.is_file()}

@@ -1,0 +1,21 @@
+"""A small pipeline for everybody's tests: its settings, and how to call the command."""
+
+from __future__ import annotations
+
+from click.testing import CliRunner, Result
+
+from cli.ussim_pipeline import main
+
+FRAMES = 20
+SMALL = {
+    "render.frames": FRAMES, "render.size": "96x133", "render.unit": 4, "probe.scanlines": 24,
+    "probe.axial_samples": 256, "hq.rays": 4, "hq.taps": 8, "lq.taps": 8,
+    "train.variants": "LM,LMSA", "train.ngf": 4, "train.ndf": 4, "train.depth": 4, "train.crop": 64, "train.batch": 2,
+    "train.iterations": 6, "train.checkpoint_every": 2, "train.log_every": 2, "evaluate.crops": 2,
+}  # fmt: skip
+SETTINGS = [f"--set={name}={value}" for name, value in SMALL.items()]
+
+
+def pipeline(*arguments: object) -> Result:
+    """Call ``ussim-pipeline``."""
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])

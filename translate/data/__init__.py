@@ -1,0 +1,1 @@
+"""From a store to batches: what is held out, channels, crops."""

@@ -1,0 +1,183 @@
+"""Compare trained generators with the low-quality images on the test frames of a store.
+
+The protocol is the paper's: a few random crops of every test image, PSNR, SSIM and pKL of each, a Fréchet
+distance from pieces of centre crops. What the paper leaves open is measured too: how far the whole field of
+view falls behind crops, in depth bands; whether overlapping crops agree; whether the speckle is right.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from translate.data.split import Split
+from translate.evaluation.collect import Bench, Candidate
+from translate.evaluation.features import Extractor, ExtractorMissingError, load_extractor
+from translate.evaluation.protocol import Protocol, frames_to_use
+from translate.evaluation.report import Report, new_folder
+from translate.evaluation.results import Evaluation
+from ussim.dataset.store import Dataset
+from ussim.errors import UssimError
+
+if TYPE_CHECKING:
+    from translate.data.store import StoreReader
+
+Progress = Callable[[str, int, int], None]
+
+
+def evaluate(
+    runs: Sequence[Path],
+    store: Path,
+    report: Path,
+    *,
+    crops: int = 4,
+    crop: int = 512,
+    seed: int = 0,
+    device: str = "auto",
+    engine: str = "torch",
+    images: int | None = None,
+    inception_weights: Path | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Evaluate runs on the test frames of a store and write a report.
+
+    Args:
+        runs: Run folders; each becomes a row named after its inputs (L2HMSA, …). Test frames are those that their
+            training held out.
+        store: The dataset.
+        report: Folder to create for ``report.md``, ``report.json``, ``table.csv``, ``crops.csv`` and two
+            pictures.
+        crops: Random crops of each test image.
+        crop: Side of a crop [px].
+        seed: Seed of the crops, the bootstrap and the KID subsets.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        engine: What runs the generators: ``torch``, ``onnx`` or ``openvino``.
+        images: Use so many test images at most; None for all.
+        inception_weights: Weights file of the Inception network of 2015-12-05, for FID; without it the
+            Fréchet distance is taken between features of EfficientNet-Lite0.
+        progress: Called with a phase, how much of it is done and how much there is.
+
+    Raises:
+        UssimError: A store without test frames or of another schema, images smaller than the crop, a run that
+            cannot be loaded, runs that were not trained on the same split, weights that are not the named ones, a
+            report folder that is taken.
+    """
+    folder = new_folder(Path(report))
+    dataset = Dataset.open(store)
+    protocol = Protocol(crops, crop, seed, images, split=split_of(runs))
+    frames_to_use(dataset, protocol)  # the mistakes that cost nothing to find come first
+    extractor, missing = _extractor(inception_weights, device)
+    from translate.data.store import StoreReader  # needs torch
+
+    reader = StoreReader(store)
+    candidates, notes = load_candidates(runs, reader, device, engine)
+    result = compare(
+        candidates,
+        dataset,
+        protocol,
+        extractor,
+        digest=reader.digest,
+        notes=[*notes, *([f"No Fréchet distance and no KID: {missing}."] if missing else [])],
+        progress=progress,
+    )
+    return Report(result).save(folder)
+
+
+def split_of(runs: Sequence[Path]) -> Split:
+    """What runs held out in their training: single frames or whole anatomies.
+
+    Raises:
+        UssimError: No runs, one that cannot be read, or runs that differ: test frames of one were seen by another.
+    """
+    from translate.training.settings import Run
+
+    splits = [Run.load(Path(run)).train.split for run in runs]
+    if not splits:
+        raise UssimError("no run to evaluate")
+    if len(set(splits)) > 1:
+        named = ", ".join(f"{run} by {split}" for run, split in zip(runs, splits, strict=True))
+        raise UssimError(f"runs of different splits cannot be compared: {named}; evaluate each split on its own")
+    return splits[0]
+
+
+def _extractor(weights: Path | None, device: str) -> tuple[Extractor | None, str]:
+    try:
+        return load_extractor(weights, device), ""
+    except ExtractorMissingError as error:
+        return None, str(error)
+
+
+def load_candidates(
+    runs: Sequence[Path], reader: StoreReader, device: str = "auto", engine: str = "torch"
+) -> tuple[list[Candidate], list[str]]:
+    """Load generators; notes say which was trained on another store.
+
+    Raises:
+        UssimError: No runs, or one that cannot be loaded.
+    """
+    from translate.training.settings import Run
+    from translate.use.inference import Generator
+
+    if not runs:
+        raise UssimError("no run to evaluate")
+    paths = [Path(run) for run in runs]
+    trained = [Run.load(path) for path in paths]
+    names = row_names([run.train.inputs for run in trained], [path.name for path in paths])
+    candidates, notes = [], []
+    for path, run, name in zip(paths, trained, names, strict=True):
+        generator = Generator.load(path, device=device, engine=engine)
+        candidates.append(Candidate(name, generator.view(reader).enhance, path.name))
+        if run.data.digest != reader.digest:
+            notes.append(
+                f"{name} was trained on another store ({run.data.store}, {run.data.digest[:12]}) than it is "
+                f"evaluated on ({reader.path.name}, {reader.digest[:12]}): its training frames may be among the "
+                "test frames here, or nothing like them."
+            )
+    return candidates, notes
+
+
+def row_names(inputs: Sequence[str], runs: Sequence[str]) -> list[str]:
+    """Rows named as in the paper: L2HMSA has the inputs L, M, S and A. Equal ones are told apart by run."""
+    names = [f"L2H{letters[1:]}" if letters.startswith("L") else f"{letters}2H" for letters in inputs]
+    return [f"{name} ({run})" if names.count(name) > 1 else name for name, run in zip(names, runs, strict=True)]
+
+
+def compare(
+    candidates: Sequence[Candidate],
+    dataset: Dataset,
+    protocol: Protocol,
+    extractor: Extractor | None = None,
+    *,
+    digest: str = "",
+    notes: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Compare candidates and the low-quality images with the high-quality ones.
+
+    Args:
+        candidates: What to judge.
+        dataset: The store; its test frames are used.
+        protocol: How.
+        extractor: Features for the Fréchet distance and KID; None leaves both out.
+        digest: Of the store, for the report.
+        notes: Put before the evaluation's own notes.
+        progress: Called with a phase, how much of it is done and how much there is.
+
+    Raises:
+        UssimError: See ``evaluate``.
+    """
+    start = time.perf_counter()
+    frames = frames_to_use(dataset, protocol)
+    bench = Bench(candidates, dataset, protocol, extractor, frames)
+    with ThreadPoolExecutor(2) as pool:
+        for done, frame in enumerate(frames):
+            if progress:
+                progress("evaluate", done, len(frames))
+            bench.add(int(frame), pool)
+    if progress:
+        progress("evaluate", len(frames), len(frames))
+        progress("summarise", 0, 1)
+    return bench.result(digest, list(notes), time.perf_counter() - start)

@@ -1,0 +1,1 @@
+"""Learning: settings, the loop, its processes and checkpoints."""

@@ -1,0 +1,227 @@
+"""What is trained and how: the settings of a run and what it remembers of the store it learnt from."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from translate.data.split import Split
+from ussim.dataset.store import ImageGeometry
+from ussim.errors import UssimError
+
+INPUTS = ("LM", "LMS", "LMSA", "SA")
+"""Variants: low-quality image, mask, segmentation, attenuation."""
+
+Inputs = Literal["LM", "LMS", "LMSA", "SA"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrainSettings(_Frozen):
+    """Everything that decides what a run computes; the defaults are the paper's.
+
+    Attributes:
+        inputs: What the generator sees, one letter each: low-quality image, mask, segmentation, attenuation.
+        model: Name of the preset the other defaults came from.
+        ngf: Channels after the generator's first layer.
+        depth: Stride-2 layers of the generator, down and up; image sides are padded to multiples of 2^depth.
+        ndf: Channels after the discriminator's first layer.
+        d_layers: Stride-2 layers of the discriminator; 3 gives a receptive field of 70 px.
+        norm: Normalisation in the generator: per image (instance) or running statistics (batch).
+        upsample: A transposed 4 × 4 convolution, or nearest-neighbour upsampling and a 3 × 3 convolution.
+        decoder_maps: Feed the inputs to every level of the decoder again.
+        residual: The generator's output is added to the low-quality image.
+        polar: Two more input channels: depth along the scanline and angle.
+        segmentation: One channel scaled to [-1, 1], or one channel for each tissue.
+        attenuation: Linear in the stored amplitude, or in decibels over 60 dB.
+        split: What is held out for testing: single frames (the store's split), or whole anatomies (``scene``).
+        iterations: Updates of both networks.
+        batch: Crops of one update, over all processes together.
+        crop: Side of a crop [px].
+        flip: Mirror half of the crops left to right.
+        full_frames: Share of the iterations, at the end, that see whole padded frames instead of crops.
+        full_batch: Frames of one such update.
+        learning_rate: Of Adam, for both networks.
+        beta1: Adam's decay of the first moment.
+        beta2: Adam's decay of the second moment.
+        l1_weight: λ of equation 2.
+        adversarial_weight: Weight of the adversarial loss; 0 trains on L1 alone.
+        feature_matching: Weight of the L1 distance between the discriminator's features; 0 leaves it out.
+        ema: Decay of the moving average of the generator's weights.
+        seed: Seed of weights and crops.
+        precision: ``auto`` is bfloat16 on a GPU and float32 on a CPU.
+        compile: Compile both networks; ``auto`` does so on a GPU.
+        log_every: Iterations between lines of the log.
+        checkpoint_every: Iterations between checkpoints.
+        preview_every: Iterations between previews.
+    """
+
+    inputs: Inputs = "LMSA"
+    model: Literal["pix2pix", "fast"] = "pix2pix"
+    # networks
+    ngf: int = Field(64, ge=2, le=512)
+    depth: int = Field(8, ge=2, le=10)
+    ndf: int = Field(64, ge=2, le=512)
+    d_layers: int = Field(3, ge=1, le=6)
+    norm: Literal["instance", "batch"] = "instance"
+    upsample: Literal["transposed", "nearest"] = "transposed"
+    decoder_maps: bool = False
+    residual: bool = False
+    # what the generator sees
+    polar: bool = False
+    segmentation: Literal["scaled", "onehot"] = "scaled"
+    attenuation: Literal["linear", "decibel"] = "linear"
+    # what it is trained on
+    split: Split = "frame"
+    iterations: int = Field(50_000, ge=1)
+    batch: int = Field(16, ge=1, le=4096)
+    crop: int = Field(512, ge=16, le=8192)
+    flip: bool = False
+    full_frames: float = Field(0.0, ge=0, le=1)
+    full_batch: int = Field(2, ge=1, le=256)
+    # losses and optimiser
+    learning_rate: float = Field(2e-4, gt=0, le=1)
+    beta1: float = Field(0.5, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    l1_weight: float = Field(100.0, ge=0)
+    adversarial_weight: float = Field(1.0, ge=0)
+    feature_matching: float = Field(0.0, ge=0)
+    ema: float = Field(0.999, ge=0, lt=1)
+    seed: int = Field(0, ge=0, lt=2**63)
+    # how it runs
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: Literal["auto", "yes", "no"] = "auto"
+    log_every: int = Field(20, ge=1)
+    checkpoint_every: int = Field(1000, ge=1)
+    preview_every: int = Field(1000, ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainSettings:
+        if self.crop % 2**self.depth:
+            raise ValueError(f"crop {self.crop} must be a multiple of 2^depth = {2**self.depth}")
+        if self.residual and "L" not in self.inputs:
+            raise ValueError(f"residual needs the low-quality image, which the inputs {self.inputs} leave out")
+        if self.l1_weight == self.adversarial_weight == 0:
+            raise ValueError("l1_weight and adversarial_weight are both 0: nothing to learn")
+        return self
+
+    @classmethod
+    def make(cls, model: str = "pix2pix", **given: Any) -> TrainSettings:
+        """The settings of a preset, changed by what is given.
+
+        Raises:
+            UssimError: A setting that is unknown or out of range; the message names it.
+        """
+        if model not in PRESETS:
+            raise UssimError(f"model = {model!r}: must be one of {', '.join(PRESETS)}")
+        for name in given:
+            if name not in cls.model_fields:
+                close = difflib.get_close_matches(name, cls.model_fields, 1, 0.0)[0]
+                raise UssimError(f"no training setting is called {name!r}; did you mean {close!r}?")
+        fields = {**PRESETS[model], **given, "model": model}
+        if "residual" not in given and "L" not in str(fields.get("inputs", "L")):
+            fields["residual"] = False
+        if "ndf" not in given and "ngf" in given:
+            fields["ndf"] = given["ngf"]  # a narrow generator against a wide discriminator learns badly
+        return validated(cls, fields, "training setting")
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of the generator's input must be multiples of [px]."""
+        return 2**self.depth
+
+    @property
+    def full_frames_from(self) -> int:
+        """First iteration on whole frames."""
+        return self.iterations - round(self.iterations * self.full_frames)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "pix2pix": {},
+    "fast": {
+        "ngf": 48,
+        "depth": 6,
+        "norm": "batch",
+        "decoder_maps": True,
+        "residual": True,
+        "polar": True,
+    },
+}
+"""What a named model changes of the defaults."""
+
+MAY_CHANGE = {"iterations", "precision", "compile", "log_every", "checkpoint_every", "preview_every"}
+"""Settings that a resumed run may change."""
+
+
+class DataInfo(_Frozen):
+    """What a run remembers of the store it was trained on.
+
+    Attributes:
+        store: Name of its folder.
+        digest: SHA-256 of its attributes.
+        tissues: Tissue names; position + 1 is the id in a segmentation.
+        image: The pixel grid.
+        probe: Settings of the probe.
+        train_frames: Frames of its training split.
+        test_frames: Frames of its test split.
+    """
+
+    store: str
+    digest: str
+    tissues: tuple[str, ...]
+    image: ImageGeometry
+    probe: dict[str, Any]
+    train_frames: int
+    test_frames: int
+
+
+class Run(_Frozen):
+    """The file ``settings.json`` of a run folder."""
+
+    format: Literal[1] = 1
+    train: TrainSettings
+    data: DataInfo
+
+    @classmethod
+    def load(cls, folder: Path) -> Run:
+        """Read it.
+
+        Raises:
+            UssimError: No run there, or a damaged one.
+        """
+        path = folder / "settings.json"
+        if not folder.exists():
+            raise UssimError(f"{folder}: no such run")
+        if not path.is_file():
+            raise UssimError(f"{folder}: not a run folder (no settings.json in it)")
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UssimError(f"{path}: cannot be read: {error}") from None
+        return validated(cls, content, f"{path}:")
+
+    def save(self, folder: Path) -> None:
+        """Write it."""
+        (folder / "settings.json").write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def validated(model: type[BaseModel], fields: Any, where: str) -> Any:
+    """A checked model.
+
+    Raises:
+        UssimError: With the first thing that is wrong, on one line.
+    """
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        if not name:
+            raise UssimError(f"{where} {first['msg'].removeprefix('Value error, ')}") from None
+        raise UssimError(f"{where} {name} = {first['input']!r}: {first['msg']}") from None

@@ -1,0 +1,1 @@
+"""A trained generator at work: on images, on stores, on other runtimes."""

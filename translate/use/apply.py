@@ -1,0 +1,317 @@
+"""A generator over whole datasets: an array beside the others of a store, or a folder of PNGs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from translate.data.store import StoreReader
+from translate.use.inference import Generator
+from ussim.errors import UssimError
+
+Progress = Callable[[int, int], None]
+RESERVED = {
+    "lq", "hq", "segmentation", "attenuation", "attenuation_scale", "mask", "pose", "split", "done",
+}  # fmt: skip
+MADE_BY = "made_by.json"
+_Item = TypeVar("_Item")
+_Loaded = TypeVar("_Loaded")
+
+
+class InterruptedApplyError(UssimError):
+    """Stopped by the user; what was finished is on disk, and the same command goes on."""
+
+    interrupted = True
+
+
+def apply_to_store(
+    generator: Generator,
+    store: Path,
+    name: str = "enhanced",
+    frames: str = "all",
+    progress: Progress | None = None,
+) -> int:
+    """Write the generator's images into a store, as an array like its ``lq``; frames that are there are kept.
+
+    Args:
+        generator: The generator.
+        store: The store.
+        name: Name of the array.
+        frames: ``all``, or ``train`` or ``test``, split as in the generator's training.
+        progress: Told how many frames are done, and of how many.
+
+    Returns:
+        Number of frames written.
+
+    Raises:
+        InterruptedApplyError: Ctrl-C.
+        UssimError: A store that lacks an input, a name that is taken, or an array that another generator wrote.
+    """
+    reader = StoreReader(store)
+    reader.require(generator.encoder.arrays, complete=True)
+    view = generator.view(reader)
+    array = _open_array(reader, generator, name)
+    chunks = store / name / "c"
+    chosen = map(int, reader.frames(frames, generator.settings.split))
+    pending = [index for index in chosen if not (chunks / str(index) / "0" / "0").is_file()]
+
+    def read(index: int) -> dict[str, np.ndarray]:
+        return {needed: reader.read(needed, index) for needed in generator.encoder.arrays}
+
+    def enhance(index: int, maps: dict[str, np.ndarray]) -> None:
+        try:
+            array[index] = view.enhance(maps, reader.mask)
+        except OSError as error:
+            raise UssimError(f"{store}: cannot write frame {index}: {error.strerror or error}") from None
+
+    return _each(pending, read, enhance, f"{store}: array {name}", progress)
+
+
+def apply_to_folder(
+    generator: Generator,
+    source: Path,
+    output: Path,
+    *,
+    frames: str = "all",
+    mask: Path | None = None,
+    segmentation: Path | None = None,
+    attenuation: Path | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Write the generator's images as PNGs; files that are there are kept.
+
+    Args:
+        generator: The generator.
+        source: A store; or a folder of PNGs (for a generator without low-quality image: of segmentations); or one PNG.
+        output: Folder to make, or to go on in.
+        frames: Of a store: ``all``, or ``train`` or ``test``, split as in the generator's training.
+        mask: For images: PNG, not 0 inside the sector; default: that of the training, for images of its size.
+        segmentation: For images: folder of PNGs of the same names, or one PNG; tissue ids.
+        attenuation: For images: likewise, 8 or 16 bits, full scale = 1.
+        progress: Told how many images are done, and of how many.
+
+    Returns:
+        Number of images written.
+
+    Raises:
+        InterruptedApplyError: Ctrl-C.
+        UssimError: An input that is missing or does not fit, or a folder that another generator wrote to.
+    """
+    if (source / "zarr.json").is_file():
+        work = _store_frames(generator, source, frames)
+    else:
+        work = _image_files(generator, source, mask, segmentation, attenuation)
+    _claim(output, generator)
+    pending = [(name, item) for name, item in work.items if not (output / name).is_file()]
+
+    def finish(item: tuple[str, int], maps: _Maps) -> None:
+        _save_png(output / item[0], work.enhance(item[1], maps))
+
+    return _each(pending, lambda item: work.read(item[1]), finish, str(output), progress)
+
+
+# Sources ----------------------------------------------------------------------------------------------
+
+_Maps = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Images to make: (file name, number) of each, how to read one and how to enhance what was read."""
+
+    items: list[tuple[str, int]]
+    read: Callable[[int], _Maps]
+    enhance: Callable[[int, _Maps], np.ndarray]
+
+
+def _store_frames(generator: Generator, store: Path, frames: str) -> _Work:
+    reader = StoreReader(store)
+    reader.require(generator.encoder.arrays, complete=True)
+    view = generator.view(reader)
+    digits = max(6, len(str(reader.n)))
+
+    def read(index: int) -> _Maps:
+        return {name: reader.read(name, index) for name in generator.encoder.arrays}
+
+    chosen = reader.frames(frames, generator.settings.split)
+    items = [(f"{index:0{digits}d}.png", int(index)) for index in chosen]
+    return _Work(items, read, lambda index, maps: view.enhance(maps, reader.mask))
+
+
+def _image_files(
+    generator: Generator,
+    source: Path,
+    mask: Path | None,
+    segmentation: Path | None,
+    attenuation: Path | None,
+) -> _Work:
+    given = {"lq": source, "segmentation": segmentation, "attenuation": attenuation}
+    if "L" not in generator.inputs:
+        given = {**given, "lq": None, "segmentation": segmentation or source}
+    files = _pngs(source)
+    needed = generator.encoder.arrays
+    for name in needed:
+        if given[name] is None:
+            raise UssimError(f"a generator trained on {generator.inputs} needs --{name}")
+    paths = {name: [_beside(given[name], file) if given[name] != source else file for file in files] for name in needed}
+    fixed = _read_png(mask) if mask else None
+
+    def read(index: int) -> _Maps:
+        return {name: _read_map(name, paths[name][index]) for name in needed}
+
+    def enhance(index: int, maps: _Maps) -> np.ndarray:
+        height, width = next(iter(maps.values())).shape
+        sector = fixed if fixed is not None else generator.mask
+        if sector is None or sector.shape != (height, width):
+            known = f"the mask is {sector.shape[0]} × {sector.shape[1]} px" if sector is not None else "no mask"
+            raise UssimError(f"{files[index]}: {height} × {width} px, but {known}; give one with --mask")
+        return generator.enhance(maps.get("lq"), sector, maps.get("segmentation"), maps.get("attenuation"))
+
+    return _Work([(file.name, index) for index, file in enumerate(files)], read, enhance)
+
+
+def _pngs(source: Path) -> list[Path]:
+    if not source.exists():
+        raise UssimError(f"{source}: no such store, folder or image")
+    files = sorted(source.glob("*.png")) if source.is_dir() else [source]
+    if not files:
+        raise UssimError(f"{source}: neither a store nor a folder of PNG images")
+    return files
+
+
+def _beside(place: Path, file: Path) -> Path:
+    path = place / file.name if place.is_dir() else place
+    if not path.is_file():
+        raise UssimError(f"{path}: no such image; it belongs to {file.name}")
+    return path
+
+
+def _read_map(name: str, path: Path) -> np.ndarray:
+    values = _read_png(path)
+    if name != "attenuation":
+        if values.dtype != np.uint8:
+            raise UssimError(f"{path}: {name} must be an 8-bit greyscale PNG")
+        return values
+    return values.astype(np.float32) / (255 if values.dtype == np.uint8 else 65535)
+
+
+def _read_png(path: Path) -> np.ndarray:
+    """A greyscale PNG of 8 or 16 bits, of shape (H, W)."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("L", "I;16", "I"):
+                raise UssimError(f"{path}: is {image.mode}, not a greyscale image")
+            values = np.asarray(image)
+    except OSError as error:
+        raise UssimError(f"{path}: cannot be read: {error}") from None
+    return values if values.dtype == np.uint8 else values.astype(np.uint16)
+
+
+# Targets ----------------------------------------------------------------------------------------------
+
+
+def _about(generator: Generator) -> dict[str, str]:
+    return {"made_by": "translate", "inputs": generator.inputs, "weights_sha256": generator.digest}
+
+
+def _open_array(reader: StoreReader, generator: Generator, name: str) -> zarr.Array:
+    """The array to write into, made if it is not there."""
+    if name in RESERVED or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise UssimError(f"--name {name}: must be letters, digits and _, and not one of {', '.join(sorted(RESERVED))}")
+    try:
+        with zarr.config.set({"array.write_empty_chunks": True}):  # a chunk on disk means "written"
+            group = zarr.open_group(reader.path, mode="r+", zarr_format=3)
+            if name not in group:
+                return group.create_array(
+                    name,
+                    shape=(reader.n, *reader.shape),
+                    chunks=(1, *reader.shape),
+                    dtype="uint8",
+                    compressors=[ZstdCodec(level=1), Crc32cCodec()],
+                    filters=None,
+                    fill_value=0,
+                    dimension_names=("frame", "y", "x"),
+                    attributes=_about(generator),
+                )
+            array = group[name]
+    except OSError as error:
+        raise UssimError(f"{reader.path}: cannot be written: {error.strerror or error}") from None
+    if dict(array.attrs).get("weights_sha256") != generator.digest:
+        raise UssimError(f"{reader.path}: array {name!r} is from other weights; choose another --name")
+    return array
+
+
+def _claim(output: Path, generator: Generator) -> None:
+    """Make the folder, or see that the same generator wrote to it."""
+    note = output / MADE_BY
+    try:
+        if output.exists() and not note.is_file() and (not output.is_dir() or any(output.iterdir())):
+            raise UssimError(f"{output} exists already and is not the output of translate apply")
+        if note.is_file():
+            if json.loads(note.read_text(encoding="utf-8")).get("weights_sha256") != generator.digest:
+                raise UssimError(f"{output}: its images are from other weights; choose another folder")
+            return
+        output.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps(_about(generator), indent=2) + "\n", encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UssimError(f"{output}: cannot be used: {error}") from None
+
+
+def _save_png(path: Path, image: np.ndarray) -> None:
+    from PIL import Image
+
+    scratch = path.with_name(f".{path.name}.partial")
+    try:
+        Image.fromarray(image).save(scratch, format="png")
+        scratch.replace(path)
+    except OSError as error:
+        raise UssimError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _each(
+    items: list[_Item],
+    load: Callable[[_Item], _Loaded],
+    finish: Callable[[_Item, _Loaded], None],
+    where: str,
+    progress: Progress | None,
+) -> int:
+    """Load each item, one ahead of the one that is finished."""
+    done = 0
+    if progress:
+        progress(0, len(items))
+    try:
+        for item, loaded in _ahead(items, load):
+            finish(item, loaded)
+            done += 1
+            if progress:
+                progress(done, len(items))
+    except KeyboardInterrupt:
+        raise InterruptedApplyError(
+            f"interrupted: {where}: {done} of {len(items)} images; run it again to go on"
+        ) from None
+    return done
+
+
+def _ahead(items: Iterable[_Item], load: Callable[[_Item], _Loaded]) -> Iterator[tuple[_Item, _Loaded]]:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = None
+        for item in items:
+            coming = (item, pool.submit(load, item))
+            if waiting:
+                yield waiting[0], waiting[1].result()
+            waiting = coming
+        if waiting:
+            yield waiting[0], waiting[1].result()

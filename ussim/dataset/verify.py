@@ -1,0 +1,260 @@
+"""Is a store what it says it is? Every chunk is read, its checksum compared and its values looked at."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ussim.dataset.store import ArraySpec, Dataset, array_specs, make_split, spread_over_scenes
+from ussim.errors import UssimError
+
+CODECS = [
+    {"name": "bytes"},
+    {"name": "zstd", "configuration": {"level": 1, "checksum": False}},
+    {"name": "crc32c"},
+]
+ATTENUATION_LIMIT = 1.002
+"""Largest physical a(z): 1, and the rounding of float16."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found.
+
+    Attributes:
+        path: The store.
+        problems: One line for each fault, worst first as far as one can tell: layout, then data.
+        frames: Frames it is meant to hold.
+        frames_done: Frames whose unit is marked done.
+        chunks: Chunks read.
+        bytes_on_disk: Size of all files.
+    """
+
+    path: Path
+    problems: list[str]
+    frames: int
+    frames_done: int
+    chunks: int
+    bytes_on_disk: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether the store is complete and sound."""
+        return not self.problems
+
+
+def verify(path: str | Path, progress: Callable[[int, int], None] | None = None) -> Verdict:
+    """Check a store: schema, attributes, checksum of every chunk, done flags, shapes and value ranges.
+
+    Args:
+        path: The store.
+        progress: Told how many frames are checked, and of how many.
+
+    Returns:
+        Everything that is wrong with it.
+
+    Raises:
+        UssimError: There is no store of this schema at all.
+    """
+    dataset = Dataset.open(path)
+    header = dataset.header
+    specs = array_specs(header)
+    problems = [problem for name, spec in specs.items() for problem in _layout(dataset.path, name, spec)]
+    problems += _strangers(dataset.path, specs)
+    problems += _small_arrays(dataset)
+
+    done = _done_flags(dataset, problems)
+    finished = np.repeat(done, header.unit_frames)[: header.frames]
+    problems += _unfinished(done, dataset)
+    scale = _attenuation_scale(dataset, finished, problems)
+    mask = _read(dataset, "mask", ..., problems)
+    if mask is not None and scale is not None:
+        problems += _frames(dataset, finished, mask, scale, progress or (lambda done, total: None))
+    files = [file for file in dataset.path.rglob("*") if file.is_file()]
+    return Verdict(
+        path=dataset.path,
+        problems=list(dict.fromkeys(problems)),
+        frames=header.frames,
+        frames_done=int(finished.sum()),
+        chunks=sum("c" in file.relative_to(dataset.path).parts for file in files),
+        bytes_on_disk=sum(file.stat().st_size for file in files),
+    )
+
+
+# Layout -----------------------------------------------------------------------------------------------
+
+
+def _layout(path: Path, name: str, spec: ArraySpec) -> list[str]:
+    """Codecs, names of dimensions and fill value; shape and type were checked when the store was opened."""
+    stored = json.loads((path / name / "zarr.json").read_text(encoding="utf-8"))
+    codecs = [dict(codec) for codec in stored["codecs"]]
+    codecs[0].pop("configuration", None)  # byte order
+    problems = []
+    if codecs != CODECS:
+        problems.append(f"{name}: codecs are {[codec['name'] for codec in codecs]}, not bytes, zstd 1, crc32c")
+    if tuple(stored.get("dimension_names") or ()) != spec.dimensions:
+        problems.append(f"{name}: dimension_names are {stored.get('dimension_names')}, not {spec.dimensions}")
+    if stored["fill_value"] != 0:
+        problems.append(f"{name}: fill_value is {stored['fill_value']}, not 0")
+    return problems
+
+
+def _strangers(path: Path, specs: dict[str, ArraySpec]) -> list[str]:
+    """Files that do not belong to the store."""
+    expected = {"zarr.json"}
+    for name, spec in specs.items():
+        expected.add(f"{name}/zarr.json")
+        expected.update(f"{name}/{key}" for key in spec.chunk_keys)
+    found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+    return [
+        f"{name}: half-written file of a killed process" if name.endswith(".partial") else f"{name}: unknown file"
+        for name in sorted(found - expected)
+    ]
+
+
+# Small arrays -----------------------------------------------------------------------------------------
+
+
+def _read(dataset: Dataset, name: str, index: object, problems: list[str]) -> np.ndarray | None:
+    try:
+        return dataset.read(name, index)
+    except UssimError as error:
+        problems.append(str(error).removeprefix(f"{dataset.path}: "))
+        return None
+
+
+def _small_arrays(dataset: Dataset) -> list[str]:
+    problems: list[str] = []
+    for name in ("mask", "pose", "split", *(["scene"] if dataset.header.scenes else [])):
+        if not any((dataset.path / name / "c").rglob("*")):
+            problems.append(f"{name}: its chunk is missing")
+    mask = _read(dataset, "mask", ..., problems)
+    if mask is not None and not set(np.unique(mask)) <= {0, 1}:
+        problems.append("mask: holds other values than 0 and 1")
+    poses = _read(dataset, "pose", ..., problems)
+    if poses is not None:
+        rotations = poses[:, :3, :3]
+        error = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
+        for frame in np.flatnonzero(~(error < 1e-6) | ~np.isfinite(poses).all(axis=(1, 2))):
+            problems.append(f"pose: frame {frame} is not a rotation and a shift")
+    split = _read(dataset, "split", ..., problems)
+    header = dataset.header
+    if split is not None and not np.array_equal(split, make_split(header.frames, header.split_seed)):
+        problems.append("split: is not the one of its split_seed")
+    scene = _read(dataset, "scene", ..., problems) if header.scenes else None
+    if scene is not None and not np.array_equal(scene, spread_over_scenes(header.frames, len(header.scenes))):
+        problems.append(f"scene: is not {len(header.scenes)} scenes spread evenly over {header.frames} frames")
+    return problems
+
+
+def _done_flags(dataset: Dataset, problems: list[str]) -> np.ndarray:
+    """Which units are done; a unit with a corrupt flag counts as not done."""
+    done = np.zeros(dataset.header.units, bool)
+    for unit in range(len(done)):
+        flag = _read(dataset, "done", unit, problems)
+        if flag is not None:
+            done[unit] = flag == 1
+            if flag not in (0, 1):
+                problems.append(f"done: unit {unit} holds {flag}, not 0 or 1")
+    return done
+
+
+def _unfinished(done: np.ndarray, dataset: Dataset) -> list[str]:
+    missing = np.flatnonzero(~done)
+    if not missing.size:
+        return []
+    first = dataset.header.unit_range(int(missing[0]))
+    return [
+        f"done: {missing.size} of {len(done)} units are not rendered, the first with frames "
+        f"{first.start} to {first.stop - 1}: finish it with --resume"
+    ]
+
+
+def _attenuation_scale(dataset: Dataset, finished: np.ndarray, problems: list[str]) -> np.ndarray | None:
+    scale = np.ones(dataset.frames, np.float32)
+    for unit in range(dataset.header.units):
+        frames = dataset.header.unit_range(unit)
+        rows = slice(frames.start, frames.stop)
+        values = _read(dataset, "attenuation_scale", rows, problems)
+        if values is None or not finished[frames.start]:
+            continue
+        scale[rows] = values
+        for frame, value in zip(frames, values, strict=True):
+            if not 0 < value <= ATTENUATION_LIMIT:
+                problems.append(f"attenuation_scale: frame {frame} holds {value:g}; allowed: above 0, up to 1")
+                scale[frame] = 1
+    return scale
+
+
+# Frames -----------------------------------------------------------------------------------------------
+
+
+def _frames(
+    dataset: Dataset,
+    finished: np.ndarray,
+    mask: np.ndarray,
+    scale: np.ndarray,
+    progress: Callable[[int, int], None],
+) -> list[str]:
+    """Read every frame that is there, a few at a time."""
+    outside = mask == 0
+    largest_id = max(row["id"] for row in dataset.header.tissues)
+    problems = []
+
+    def check(frame: int) -> list[str]:
+        return _frame(dataset, frame, bool(finished[frame]), outside, largest_id, float(scale[frame]))
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for number, found in enumerate(pool.map(check, range(dataset.frames)), start=1):
+            problems += found
+            progress(number, dataset.frames)
+    return problems
+
+
+def _frame(
+    dataset: Dataset, frame: int, finished: bool, outside: np.ndarray, largest_id: int, scale: float
+) -> list[str]:
+    """Faults of one frame."""
+    problems: list[str] = []
+    for name in (*dataset.qualities, "segmentation", "attenuation"):
+        chunk = dataset.path / name / "c" / str(frame) / "0" / "0"
+        if not chunk.is_file():
+            if finished:
+                problems.append(f"{name}: frame {frame} is marked done but its chunk is missing")
+            continue
+        values = _read(dataset, name, frame, problems)
+        if values is None:
+            continue
+        if values[outside].any():
+            problems.append(f"{name}: frame {frame} is not 0 outside the sector")
+        if name == "segmentation":
+            problems += _segmentation(values, frame, outside, largest_id)
+        if name == "attenuation":
+            problems += _attenuation(values, frame, scale)
+    return problems
+
+
+def _segmentation(values: np.ndarray, frame: int, outside: np.ndarray, largest_id: int) -> list[str]:
+    inside = values[~outside]
+    if not inside.size:
+        return []
+    if inside.max() > largest_id:
+        return [f"segmentation: frame {frame} holds id {inside.max()}; the tissue table ends at {largest_id}"]
+    if inside.min() == 0:
+        return [f"segmentation: frame {frame} has pixels without a tissue inside the sector"]
+    return []
+
+
+def _attenuation(values: np.ndarray, frame: int, scale: float) -> list[str]:
+    if not np.isfinite(values).all():
+        return [f"attenuation: frame {frame} holds NaN or infinity"]
+    low, high = float(values.min()), float(values.max()) * scale
+    if low < 0 or high > ATTENUATION_LIMIT:
+        return [f"attenuation: frame {frame} spans {low * scale:g} to {high:g}; allowed: 0 to 1"]
+    return []

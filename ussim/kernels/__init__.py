@@ -1,1 +1,0 @@
-"""The stages of a frame as loop bodies over :mod:`ussim.physics`: trace, march, receive, scan-convert, maps."""

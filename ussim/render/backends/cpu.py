@@ -1,0 +1,191 @@
+"""The stages on all cores of the CPU."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import numba
+import numpy as np
+from numba import prange
+
+from ussim.jit import cpu_kernel
+from ussim.render.bvh import STACK_SIZE
+from ussim.render.kernels.maps import (
+    attenuate_line,
+    crossing_column,
+    outline_segment,
+    rows_spanned,
+    sort_crossings,
+    sweep_row,
+    to_image,
+)
+from ussim.render.kernels.march import march_line
+from ussim.render.kernels.receive import add_interface_echoes, grey_sample, lateral_span, power_sample, pulse_span
+from ussim.render.kernels.scan_convert import polar_at, to_grey
+from ussim.render.kernels.trace import trace_path
+
+_CHUNK = 16  # paths that share one traversal stack
+
+
+@cpu_kernel
+def _trace(geometry, media, beam, poses, frame_keys, paths):
+    count = paths.segment_count.size
+    for chunk in prange((count + _CHUNK - 1) // _CHUNK):
+        stack = np.empty(STACK_SIZE, np.int32)
+        stack_t = np.empty(STACK_SIZE, np.float32)
+        for path in range(chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK)):
+            trace_path(path, geometry, media, beam, poses, frame_keys, paths, stack, stack_t)
+
+
+@cpu_kernel
+def _march(media, beam, paths, iq_real, iq_imag):
+    for index in prange(iq_real.shape[0]):
+        march_line(index, media, beam, paths, iq_real, iq_imag)
+
+
+@cpu_kernel
+def _receive(beam, display, frame_keys, paths, iq_real, iq_imag, out_real, out_imag, power, grey):
+    lines, samples = iq_real.shape
+    for index in prange(lines):
+        pulse_span(index, 0, samples, display, iq_real, iq_imag, out_real, out_imag)
+        add_interface_echoes(index, beam, display, paths, out_real, out_imag)
+    for index in prange(lines):
+        lateral_span(index, 0, samples, beam, display, out_real, out_imag, iq_real, iq_imag)
+        for sample in range(samples):
+            real, imag = iq_real[index, sample], iq_imag[index, sample]
+            power[index, sample] = power_sample(index, sample, beam, display, frame_keys, real, imag)
+        for sample in range(samples):
+            grey[index, sample] = grey_sample(index, sample, display, power)
+
+
+@cpu_kernel
+def _scan_convert(scanlines, pixels, polar, images):
+    count = pixels.address.size
+    for pixel in prange(count):
+        for frame in range(images.shape[0]):
+            images[frame, pixels.address[pixel]] = to_grey(polar_at(pixel, frame, scanlines, pixels, polar))
+
+
+@cpu_kernel
+def _scan_convert_map(scanlines, pixels, polar, scale, maps):
+    count = pixels.address.size
+    for pixel in prange(count):
+        for frame in range(maps.shape[0]):
+            maps[frame, pixels.address[pixel]] = polar_at(pixel, frame, scanlines, pixels, polar) / scale[frame]
+
+
+@cpu_kernel
+def _attenuate(geometry, media, beam, poses, polar):
+    for index in prange(polar.shape[0]):
+        stack = np.empty(STACK_SIZE, np.int32)
+        stack_t = np.empty(STACK_SIZE, np.float32)
+        attenuate_line(index, geometry, media, beam, poses, polar, stack, stack_t)
+
+
+@cpu_kernel
+def _flatten(geometry, plane, flat):
+    for vertex in prange(geometry.vertices.shape[0]):
+        to_image(vertex, geometry, plane, flat)
+
+
+@numba.njit(cache=True)
+def _count_crossings(geometry, flat, begin):
+    """Rows' crossing counts, as the prefix sum ``begin``."""
+    height = begin.size - 1
+    for triangle in range(geometry.triangles.shape[0]):
+        found, _, v1, _, v2 = outline_segment(triangle, geometry, flat)
+        if found:
+            first, last = rows_spanned(v1, v2, height)
+            for row in range(first, last):
+                begin[row + 1] += 1
+    for row in range(height):
+        begin[row + 1] += begin[row]
+
+
+@numba.njit(cache=True)
+def _collect_crossings(geometry, flat, begin, columns, surfaces):
+    height = begin.size - 1
+    filled = begin[:-1].copy()
+    for triangle in range(geometry.triangles.shape[0]):
+        found, u1, v1, u2, v2 = outline_segment(triangle, geometry, flat)
+        if found:
+            first, last = rows_spanned(v1, v2, height)
+            for row in range(first, last):
+                columns[filled[row]] = crossing_column(row, u1, v1, u2, v2)
+                surfaces[filled[row]] = geometry.triangle_surface[triangle]
+                filled[row] += 1
+
+
+@cpu_kernel
+def _fill(geometry, mask, begin, columns, surfaces, labels):
+    for row in prange(mask.shape[0]):
+        sort_crossings(columns, surfaces, begin[row], begin[row + 1])
+        sweep_row(row, columns, surfaces, begin[row], begin[row + 1], geometry, mask, labels)
+
+
+class CpuBackend:
+    """Stages on host arrays; see :class:`ussim.render.renderer.Renderer` for the order in which they run."""
+
+    name = "cpu"
+
+    @property
+    def device(self) -> str:
+        """Processor and number of threads."""
+        return f"cpu: {_processor()}, {numba.get_num_threads()} threads"
+
+    def put(self, table):
+        """Make a named tuple of tables (or one array) readable by the kernels."""
+        return table
+
+    def empty(self, shape, dtype):
+        """Uninitialised array that kernels write."""
+        return np.empty(shape, dtype)
+
+    def zeros(self, shape, dtype):
+        """Array of zeros that kernels write."""
+        return np.zeros(shape, dtype)
+
+    def get(self, array) -> np.ndarray:
+        """Copy to the host."""
+        return array.copy()
+
+    def wait(self) -> None:
+        """Return when all launched work is done."""
+
+    def every(self, polar, stride: int) -> np.ndarray:
+        """Every ``stride``-th sample of each line, on the host."""
+        return polar[:, ::stride].copy()
+
+    def frames_at_once(self, bytes_per_frame: int) -> int:
+        """Frames per batch: one, since a frame keeps all cores busy."""
+        return 1
+
+    trace = staticmethod(_trace)
+    march = staticmethod(_march)
+    receive = staticmethod(_receive)
+    scan_convert = staticmethod(_scan_convert)
+    scan_convert_map = staticmethod(_scan_convert_map)
+    attenuate = staticmethod(_attenuate)
+
+    def segment(self, geometry, planes, mask, labels) -> None:
+        """Label images (n, H, W) of the scene's cross-sections with n image planes."""
+        flat = np.empty(geometry.vertices.shape, np.float32)
+        for plane, label in zip(planes, labels, strict=True):
+            _flatten(geometry, plane, flat)
+            begin = np.zeros(mask.shape[0] + 1, np.int64)
+            _count_crossings(geometry, flat, begin)
+            columns = np.empty(begin[-1], np.float32)
+            surfaces = np.empty(begin[-1], np.int32)
+            _collect_crossings(geometry, flat, begin, columns, surfaces)
+            _fill(geometry, mask, begin, columns, surfaces, label)
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

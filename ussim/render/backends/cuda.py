@@ -1,0 +1,313 @@
+"""The stages on an NVIDIA GPU, by numba-cuda: the only file that knows of it.
+
+The scene's tables stay on the device; frames run in batches. Kernels are launched with whole named tuples of
+device arrays, which costs about 0.1 ms a launch and nothing per frame in a batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import float32, int32
+
+from ussim.errors import UssimError
+from ussim.jit import SIMULATED
+from ussim.render.bvh import STACK_SIZE
+from ussim.render.kernels import hits
+from ussim.render.kernels.maps import (
+    attenuate_line,
+    crossing_column,
+    outline_segment,
+    rows_spanned,
+    sort_crossings,
+    sweep_row,
+    to_image,
+)
+from ussim.render.kernels.march import march_sample
+from ussim.render.kernels.receive import add_interface_echoes, grey_sample, lateral_span, power_sample, pulse_span
+from ussim.render.kernels.scan_convert import polar_at, to_grey
+from ussim.render.kernels.trace import trace_path
+from ussim.render.physics.intersect import build
+
+try:
+    from numba import cuda
+except ImportError as error:  # no usable numba-cuda: say why when CUDA is asked for
+    cuda, _IMPORT_ERROR = None, error
+
+_THREADS = 128
+_TRACE_THREADS = 64
+# Work arrays of one batch may take this share of the device's free memory, and this much at most.
+_MEMORY_SHARE = 0.5
+_MEMORY_LIMIT = 8 << 30
+_MOST_FRAMES = 64
+_FIRST_ROOM = 256  # crossings of one image row, to begin with
+
+
+def why_unavailable() -> str | None:
+    """Reason why no GPU can be used, None if one can."""
+    if cuda is None:
+        return f"numba-cuda cannot be imported ({_IMPORT_ERROR}); install ussim[cuda]"
+    if SIMULATED:
+        return None
+    if not cuda.is_available():
+        return "no usable NVIDIA GPU or driver was found"
+    return None
+
+
+def _teach_traversal() -> None:
+    # numba-cuda compiles a CPU function anew for the device and keeps the result on the CPU function under
+    # this name. The CPU's traversal is written in vector instructions, so the scalar one is put there first;
+    # fmul_rn keeps its products from being fused, which would open cracks between triangles.
+    scalar = build(cuda.jit(device=True), product=cuda.libdevice.fmul_rn)
+    hits.closest_hit._CUDATypingContext__dispatcher = scalar
+
+
+if cuda is not None and not SIMULATED:
+    _teach_traversal()
+
+
+def _kernel(function):
+    return cuda.jit(function) if cuda is not None else function
+
+
+@_kernel
+def trace_kernel(geometry, media, beam, poses, frame_keys, paths):
+    """One thread per path."""
+    path = cuda.grid(1)
+    if path < paths.segment_count.size:
+        stack = cuda.local.array(STACK_SIZE, int32)
+        stack_t = cuda.local.array(STACK_SIZE, float32)
+        trace_path(path, geometry, media, beam, poses, frame_keys, paths, stack, stack_t)
+
+
+@_kernel
+def march_kernel(media, beam, paths, iq_real, iq_imag):
+    """One thread per sample."""
+    index, sample = cuda.grid(2)
+    if sample < iq_real.shape[1] and index < iq_real.shape[0]:
+        real, imag = march_sample(index, sample, media, beam, paths)
+        iq_real[index, sample] = real
+        iq_imag[index, sample] = imag
+
+
+@_kernel
+def pulse_kernel(display, iq_real, iq_imag, out_real, out_imag):
+    """One thread per sample."""
+    index, sample = cuda.grid(2)
+    if sample < iq_real.shape[1] and index < iq_real.shape[0]:
+        pulse_span(index, sample, sample + 1, display, iq_real, iq_imag, out_real, out_imag)
+
+
+@_kernel
+def interface_kernel(beam, display, paths, out_real, out_imag):
+    """One thread per scanline: its echoes add up in a fixed order, so no bit depends on scheduling."""
+    index = cuda.grid(1)
+    if index < out_real.shape[0]:
+        add_interface_echoes(index, beam, display, paths, out_real, out_imag)
+
+
+@_kernel
+def power_kernel(beam, display, frame_keys, in_real, in_imag, work_real, work_imag, power):
+    """One thread per sample."""
+    index, sample = cuda.grid(2)
+    if sample < power.shape[1] and index < power.shape[0]:
+        lateral_span(index, sample, sample + 1, beam, display, in_real, in_imag, work_real, work_imag)
+        real, imag = work_real[index, sample], work_imag[index, sample]
+        power[index, sample] = power_sample(index, sample, beam, display, frame_keys, real, imag)
+
+
+@_kernel
+def grey_kernel(display, power, grey):
+    """One thread per sample."""
+    index, sample = cuda.grid(2)
+    if sample < grey.shape[1] and index < grey.shape[0]:
+        grey[index, sample] = grey_sample(index, sample, display, power)
+
+
+@_kernel
+def scan_convert_kernel(scanlines, pixels, polar, images):
+    """One thread per pixel of the sector and frame."""
+    frame, pixel = cuda.grid(2)
+    if pixel < pixels.address.size and frame < images.shape[0]:
+        images[frame, pixels.address[pixel]] = to_grey(polar_at(pixel, frame, scanlines, pixels, polar))
+
+
+@_kernel
+def scan_convert_map_kernel(scanlines, pixels, polar, scale, maps):
+    """One thread per pixel of the sector and frame."""
+    frame, pixel = cuda.grid(2)
+    if pixel < pixels.address.size and frame < maps.shape[0]:
+        maps[frame, pixels.address[pixel]] = polar_at(pixel, frame, scanlines, pixels, polar) / scale[frame]
+
+
+@_kernel
+def attenuate_kernel(geometry, media, beam, poses, polar):
+    """One thread per scanline."""
+    index = cuda.grid(1)
+    if index < polar.shape[0]:
+        stack = cuda.local.array(STACK_SIZE, int32)
+        stack_t = cuda.local.array(STACK_SIZE, float32)
+        attenuate_line(index, geometry, media, beam, poses, polar, stack, stack_t)
+
+
+@_kernel
+def decimate_kernel(stride, polar, out):
+    """One thread per kept sample."""
+    index, sample = cuda.grid(2)
+    if sample < out.shape[1] and index < out.shape[0]:
+        out[index, sample] = polar[index, sample * stride]
+
+
+@_kernel
+def flatten_kernel(geometry, plane, flat):
+    """One thread per vertex."""
+    vertex = cuda.grid(1)
+    if vertex < flat.shape[0]:
+        to_image(vertex, geometry, plane, flat)
+
+
+@_kernel
+def collect_kernel(geometry, flat, counts, columns, surfaces):
+    """One thread per triangle: append its crossings to the rows it spans, as far as there is room."""
+    triangle = cuda.grid(1)
+    if triangle >= geometry.triangles.shape[0]:
+        return
+    found, u1, v1, u2, v2 = outline_segment(triangle, geometry, flat)
+    if found:
+        first, last = rows_spanned(v1, v2, counts.size)
+        for row in range(first, last):
+            slot = cuda.atomic.add(counts, row, 1)
+            if slot < columns.shape[1]:
+                columns[row, slot] = crossing_column(row, u1, v1, u2, v2)
+                surfaces[row, slot] = geometry.triangle_surface[triangle]
+
+
+@_kernel
+def fill_kernel(geometry, mask, counts, columns, surfaces, labels):
+    """One thread per image row."""
+    row = cuda.grid(1)
+    if row < mask.shape[0]:
+        count = min(counts[row], columns.shape[1])
+        sort_crossings(columns[row], surfaces[row], 0, count)
+        sweep_row(row, columns[row], surfaces[row], 0, count, geometry, mask, labels)
+
+
+def _over(count: int, threads: int = _THREADS) -> tuple[int, int]:
+    return (count + threads - 1) // threads, threads
+
+
+def _over_rows(shape: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """One block per row and stretch of columns; rows come first because only that axis may exceed 65,535 blocks."""
+    rows, columns = shape
+    return (rows, (columns + _THREADS - 1) // _THREADS), (1, _THREADS)
+
+
+class CudaBackend:
+    """Stages on device arrays; the same methods as :class:`ussim.render.backends.cpu.CpuBackend`.
+
+    Raises:
+        UssimError: If there is no usable GPU.
+    """
+
+    name = "cuda"
+
+    def __init__(self):
+        reason = why_unavailable()
+        if reason is not None:
+            raise UssimError(f"backend = 'cuda': {reason}; allowed here: cpu")
+        self._room = _FIRST_ROOM
+
+    @property
+    def device(self) -> str:
+        """Name of the GPU."""
+        if SIMULATED:
+            return "cuda: simulator"
+        name = cuda.get_current_device().name
+        return f"cuda: {name.decode() if isinstance(name, bytes) else name}"
+
+    def put(self, table):
+        """Copy an array, or the arrays of a named tuple, to the device."""
+        if isinstance(table, np.ndarray):
+            return cuda.to_device(np.ascontiguousarray(table))
+        return type(table)(*(self.put(v) if isinstance(v, np.ndarray) else v for v in table))
+
+    def empty(self, shape, dtype):
+        """Uninitialised device array."""
+        return cuda.device_array(shape, dtype)
+
+    def zeros(self, shape, dtype):
+        """Device array of zeros."""
+        return cuda.to_device(np.zeros(shape, dtype))
+
+    def get(self, array) -> np.ndarray:
+        """Copy to the host."""
+        return array.copy_to_host()
+
+    def wait(self) -> None:
+        """Return when all launched work is done."""
+        cuda.synchronize()
+
+    def every(self, polar, stride: int) -> np.ndarray:
+        """Every ``stride``-th sample of each line, on the host."""
+        out = self.empty((polar.shape[0], (polar.shape[1] + stride - 1) // stride), np.float32)
+        decimate_kernel[_over_rows(out.shape)](np.int32(stride), polar, out)
+        return self.get(out)
+
+    def frames_at_once(self, bytes_per_frame: int) -> int:
+        """Frames whose work arrays fit into the memory set aside for them."""
+        if SIMULATED:
+            return 1
+        free, _ = cuda.current_context().get_memory_info()
+        room = min(_MEMORY_LIMIT, int(free * _MEMORY_SHARE))
+        return max(1, min(_MOST_FRAMES, room // bytes_per_frame))
+
+    def trace(self, geometry, media, beam, poses, frame_keys, paths) -> None:
+        """Stage 1."""
+        blocks = _over(paths.segment_count.size, _TRACE_THREADS)
+        trace_kernel[blocks](geometry, media, beam, poses, frame_keys, paths)
+
+    def march(self, media, beam, paths, iq_real, iq_imag) -> None:
+        """Stage 2."""
+        march_kernel[_over_rows(iq_real.shape)](media, beam, paths, iq_real, iq_imag)
+
+    def receive(self, beam, display, frame_keys, paths, iq_real, iq_imag, out_real, out_imag, power, grey) -> None:
+        """Stage 3."""
+        grid = _over_rows(grey.shape)
+        pulse_kernel[grid](display, iq_real, iq_imag, out_real, out_imag)
+        interface_kernel[_over(grey.shape[0], 32)](beam, display, paths, out_real, out_imag)
+        power_kernel[grid](beam, display, frame_keys, out_real, out_imag, iq_real, iq_imag, power)
+        grey_kernel[grid](display, power, grey)
+
+    def scan_convert(self, scanlines, pixels, polar, images) -> None:
+        """Stage 4."""
+        grid = _over_rows((images.shape[0], pixels.address.size))
+        scan_convert_kernel[grid](scanlines, pixels, polar, images)
+
+    def scan_convert_map(self, scanlines, pixels, polar, scale, maps) -> None:
+        """Stage 4 for maps, over their scale."""
+        grid = _over_rows((maps.shape[0], pixels.address.size))
+        scan_convert_map_kernel[grid](scanlines, pixels, polar, scale, maps)
+
+    def attenuate(self, geometry, media, beam, poses, polar) -> None:
+        """Integral attenuation on the polar grid."""
+        attenuate_kernel[_over(polar.shape[0], 32)](geometry, media, beam, poses, polar)
+
+    def segment(self, geometry, planes, mask, labels) -> None:
+        """Label images (n, H, W) of the scene's cross-sections with n image planes."""
+        while True:
+            fullest = self._segment_with(self._room, geometry, planes, mask, labels)
+            if fullest <= self._room:
+                return
+            self._room = 2 ** int(np.ceil(np.log2(fullest)))
+
+    def _segment_with(self, room: int, geometry, planes, mask, labels) -> int:
+        """Fill the label images with room for so many crossings a row; returns the most any row had."""
+        frames, height = labels.shape[:2]
+        flat = self.empty(geometry.vertices.shape, np.float32)
+        counts = self.zeros((frames, height), np.int32)
+        columns = self.empty((height, room), np.float32)
+        surfaces = self.empty((height, room), np.int32)
+        for frame in range(frames):
+            flatten_kernel[_over(flat.shape[0])](geometry, planes[frame], flat)
+            collect_kernel[_over(geometry.triangles.shape[0])](geometry, flat, counts[frame], columns, surfaces)
+            fill_kernel[_over(height, 32)](geometry, mask, counts[frame], columns, surfaces, labels[frame])
+        return int(self.get(counts).max())

@@ -1,0 +1,114 @@
+"""What happens to a plane wave at the boundary of two media.
+
+Fluid–fluid acoustics: only longitudinal waves, pressure and normal velocity continuous. ``v`` is the unit
+direction of travel, ``n`` the unit normal on the side the wave comes from (v·n < 0).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ussim.jit import device
+from ussim.render.physics.random import uniform
+from ussim.render.physics.vector import dot, normalise, tangent
+
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
+_TWO = np.float32(2)
+_TWO_PI = np.float32(2 * math.pi)
+_FOUR_PI = np.float32(4 * math.pi)
+
+
+@device
+def transmitted_cosine(cos_i, speed_ratio):
+    """Cosine of the refracted angle by Snell's law, sin θt = (c2/c1)·sin θi; −1 past the critical angle."""
+    sin2_t = speed_ratio * speed_ratio * (_ONE - cos_i * cos_i)
+    if sin2_t > _ONE:
+        return np.float32(-1)
+    return np.float32(math.sqrt(_ONE - sin2_t))
+
+
+@device
+def reflectance(cos_i, cos_t, z1, z2):
+    """Intensity reflectance R = ((Z2·cos θi − Z1·cos θt)/(Z2·cos θi + Z1·cos θt))²; 1 if cos θt < 0."""
+    if cos_t < _ZERO:
+        return _ONE
+    a = z2 * cos_i
+    b = z1 * cos_t
+    r = (a - b) / (a + b)
+    return r * r
+
+
+@device
+def mirror(vx, vy, vz, nx, ny, nz):
+    """Direction of the specularly reflected wave, v − 2(v·n)n."""
+    k = _TWO * dot(vx, vy, vz, nx, ny, nz)
+    return vx - k * nx, vy - k * ny, vz - k * nz
+
+
+@device
+def refract(vx, vy, vz, nx, ny, nz, cos_t, speed_ratio):
+    """Direction of the transmitted wave; ``speed_ratio`` is c2/c1 and cos_t comes from Snell's law."""
+    cos_i = -dot(vx, vy, vz, nx, ny, nz)
+    k = speed_ratio * cos_i - cos_t
+    return normalise(speed_ratio * vx + k * nx, speed_ratio * vy + k * ny, speed_ratio * vz + k * nz)
+
+
+@device
+def rough_normal(nx, ny, nz, exponent, key, dimension):
+    """Normal drawn from the power-cosine lobe about n: cos τ = ξ^(1/(s + 1)), uniform azimuth.
+
+    The density over the hemisphere is (s + 1)/(2π)·cosˢ τ. Uses the stream's numbers ``dimension`` and
+    ``dimension + 1``.
+    """
+    xi = _ONE - uniform(key, dimension)  # in (0, 1]
+    azimuth = _TWO_PI * uniform(key, np.uint32(np.uint32(dimension) + np.uint32(1)))
+    cos_tau = np.float32(math.exp(np.float32(math.log(xi)) / (exponent + _ONE)))
+    sin_tau = np.float32(math.sqrt(max(_ZERO, _ONE - cos_tau * cos_tau)))
+    ax, ay, az = tangent(nx, ny, nz)
+    bx, by, bz = ny * az - nz * ay, nz * ax - nx * az, nx * ay - ny * ax
+    u = sin_tau * np.float32(math.cos(azimuth))
+    w = sin_tau * np.float32(math.sin(azimuth))
+    return (
+        cos_tau * nx + u * ax + w * bx,
+        cos_tau * ny + u * ay + w * by,
+        cos_tau * nz + u * az + w * bz,
+    )
+
+
+@device
+def lobe(cosine, exponent):
+    """Received share of an echo that leaves at an angle to the way back: max(0, cos)^n."""
+    if cosine <= _ZERO:
+        return _ZERO
+    return np.float32(math.exp(exponent * np.float32(math.log(cosine))))
+
+
+@device
+def coherent_fraction(thickness_mm, wavelength_mm):
+    """Share of an echo's power that keeps its phase at an interface of rough depth (Rayleigh criterion).
+
+    A surface whose height is distributed with standard deviation h reflects the coherent power
+    exp(−(2kh)²) at normal incidence (Beckmann & Spizzichino 1963), k = 2π/λ.
+    """
+    g = _FOUR_PI * thickness_mm / wavelength_mm
+    return np.float32(math.exp(-g * g))
+
+
+@device
+def way_back(turn, exponent, acceptance_rad):
+    """Share of the power that finds its way back through a rough interface.
+
+    Facets of the power-cosine lobe tilt by E[τ²] ≈ 2/(s + 1); an echo that comes back over another facet than
+    it went out by is turned away by ``turn``·τ and is received within the acceptance angle θ only. For Gaussian
+    spreads that leaves θ²/(θ² + turn²·E[τ²]).
+
+    Args:
+        turn: Change of direction per tilt of a facet: 2 for a reflection, |1 − c2/c1| for a transmission.
+        exponent: Roughness exponent s.
+        acceptance_rad: Acceptance angle θ [rad].
+    """
+    accepted = acceptance_rad * acceptance_rad
+    return accepted / (accepted + turn * turn * _TWO / (exponent + _ONE))

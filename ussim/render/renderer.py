@@ -1,0 +1,293 @@
+"""Renderer: a scene and a probe, poses in, images and maps out."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ussim.errors import UssimError
+from ussim.probe.imaging import Imaging
+from ussim.probe.probe import ConvexProbe, Probe
+from ussim.probe.quality import LQ, Quality
+from ussim.render.backends import open_backend
+from ussim.render.kernels.inputs import ECHO_FIELDS, SPAN_FIELDS, Paths
+from ussim.render.tables import beam_table, display_table, geometry_table, key_of, media_table, pixel_table
+from ussim.scene.scene import Scene
+
+_PERCENTILE = 98.0
+# Statistics of attenuation are taken over every 16th depth: it has no detail finer than that.
+_STATISTICS_STRIDE = 16
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What lies where, for n frames.
+
+    Attributes:
+        segmentation: (n, H, W) uint8, medium index + 1; 0 outside the sector.
+        attenuation: (n, H, W) float32, one-way amplitude exp(−Σ α) over its 98th percentile; 0 outside.
+        attenuation_scale: (n,) float32, that percentile: ``attenuation · scale`` is the physical value.
+    """
+
+    segmentation: np.ndarray
+    attenuation: np.ndarray
+    attenuation_scale: np.ndarray
+
+
+class Renderer:
+    """Renders frames of one scene with one probe.
+
+    A frame's pixels depend on the scene, the settings, the seed, its frame number and its pose alone: not on
+    the batch, the number of threads or the frames before it.
+
+    Args:
+        scene: What is scanned.
+        probe: What scans it.
+        imaging: Acoustic and display settings.
+        backend: ``"cpu"``, ``"cuda"`` or ``"auto"``.
+        seed: Root of all random numbers, scatterers included.
+        tgc_db: Time-gain compensation, (axial_samples,) dB; without it call :meth:`fit_tgc`, else there is none.
+
+    Attributes:
+        stage_s: Seconds spent per stage since the last ``stage_s.clear()``, while ``timed`` is True.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        probe: Probe | None = None,
+        imaging: Imaging | None = None,
+        backend: str = "auto",
+        seed: int = 0,
+        tgc_db: np.ndarray | None = None,
+    ):
+        self.scene = scene
+        self.probe = probe if probe is not None else ConvexProbe()
+        self.imaging = imaging if imaging is not None else Imaging()
+        self.seed = seed
+        self.timed = False
+        self.stage_s: dict[str, float] = defaultdict(float)
+        self._backend = open_backend(backend)
+        self._geometry = self._backend.put(geometry_table(scene))
+        self._media = self._backend.put(media_table(scene, self.probe, self.imaging, seed))
+        self._pixels = self._backend.put(pixel_table(self.probe))
+        self._mask = self._backend.put(self.probe.mask())
+        self._beams: dict[Quality, object] = {}
+        self._buffers: dict[object, dict] = {}
+        self.tgc_db = np.zeros(self.probe.axial_samples, np.float32) if tgc_db is None else tgc_db
+
+    @property
+    def backend_name(self) -> str:
+        """``"cpu"`` or ``"cuda"``."""
+        return self._backend.name
+
+    @property
+    def device(self) -> str:
+        """The processor, for people."""
+        return self._backend.device
+
+    @property
+    def tgc_db(self) -> np.ndarray:
+        """Time-gain compensation [dB] at every axial sample, (axial_samples,) float32."""
+        return self._tgc_db
+
+    @tgc_db.setter
+    def tgc_db(self, curve: np.ndarray) -> None:
+        curve = np.asarray(curve, np.float32)
+        if curve.shape != (self.probe.axial_samples,) or not np.isfinite(curve).all():
+            raise UssimError(
+                f"tgc_db: needs {self.probe.axial_samples} finite values, one per axial sample, got {curve.shape}"
+            )
+        self._tgc_db = curve
+        self._display = self._backend.put(display_table(self.probe, self.imaging, curve))
+
+    def fit_tgc(self, poses: np.ndarray) -> np.ndarray:
+        """Set the gain that undoes the median two-way attenuation of these poses over depth.
+
+        It is fitted once for a dataset, so that all its frames stay comparable.
+
+        Returns:
+            The curve [dB], (axial_samples,) float32, never falling with depth.
+        """
+        polar = self._attenuation_lines(self._checked_poses(poses))
+        median = np.median(self._backend.every(polar, _STATISTICS_STRIDE), axis=0)
+        loss_db = np.maximum.accumulate(-40 * np.log10(np.maximum(median, 1e-6)))
+        samples = np.arange(self.probe.axial_samples)
+        self.tgc_db = np.interp(samples, samples[::_STATISTICS_STRIDE], loss_db).astype(np.float32)
+        return self.tgc_db
+
+    def batch_size(self, qualities: Sequence[Quality] = (LQ,)) -> int:
+        """Frames that one call had best render together."""
+        return self._backend.frames_at_once(max(self._bytes_per_frame(quality) for quality in qualities))
+
+    def render(self, poses: np.ndarray, quality: Quality = LQ, frames: Sequence[int] | None = None) -> np.ndarray:
+        """Render B-mode images.
+
+        Args:
+            poses: (n, 4, 4) or (4, 4), probe → scene, mm.
+            quality: Rays, layers and taps.
+            frames: Frame numbers, which key the random paths and the noise; 0 … n − 1 without.
+
+        Returns:
+            (n, H, W) uint8; 0 outside the sector.
+        """
+        poses, keys = self._checked_frames(poses, frames)
+        step = self.batch_size((quality,))
+        return np.concatenate(
+            [self._render_batch(poses[i : i + step], keys[i : i + step], quality) for i in range(0, len(poses), step)]
+        )
+
+    def baseband(self, poses: np.ndarray, quality: Quality = LQ, frames: Sequence[int] | None = None) -> np.ndarray:
+        """Complex baseband (IQ) scanlines, before noise, gain and compression.
+
+        Arguments are those of :meth:`render`.
+
+        Returns:
+            (n, scanlines, axial_samples) complex64; the phase of an echo at depth d is −2π·2·f0·d/c0.
+        """
+        poses, keys = self._checked_frames(poses, frames)
+        lines = []
+        for pose, key in zip(poses, keys, strict=True):
+            self._render_batch(pose[None], key[None], quality)
+            buffers = self._image_buffers(1, quality)
+            lines.append(self._backend.get(buffers["iq_real"]) + 1j * self._backend.get(buffers["iq_imag"]))
+        return np.stack(lines)
+
+    def maps(self, poses: np.ndarray) -> Maps:
+        """Segmentation slices and attenuation maps of (n, 4, 4) poses."""
+        poses = self._checked_poses(poses)
+        step = self.batch_size()
+        parts = [self._map_batch(poses[i : i + step]) for i in range(0, len(poses), step)]
+        return Maps(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    # One batch ------------------------------------------------------------------------------------
+    def _render_batch(self, poses: np.ndarray, keys: np.ndarray, quality: Quality) -> np.ndarray:
+        run, backend = self._run, self._backend
+        beam = self._beam(quality)
+        poses_f32 = backend.put(np.ascontiguousarray(poses, np.float32))
+        keys = backend.put(keys)
+        buffers = self._image_buffers(len(poses), quality)
+        paths, real, imag = buffers["paths"], buffers["iq_real"], buffers["iq_imag"]
+        run("trace", backend.trace, self._geometry, self._media, beam, poses_f32, keys, paths)
+        run("march", backend.march, self._media, beam, paths, real, imag)
+        run(
+            "receive", backend.receive, beam, self._display, keys, paths, real, imag,
+            buffers["out_real"], buffers["out_imag"], buffers["power"], buffers["grey"],
+        )  # fmt: skip
+        run(
+            "scan_convert",
+            backend.scan_convert,
+            beam.scanlines,
+            self._pixels,
+            buffers["grey"],
+            buffers["images"],
+        )
+        return backend.get(buffers["images"]).reshape(len(poses), *self.probe.image_shape)
+
+    def _map_batch(self, poses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        run, backend = self._run, self._backend
+        shape = (len(poses), *self.probe.image_shape)
+        labels = backend.empty(shape, np.uint8)
+        planes = backend.put(np.ascontiguousarray([self._image_plane(pose) for pose in poses], np.float32))
+        run("segmentation", backend.segment, self._geometry, planes, self._mask, labels)
+        polar = self._attenuation_lines(poses)
+        sampled = backend.every(polar, _STATISTICS_STRIDE).reshape(len(poses), -1)
+        scale = np.percentile(sampled, _PERCENTILE, axis=1).astype(np.float32)
+        attenuation = backend.zeros((len(poses), shape[1] * shape[2]), np.float32)
+        run(
+            "scan_convert_map", backend.scan_convert_map,
+            np.int32(self.probe.scanlines), self._pixels, polar, backend.put(scale), attenuation,
+        )  # fmt: skip
+        return backend.get(labels), backend.get(attenuation).reshape(shape), scale
+
+    def _attenuation_lines(self, poses: np.ndarray):
+        """a(z) on the polar grid, (n × scanlines, axial_samples)."""
+        polar = self._backend.empty((len(poses) * self.probe.scanlines, self.probe.axial_samples), np.float32)
+        self._run(
+            "attenuation", self._backend.attenuate, self._geometry, self._media, self._beam(LQ),
+            self._backend.put(np.ascontiguousarray(poses, np.float32)), polar,
+        )  # fmt: skip
+        return polar
+
+    def _image_plane(self, pose: np.ndarray) -> np.ndarray:
+        """(3, 4): scene point → (column, elevation [mm], row)."""
+        inverse = np.linalg.inv(pose)
+        (x0, z0), side = self.probe.image_origin_mm, self.probe.mm_per_pixel
+        plane = inverse[:3].copy()
+        plane[0, 3] -= x0
+        plane[2, 3] -= z0
+        plane[[0, 2]] /= side
+        return plane
+
+    # Tables and buffers -----------------------------------------------------------------------------
+    def _beam(self, quality: Quality):
+        if quality not in self._beams:
+            self._beams[quality] = self._backend.put(beam_table(self.probe, self.imaging, quality))
+        return self._beams[quality]
+
+    def _path_count(self, quality: Quality) -> int:
+        return self.probe.scanlines * quality.layers * quality.rays
+
+    def _bytes_per_frame(self, quality: Quality) -> int:
+        per_path = self.imaging.max_segments * 4 * (1 + SPAN_FIELDS + ECHO_FIELDS)
+        return self._path_count(quality) * per_path + self.probe.scanlines * self.probe.axial_samples * 6 * 4
+
+    def _image_buffers(self, frames: int, quality: Quality) -> dict:
+        """Work arrays of one batch, kept from call to call."""
+        held = self._buffers.get(quality)
+        if held is None or held["frames"] != frames:
+            empty = self._backend.empty
+            count, most = frames * self._path_count(quality), self.imaging.max_segments
+            lines = (frames * self.probe.scanlines, self.probe.axial_samples)
+            held = {
+                name: empty(lines, np.float32)
+                for name in ("iq_real", "iq_imag", "out_real", "out_imag", "power", "grey")
+            }
+            held["frames"] = frames
+            held["images"] = self._backend.zeros((frames, self.probe.image_height * self.probe.image_width), np.uint8)
+            held["paths"] = Paths(
+                amplitude=empty((count, most), np.float32),
+                span=empty((count, most, SPAN_FIELDS), np.int32),
+                segment_count=empty(count, np.int32),
+                echo=empty((count, most, ECHO_FIELDS), np.float32),
+                echo_count=empty(count, np.int32),
+                tap_line=empty((count // quality.rays * quality.taps, 6), np.float32),
+            )
+            self._buffers[quality] = held
+        return held
+
+    def _run(self, stage: str, kernel, *arguments) -> None:
+        if not self.timed:
+            kernel(*arguments)
+            return
+        self._backend.wait()
+        began = time.perf_counter()
+        kernel(*arguments)
+        self._backend.wait()
+        self.stage_s[stage] += time.perf_counter() - began
+
+    def _checked_frames(self, poses: np.ndarray, frames: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
+        """Poses, and the key of every frame's random numbers."""
+        poses = self._checked_poses(poses)
+        numbers = range(len(poses)) if frames is None else frames
+        keys = np.array([key_of("frame", self.seed, int(number)) for number in numbers], np.uint32)
+        if len(keys) != len(poses):
+            raise UssimError(f"frames: {len(keys)} numbers for {len(poses)} poses; allowed: one each")
+        return poses, keys
+
+    def _checked_poses(self, poses: np.ndarray) -> np.ndarray:
+        given = np.asarray(poses, np.float64)
+        poses = given[None] if given.ndim == 2 else given
+        if poses.ndim != 3 or poses.shape[1:] != (4, 4) or len(poses) == 0:
+            raise UssimError(f"poses: shape {given.shape} given, (n, 4, 4) with n ≥ 1 needed")
+        for number, pose in enumerate(poses):
+            if not np.isfinite(pose).all():
+                raise UssimError(f"pose {number}: holds NaN or infinity")
+            turn = pose[:3, :3]
+            if not np.allclose(turn.T @ turn, np.eye(3), atol=1e-4) or np.linalg.det(turn) < 0:
+                raise UssimError(f"pose {number}: its 3 × 3 part is no rotation (orthonormal, right-handed)")
+        return poses

@@ -1,0 +1,305 @@
+"""Scenes: closed surfaces filled with tissues, inside a background medium, and the sweeps over them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ussim.errors import UssimError
+from ussim.scene.check import SurfaceReport, check_surfaces
+from ussim.scene.file import SceneFile, SurfaceEntry, SweepEntry, find_scene_file, load_mesh, read_scene_file
+from ussim.scene.sweep import Sweep, SweepKey
+from ussim.scene.tissue import Tissue, TissueLibrary
+from ussim.toml import suggest
+
+# A ray keeps the set of surfaces it is inside of in one 64-bit mask.
+LARGEST_SURFACE_COUNT = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """A triangulated surface and what fills it.
+
+    Attributes:
+        name: Unique in its scene.
+        path: The mesh file, or None if it was made in memory.
+        tissue: Name of the tissue inside.
+        priority: Where surfaces overlap the higher one wins; equal ones must not overlap.
+        group: Free word such as ``fetus`` or ``mother``.
+        vertices_mm: (V, 3) float32, mm, scene coordinates.
+        triangles: (T, 3) int32, counter-clockwise seen from outside.
+
+    Raises:
+        UssimError: An array has another shape, or a triangle uses a vertex that does not exist.
+    """
+
+    name: str
+    path: Path | None
+    tissue: str
+    priority: int
+    group: str
+    vertices_mm: np.ndarray = field(repr=False)
+    triangles: np.ndarray = field(repr=False)
+
+    def __post_init__(self) -> None:
+        for key, dtype in (("vertices_mm", np.float32), ("triangles", np.int32)):
+            array = np.ascontiguousarray(getattr(self, key), dtype=dtype)
+            if array.ndim != 2 or array.shape[1] != 3:
+                raise UssimError(f"surface '{self.name}': {key} has shape {array.shape}; allowed: (n, 3)")
+            object.__setattr__(self, key, array)
+        count = len(self.vertices_mm)
+        if len(self.triangles) and not 0 <= self.triangles.min() <= self.triangles.max() < count:
+            raise UssimError(f"surface '{self.name}': triangles use vertices outside the allowed 0 to {count - 1}")
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Everything that is traced. Make one with :meth:`load` or :meth:`from_surfaces`.
+
+    Attributes:
+        name: For people.
+        path: The scene file, or None.
+        surfaces: Sorted by (priority, order given); the index is the bit in a ray's inside mask. At most 64.
+        media: The background tissue, then the tissues of the surfaces by first use. Segmentation images hold
+            the index here plus 1.
+        surface_media: (S,) int32, index into ``media`` of what fills each surface.
+        sweeps: Sweeps by name.
+        vertices_mm: (V, 3) float32, all surfaces one after another.
+        triangles: (T, 3) int32, indices into ``vertices_mm``.
+        triangle_surface: (T,) int32, the surface a triangle belongs to.
+    """
+
+    name: str
+    path: Path | None
+    surfaces: tuple[Surface, ...]
+    media: tuple[Tissue, ...]
+    surface_media: np.ndarray = field(repr=False)
+    sweeps: dict[str, Sweep]
+    vertices_mm: np.ndarray = field(repr=False)
+    triangles: np.ndarray = field(repr=False)
+    triangle_surface: np.ndarray = field(repr=False)
+
+    @classmethod
+    def load(cls, path: Path) -> Scene:
+        """Load and check a scene; nothing is repaired.
+
+        Args:
+            path: A scene.toml, or a folder that holds one.
+
+        Raises:
+            UssimError: The file or a surface fails a check. Names the first failing surface, what is allowed
+                and how many others fail; :meth:`inspect` tells about all of them.
+        """
+        draft = _Draft.read(path)
+        failing = [report for report in draft.reports() if not report.ok]
+        if failing:
+            others = len(failing) - 1
+            more = f" ({others} more surface{'s' if others > 1 else ''} also fail)" if others else ""
+            raise UssimError(f"{draft.path}: surface '{failing[0].name}': {failing[0].verdict}{more}")
+        return draft.scene()
+
+    @classmethod
+    def inspect(cls, path: Path) -> list[SurfaceReport]:
+        """Check every surface of a scene file, also of one that does not load; in the order of the file.
+
+        Raises:
+            UssimError: The scene file itself or a tissue library is bad, so that there are no surfaces to
+                report.
+        """
+        return _Draft.read(path).reports()
+
+    @classmethod
+    def from_surfaces(
+        cls,
+        surfaces: Iterable[Surface],
+        background: str = "gel",
+        library: TissueLibrary | None = None,
+        sweeps: Mapping[str, Sweep] | None = None,
+        *,
+        name: str = "scene",
+        path: Path | None = None,
+    ) -> Scene:
+        """Put surfaces together. The geometry is not checked: see :meth:`check`.
+
+        Args:
+            surfaces: At most 64, each with a name of its own; none at all is a uniform background.
+            background: Tissue outside all of them.
+            library: Where tissues are looked up; the packaged library by default.
+            sweeps: By name.
+            name: For people.
+            path: The file the scene comes from.
+
+        Raises:
+            UssimError: Too many surfaces, a name used twice, an unknown tissue.
+        """
+        ordered = tuple(sorted(surfaces, key=lambda surface: surface.priority))
+        _require_countable([surface.name for surface in ordered])
+        media, surface_media = _collect_media(ordered, background, library or TissueLibrary.load())
+        vertices, triangles, owners = _concatenate(ordered)
+        sweeps = dict(sweeps or {})
+        return cls(name, path, ordered, media, surface_media, sweeps, vertices, triangles, owners)
+
+    def check(self) -> list[SurfaceReport]:
+        """Check the geometry of every surface, in the order of :attr:`surfaces`."""
+        return check_surfaces(self.surfaces)
+
+    def sweep(self, name: str | None = None) -> Sweep:
+        """Return a sweep by name, or the first one.
+
+        Raises:
+            UssimError: There is none of that name; lists the names there are.
+        """
+        if not self.sweeps:
+            raise UssimError(f"scene '{self.name}' has no sweep; add a [[sweep]] table to its scene.toml")
+        if name is None:
+            return next(iter(self.sweeps.values()))
+        if name not in self.sweeps:
+            raise UssimError(f"sweep = '{name}': scene '{self.name}' has none; {suggest(name, self.sweeps)}")
+        return self.sweeps[name]
+
+    @cached_property
+    def bounds_mm(self) -> np.ndarray:
+        """(2, 3) float32: lowest and highest corner; zeros if there is no surface."""
+        if not len(self.vertices_mm):
+            return np.zeros((2, 3), dtype=np.float32)
+        return np.stack([self.vertices_mm.min(axis=0), self.vertices_mm.max(axis=0)])
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, hexadecimal, over all that decides pixels: geometry, priorities, tissues, sweeps.
+
+        File paths, names of surfaces, colours and descriptions take no part, so a moved or relabelled scene
+        keeps its digest.
+        """
+        words = {
+            "media": [_physical(tissue) for tissue in self.media],
+            "surfaces": [
+                [surface.priority, int(medium), len(surface.triangles)]
+                for surface, medium in zip(self.surfaces, self.surface_media, strict=True)
+            ],
+            "sweeps": {name: [asdict(key) for key in sweep.keys] for name, sweep in sorted(self.sweeps.items())},
+        }
+        digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
+        digest.update(np.ascontiguousarray(self.vertices_mm, dtype="<f4").data)
+        digest.update(np.ascontiguousarray(self.triangles, dtype="<i4").data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A scene file whose surfaces are read as far as they can be."""
+
+    path: Path
+    file: SceneFile
+    library: TissueLibrary
+    sweeps: dict[str, Sweep]
+    surfaces: list[Surface | SurfaceReport]
+
+    @classmethod
+    def read(cls, path: Path) -> _Draft:
+        path = find_scene_file(path)
+        file = read_scene_file(path)
+        library = TissueLibrary.load(*(path.parent / name for name in file.tissues))
+        try:
+            _require_countable([entry.name for entry in file.surface])
+            background = file.background
+            if background not in library:
+                raise UssimError(f"background = '{background}': no such tissue; {suggest(background, library)}")
+            sweeps = {entry.name: _make_sweep(entry) for entry in file.sweep}
+        except UssimError as error:
+            raise UssimError(f"{path}: {error}") from None
+        surfaces = [_load_surface(path, entry, library) for entry in file.surface]
+        return cls(path, file, library, sweeps, surfaces)
+
+    def reports(self) -> list[SurfaceReport]:
+        loaded = [item for item in self.surfaces if isinstance(item, Surface)]
+        checked = iter(check_surfaces(loaded))
+        return [next(checked) if isinstance(item, Surface) else item for item in self.surfaces]
+
+    def scene(self) -> Scene:
+        return Scene.from_surfaces(
+            self.surfaces,
+            self.file.background,
+            self.library,
+            self.sweeps,
+            name=self.file.name,
+            path=self.path,
+        )
+
+
+def _make_sweep(entry: SweepEntry) -> Sweep:
+    keys = (SweepKey(tuple(key.position_mm), tuple(key.axial), tuple(key.lateral)) for key in entry.key)
+    return Sweep(entry.name, tuple(keys), entry.description)
+
+
+def _load_surface(scene_path: Path, entry: SurfaceEntry, library: TissueLibrary) -> Surface | SurfaceReport:
+    """Return the surface, or a report of why its mesh or tissue cannot be had."""
+    report = SurfaceReport(entry.name, entry.tissue, entry.priority, entry.group)
+    try:
+        library.find(entry.tissue)
+    except UssimError as error:
+        return report.with_problem(str(error))
+    path = scene_path.parent / entry.mesh
+    try:
+        vertices, triangles = load_mesh(path, entry.scale, entry.transform)
+    except UssimError as error:
+        return report.with_problem(f"mesh = '{entry.mesh}': {error}")
+    return Surface(entry.name, path, entry.tissue, entry.priority, entry.group, vertices, triangles)
+
+
+def _require_countable(names: list[str]) -> None:
+    if len(names) > LARGEST_SURFACE_COUNT:
+        raise UssimError(
+            f"{len(names)} surfaces; allowed: at most {LARGEST_SURFACE_COUNT} (put bodies of one tissue "
+            "that do not overlap into one mesh)"
+        )
+    for name in names:
+        if names.count(name) > 1:
+            raise UssimError(f"{names.count(name)} surfaces are named '{name}'; allowed: every name once")
+
+
+def _collect_media(
+    surfaces: tuple[Surface, ...], background: str, library: TissueLibrary
+) -> tuple[tuple[Tissue, ...], np.ndarray]:
+    """Return the tissues in use, background first, and the index of each surface's (S,) int32."""
+    if background not in library:
+        raise UssimError(f"background = '{background}': no such tissue; {suggest(background, library)}")
+    names = [background]
+    for surface in surfaces:
+        try:
+            library.find(surface.tissue)
+        except UssimError as error:
+            raise UssimError(f"surface '{surface.name}': {error}") from None
+        if surface.tissue not in names:
+            names.append(surface.tissue)
+    indices = np.array([names.index(surface.tissue) for surface in surfaces], dtype=np.int32)
+    return tuple(library[name] for name in names), indices
+
+
+def _concatenate(surfaces: tuple[Surface, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return all vertices (V, 3) float32, triangles (T, 3) int32 and the surface of each (T,) int32."""
+    vertices = [np.empty((0, 3), np.float32), *(surface.vertices_mm for surface in surfaces)]
+    offsets = np.cumsum([0, *(len(part) for part in vertices[1:])]).astype(np.int32)
+    shifted = [surface.triangles + offset for surface, offset in zip(surfaces, offsets, strict=False)]
+    counts = [len(surface.triangles) for surface in surfaces]
+    return (
+        np.concatenate(vertices),
+        np.concatenate([np.empty((0, 3), np.int32), *shifted]),
+        np.repeat(np.arange(len(surfaces), dtype=np.int32), counts),
+    )
+
+
+def _physical(tissue: Tissue) -> dict:
+    """Return what of a tissue decides pixels."""
+    return {key: value for key, value in asdict(tissue).items() if key not in ("color", "source")}
+
+
+def _numbers(key: SweepKey) -> list[list[float]]:
+    """Return a key frame as floats, so that 1, 1.0 and a NumPy 1 are one."""
+    return [[float(value) for value in vector] for vector in (key.position_mm, key.axial, key.lateral)]
