@@ -10,7 +10,7 @@ import click
 from cli.show import gigabytes, settings_text, show_pairs
 
 if TYPE_CHECKING:
-    from ussim.dataset.job import Plan
+    from ussim.dataset.plan import Plan
 
 
 def plan_json(plan: Plan, output: Path, resume: bool, part: tuple[int, int] | None) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def plan_json(plan: Plan, output: Path, resume: bool, part: tuple[int, int] | No
     import shutil
 
     from ussim.dataset import job
-    from ussim.dataset.store import make_split
+    from ussim.dataset.schema import make_split
 
     plan.check_poses()
     header = plan.header()

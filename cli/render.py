@@ -68,10 +68,11 @@ def render(
     if scenes is None and (detail, weeks, anatomy_seed) != (None, None, None):
         raise click.UsageError("--detail, --weeks and --anatomy-seed go with --scenes")
     from ussim.dataset import job
+    from ussim.dataset.plan import make_plan, parse_shard
     from ussim.probe.settings import build_settings
     from ussim.scene.scene import Scene
 
-    part = job.parse_shard(shard) if shard else None
+    part = parse_shard(shard) if shard else None
     names = [name.strip() for name in quality.split(",") if name.strip()]
     settings = build_settings(assignments, names, _parse_size(size) if size else None)
     series = None
@@ -79,9 +80,7 @@ def render(
         scene = Scene.load(scene_path)
     else:
         scene, series = _read_anatomies(scenes, detail, weeks, anatomy_seed, frames, sweep)
-    plan = job.make_plan(
-        scene, frames, settings, sweep=sweep, seed=seed, unit_frames=unit, backend=backend, series=series
-    )
+    plan = make_plan(scene, frames, settings, sweep=sweep, seed=seed, unit_frames=unit, backend=backend, series=series)
     if dry_run:
         show = show_json if as_json else show_plan
         show(plan_json(plan, output, resume or part is not None, part))

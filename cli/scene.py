@@ -11,7 +11,6 @@ from cli.options import PATH, json_option, output_option, seed_option
 from cli.own_scene import scene_from_labels, scene_init
 from cli.program import command_group
 from cli.show import show_json, show_table
-from ussim.errors import UssimError
 
 
 @command_group(example="ussim scene build --detail demo -o scene\nussim scene info scene")
@@ -35,12 +34,8 @@ def scene_build(detail: str, output: Path, seed: int, weeks: float | None, cache
     import meshes
 
     age = {} if weeks is None else {"weeks": weeks}
-    try:
-        path = meshes.build_scene(
-            detail, output, seed=seed, progress=lambda text: click.echo(text, err=True), cache=cache, **age
-        )
-    except ValueError as error:
-        raise UssimError(str(error)) from None
+    build = meshes.place_cached_scene if cache else meshes.build_scene
+    path = build(detail, output, seed=seed, progress=lambda text: click.echo(text, err=True), **age)
     click.echo(f"wrote {path}; look at it with: ussim scene info {output}")
 
 
@@ -101,7 +96,7 @@ def scene_info(context: click.Context, path: Path, as_json: bool) -> None:
 
 
 def _scene_json(loaded: Any) -> dict[str, Any]:
-    from ussim.dataset.job import tissue_table
+    from ussim.dataset.schema import tissue_table
 
     return {
         "name": loaded.name,

@@ -30,7 +30,7 @@ from cli.training_progress import TrainingProgress
 from ussim.errors import UssimError
 
 if TYPE_CHECKING:
-    from translate.training.settings import TrainSettings
+    from translate.settings import TrainSettings
 
 INPUTS = click.Choice(("LM", "LMS", "LMSA", "SA"), case_sensitive=False)
 checkpoint_option = click.option(
@@ -114,18 +114,15 @@ def train(
 
 
 def _assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
-    given = {}
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise UssimError(f"--set {assignment}: write KEY=VALUE, as in ema=0.999")
-        given[name.strip()] = value.strip()
-    return given
+    from ussim.settings import literal, parse_assignments
+
+    given = parse_assignments(assignments, ("",), "ema=0.999")[""]
+    return {name: literal(text) for name, text in given.items()}
 
 
 def _settings(given: dict[str, Any], run: Path, resume: bool) -> TrainSettings:
     """The settings of a new run, or of one that goes on: those it has, changed by what is given."""
-    from translate.training.settings import Run, TrainSettings
+    from translate.settings import Run, TrainSettings
 
     if resume:
         return TrainSettings.make(**{**Run.load(run).train.model_dump(), **given})
@@ -239,7 +236,7 @@ def evaluate(
     device: str,
 ) -> None:
     """Compare generators with the low-quality images on the test split of STORE: the paper's Table 2."""
-    from translate.evaluation import evaluate as evaluate_runs
+    from translate.evaluation.evaluate import evaluate as evaluate_runs
 
     with Reporter() as progress:
         result = evaluate_runs(

@@ -31,7 +31,8 @@ from ussim.probe.probe import ConvexProbe, LinearProbe
 from ussim.probe.quality import HQ, LQ, Quality
 from ussim.render.kernels.inputs import COHERENT_AMPLITUDE, COHERENT_DEPTH, FIRST, LAST, MEDIUM
 from ussim.render.renderer import Renderer
-from ussim.scene.scene import Scene, Surface
+from ussim.scene.scene import Scene
+from ussim.scene.surface import Surface
 from ussim.scene.tissue import Tissue, TissueLibrary
 
 mpl.use("Agg")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from meshes.build import check_detail
 from meshes.cache import cached_scene
@@ -61,14 +60,11 @@ def anatomy_sources(
     """
     if not 1 <= count <= 65536:
         raise UssimError(f"scenes = {count} is not allowed: must be a whole number from 1 to 65536")
-    try:
-        check_detail(detail)
-        for end in weeks:
-            check_weeks(end)
-        for end in (first_seed, first_seed + count - 1):
-            check_seed(end)
-    except ValueError as error:
-        raise UssimError(str(error)) from None
+    check_detail(detail)
+    for end in weeks:
+        check_weeks(end)
+    for end in (first_seed, first_seed + count - 1):
+        check_seed(end)
     seeds = range(first_seed, first_seed + count)
     return [
         SceneSource(seed, weeks_of(seed, weeks), detail, partial(_load, detail, seed, weeks_of(seed, weeks), progress))
@@ -77,8 +73,4 @@ def anatomy_sources(
 
 
 def _load(detail: str, seed: int, weeks: float, progress: Callable[[str], None] | None) -> Scene:
-    try:
-        path: Path = cached_scene(detail, seed, weeks, progress)
-    except ValueError as error:
-        raise UssimError(str(error)) from None
-    return Scene.load(path)
+    return Scene.load(cached_scene(detail, seed, weeks, progress))

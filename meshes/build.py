@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from meshes.errors import OutputError, SettingError
+from meshes.errors import SettingError
 from meshes.fetus import trunk
 from meshes.fetus.attitude import plan_fetus
 from meshes.fetus.body import fetus_parts, outline
 from meshes.fetus.growth import check_weeks, grow
 from meshes.fetus.plan import FetusPlan
+from meshes.folder import MARK, new_scene
 from meshes.mother.uterus import UterusPlan, cord_path, fetal_axes, plan_uterus, uterus_parts
 from meshes.mother.wall import MotherPlan, mother_parts, plan_mother
 from meshes.planes import poses, window
@@ -125,9 +125,6 @@ def _meshes(anatomy: Anatomy, detail: Detail, progress: Callable[[str], None]) -
     return found
 
 
-MARK = "# made by: ussim scene build"
-
-
 def check_detail(detail: str) -> str:
     """The name of a detail.
 
@@ -139,34 +136,12 @@ def check_detail(detail: str) -> str:
     return detail
 
 
-def clear_old_scene(out_dir: Path) -> None:
-    """Removes the meshes of a scene that was built into this folder before, and nothing else.
-
-    Raises:
-        OutputError: meshes lie there that no earlier build made.
-    """
-    path, own = out_dir / "scene.toml", set()
-    if path.is_file():
-        text = path.read_text("utf-8", errors="replace")
-        if not text.startswith(MARK):
-            raise OutputError(f"{path} was not made by this command: move it away, or choose another folder")
-        own = {Path(name).name for name in re.findall(r'^mesh = "meshes/([^"/]+\.ply)"$', text, re.MULTILINE)}
-    found = sorted((out_dir / "meshes").glob("*.ply"))
-    strangers = [mesh for mesh in found if mesh.name not in own]
-    if strangers:
-        raise OutputError(f"{strangers[0]} was not made by this command: move it away, or choose another folder")
-    path.unlink(missing_ok=True)  # first: without it the folder is no scene, whatever interrupts this
-    for mesh in found:
-        mesh.unlink()
-
-
 def build_scene(
     detail: str,
     out_dir: Path,
     seed: int = 0,
     weeks: float = 22,
     progress: Callable[[str], None] | None = None,
-    cache: bool = False,
 ) -> Path:
     """Builds a pregnant abdomen with its fetus and writes it as a scene folder.
 
@@ -176,51 +151,32 @@ def build_scene(
         seed: varies the anatomy; one seed gives the same bytes.
         weeks: gestational age, 16–36.
         progress: called with one line of text per step.
-        cache: copy the scene from the user's cache folder, building it there first if need be.
 
     Returns:
-        Path of the scene.toml. An older scene of this command in the folder is replaced.
+        Path of the scene.toml. An older scene of this command in the folder is replaced once the new
+        one is whole.
 
     Raises:
         SettingError: an argument is out of range.
-        OutputError: the folder or the cache cannot be written, or holds meshes of somebody else.
+        OutputError: the folder cannot be written, or holds meshes of somebody else.
         SurfaceError: a surface could not be closed.
     """
     check_detail(detail)
     report = progress or (lambda text: None)
     weeks, seed = check_weeks(weeks), check_seed(seed)
-    out_dir = Path(out_dir)
-    try:
-        (out_dir / "meshes").mkdir(parents=True, exist_ok=True)  # before the work, so that a bad folder shows at once
-        clear_old_scene(out_dir)
-        if cache:
-            return _copied(detail, out_dir, seed, weeks, report)
+    with new_scene(Path(out_dir)) as folder:
         report("planning the anatomy")
         anatomy = plan_anatomy(weeks, seed)
         sweeps = plan_sweeps(anatomy)
         meshes = _meshes(anatomy, DETAILS[detail], report)
         report("writing the scene")
         for name, mesh in meshes.items():
-            mesher.write_ply(mesh, out_dir / "meshes" / f"{name}.ply")
-        shutil.copyfile(Path(__file__).with_name("tissues.toml"), out_dir / "tissues.toml")
-        path = out_dir / "scene.toml"
+            mesher.write_ply(mesh, folder / "meshes" / f"{name}.ply")
+        shutil.copyfile(Path(__file__).with_name("tissues.toml"), folder / "tissues.toml")
         parts = [part for part in anatomy.parts if part.name in meshes]
         title = f"Fetus of {weeks:g} weeks, seed {seed}, {detail}"
-        path.write_text(_toml(parts, sweeps, title), "utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write the scene to {out_dir}: {error.strerror or error}") from error
-    return path
-
-
-def _copied(detail: str, out_dir: Path, seed: int, weeks: float, report: Callable[[str], None]) -> Path:
-    """Copies a scene from the cache; the scene.toml last."""
-    from meshes.cache import cached_scene
-
-    source = cached_scene(detail, seed, weeks, report).parent
-    files = sorted(file for file in source.rglob("*") if file.is_file())
-    for file in sorted(files, key=lambda file: file.name == "scene.toml"):
-        shutil.copyfile(file, out_dir / file.relative_to(source))
-    return out_dir / "scene.toml"
+        (folder / "scene.toml").write_text(_toml(parts, sweeps, title), "utf-8")
+    return Path(out_dir) / "scene.toml"
 
 
 def _numbers(values) -> str:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -14,10 +13,12 @@ from pathlib import Path
 from meshes.build import build_scene, check_detail
 from meshes.errors import OutputError
 from meshes.fetus.growth import check_weeks
+from meshes.folder import new_scene
 from meshes.variation import check_seed
+from ussim.files import whole_folder
 
 _SOURCES = Path(__file__).parent
-_LIBRARIES = ("numpy", "scikit-image", "manifold3d")  # another version may mesh differently
+_LIBRARIES = ("numpy", "scipy", "numba", "scikit-image", "manifold3d")  # another version may mesh differently
 
 
 def cache_folder() -> Path:
@@ -30,11 +31,17 @@ def cache_folder() -> Path:
 def scene_key(detail: str, seed: int, weeks: float) -> str:
     """Name of a scene in the cache: readable settings and a digest over them and all that builds the scene."""
     digest = hashlib.sha256(json.dumps([detail, seed, weeks, [version(name) for name in _LIBRARIES]]).encode())
-    for path in sorted([*_SOURCES.glob("*.py"), *_SOURCES.glob("*.toml")]):
+    for path in _sources():
         data = path.read_bytes()
-        digest.update(f"{path.name} {len(data)}\n".encode())
+        digest.update(f"{path.relative_to(_SOURCES)} {len(data)}\n".encode())
         digest.update(data)
     return f"{detail}-{weeks:g}w-seed{seed}-{digest.hexdigest()[:20]}"
+
+
+def _sources() -> list[Path]:
+    """Everything that shapes an anatomy: all files of this package but those for geometry that users bring."""
+    found = [*_SOURCES.rglob("*.py"), *_SOURCES.rglob("*.toml")]
+    return sorted(path for path in found if "importing" not in path.relative_to(_SOURCES).parts)
 
 
 def cached_scene(detail: str, seed: int = 0, weeks: float = 22, progress: Callable[[str], None] | None = None) -> Path:
@@ -53,17 +60,23 @@ def cached_scene(detail: str, seed: int = 0, weeks: float = 22, progress: Callab
     final = folder / scene_key(detail, seed, weeks)
     if (final / "scene.toml").is_file():
         return final / "scene.toml"
-    scratch = folder / f".{final.name}.{uuid.uuid4().hex}.partial"
     try:
-        scratch.mkdir(parents=True)
-        build_scene(detail, scratch, seed, weeks, progress)
-        os.rename(scratch, final)  # whole or not at all
+        with whole_folder(final) as scratch:
+            build_scene(detail, scratch, seed, weeks, progress)
     except (OSError, OutputError) as error:
         if not (final / "scene.toml").is_file():  # else another process was faster
             reason = getattr(error, "strerror", None) or error
             raise OutputError(
                 f"cannot write the scene cache {folder}: {reason}; choose another folder with XDG_CACHE_HOME"
             ) from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return final / "scene.toml"
+
+
+def place_cached_scene(
+    detail: str, out_dir: Path, seed: int = 0, weeks: float = 22, progress: Callable[[str], None] | None = None
+) -> Path:
+    """Like :func:`meshes.build.build_scene`, but copied from the cache, where it is built first if need be."""
+    with new_scene(Path(out_dir)) as folder:
+        source = cached_scene(detail, seed, weeks, progress).parent
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+    return Path(out_dir) / "scene.toml"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ussim.errors import UssimError
 
-class MeshesError(ValueError):
+
+class MeshesError(UssimError):
     """Base of the builder's errors."""
 
 

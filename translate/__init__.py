@@ -14,7 +14,7 @@ from importlib import import_module
 _HOMES = {
     "Generator": "use.inference",
     "StoreReader": "data.store",
-    "TrainSettings": "training.settings",
+    "TrainSettings": "settings",
     "evaluate": "evaluation.evaluate",
     "train": "training.loop",
 }

@@ -15,7 +15,7 @@ from cli.pipeline.settings import PipelineSettings
 from cli.progress import Reporter
 
 if TYPE_CHECKING:
-    from ussim.dataset.job import Plan
+    from ussim.dataset.plan import Plan
     from ussim.dataset.series import Series
     from ussim.dataset.store import Dataset
     from ussim.scene.scene import Scene
@@ -103,10 +103,10 @@ class Context:
     @cached_property
     def plan(self) -> Plan:
         """The rendering job."""
-        from ussim.dataset import job
+        from ussim.dataset.plan import make_plan
 
         render = self.settings.render
-        return job.make_plan(
+        return make_plan(
             self.scene, render.frames, self.settings.rendering(), sweep=render.sweep, seed=render.seed,
             unit_frames=render.unit, backend=self.backend, series=self.series,
         )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cli.pipeline.settings import PipelineSettings
 from ussim.errors import UssimError
+from ussim.files import write_text
+from ussim.settings import validated
 
 SETTINGS_FILE = "pipeline.json"
 RECORDS = "steps"
@@ -82,15 +83,14 @@ def load_settings(folder: Path) -> PipelineSettings | None:
     path = folder / SETTINGS_FILE
     if path.is_file():
         try:
-            return PipelineSettings.model_validate_json(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return validated(PipelineSettings, content, f"{path}:")
         except OSError as error:
             raise UssimError(f"{path}: cannot be read: {error.strerror or error}") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the file"
+        except (ValueError, UssimError) as error:
+            fault = error if isinstance(error, UssimError) else f"{path}: not valid JSON: {error}"
             raise UssimError(
-                f"{path}: {where}: {first['msg']}; "
-                "it was damaged or made by another version of ussim: choose another folder"
+                f"{fault}; it was damaged or made by another version of ussim: choose another folder"
             ) from None
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UssimError(f"{folder} exists and was not made by ussim-pipeline: choose another folder")
@@ -105,28 +105,3 @@ def save_settings(folder: Path, settings: PipelineSettings) -> None:
 def digest_of(value: Any) -> str:
     """SHA-256 of plain data."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file; empty if there is none."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all.
-
-    Raises:
-        UssimError: It cannot be written.
-    """
-    scratch = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_text(text, encoding="utf-8")
-        os.replace(scratch, path)
-    except OSError as error:
-        raise UssimError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        scratch.unlink(missing_ok=True)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from translate.training.settings import Inputs, TrainSettings
+from translate.settings import Inputs, TrainSettings
 from ussim.errors import UssimError
 from ussim.probe.settings import SECTIONS as RENDER_SECTIONS
-from ussim.probe.settings import Settings, allowed_values, build_settings
+from ussim.probe.settings import Settings, build_settings
+from ussim.settings import literal, parse_assignments, validated
 
 
 class _Section(BaseModel):
@@ -262,7 +261,7 @@ def make_settings(preset: str, scene_path: Path | None, assignments: Iterable[st
     if scene_path is not None:
         fields.pop("scene", None)
         fields["scene_path"] = str(Path(scene_path).absolute())
-    return change_settings(_validated({"preset": preset, **fields}), assignments)
+    return change_settings(validated(PipelineSettings, {"preset": preset, **fields}, "setting"), assignments)
 
 
 def change_settings(settings: PipelineSettings, assignments: Iterable[str]) -> PipelineSettings:
@@ -273,53 +272,16 @@ def change_settings(settings: PipelineSettings, assignments: Iterable[str]) -> P
     """
     fields = settings.model_dump()
     sections = ("scene", "render", *RENDER_SECTIONS, "train", "evaluate", "apply")
-    for text in assignments:
-        key, equals, value = (part.strip() for part in text.partition("="))
-        section, dot, name = key.partition(".")
-        if not (equals and dot and name):
-            raise UssimError(f"--set {text}: write section.name=value, as in train.iterations=1000")
-        if section not in sections:
-            near = difflib.get_close_matches(section, sections, 1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise UssimError(f"--set {text}: no section {section!r}{hint}: must be one of {', '.join(sections)}")
+    for section, given in parse_assignments(assignments, sections, "train.iterations=1000").items():
         if section in RENDER_SECTIONS:
-            fields["overrides"].setdefault(section, {})[name] = value
-        elif key == "train.variants":
-            fields["variants"] = value
-        else:
-            fields[section][name] = _plain(value)
-    changed = _validated(fields)
+            if given:
+                fields["overrides"].setdefault(section, {}).update(given)
+            continue
+        for name, text in given.items():
+            if (section, name) == ("train", "variants"):
+                fields["variants"] = text
+            else:
+                fields[section][name] = literal(text)
+    changed = validated(PipelineSettings, fields, "setting")
     changed.check()
     return changed
-
-
-def _validated(fields: dict[str, Any]) -> PipelineSettings:
-    try:
-        return PipelineSettings.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"][:2]))
-        section = PipelineSettings.model_fields.get(str(first["loc"][0]))
-        kind = section.annotation if section and isinstance(section.annotation, type) else None
-        name = str(first["loc"][1]) if len(first["loc"]) > 1 else ""
-        if first["type"] == "extra_forbidden" and kind is not None:
-            raise UssimError(
-                f"no setting is called {where}; {first['loc'][0]} has {', '.join(kind.model_fields)}"
-            ) from None
-        if kind is not None and issubclass(kind, BaseModel) and name in kind.model_fields:
-            raise UssimError(
-                f"{where} = {first['input']!r} is not allowed: must be {allowed_values(kind, name)}"
-            ) from None
-        shown = "train.variants" if where.startswith("variants") else where
-        raise UssimError(f"{shown} = {first['input']!r} is not allowed: {first['msg']}") from None
-
-
-def _plain(text: str) -> Any:
-    """Numbers, true, false and null as in JSON; all else is text."""
-    if text.lower() in ("none", "null"):
-        return None
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        return text
-    return text if isinstance(value, list | dict) else value

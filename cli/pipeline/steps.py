@@ -16,10 +16,11 @@ from typing import Any, ClassVar, Protocol
 
 from cli.pipeline import ENHANCED
 from cli.pipeline.context import Context
-from cli.pipeline.records import digest_of, file_digest
+from cli.pipeline.records import digest_of
 from cli.progress import Reporter
 from cli.training_progress import TrainingProgress
 from ussim.errors import UssimError
+from ussim.files import file_digest
 
 DISK_RESERVE_BYTES = 1 << 30
 """Left free beside the dataset: for checkpoints, reports and everybody else."""
@@ -93,13 +94,8 @@ class SceneStep:
         if context.settings.scene_path is None and scene.count == 1:
             import meshes
 
-            try:
-                meshes.build_scene(
-                    scene.detail, context.folder / "scene", seed=scene.seed, weeks=scene.age_weeks,
-                    progress=context.say, cache=True,
-                )  # fmt: skip
-            except ValueError as error:
-                raise UssimError(str(error)) from None
+            folder = context.folder / "scene"
+            meshes.place_cached_scene(scene.detail, folder, scene.seed, scene.age_weeks, context.say)
         context.__dict__.pop("scene", None)
         loaded = context.scene  # every surface is checked here, before anything is rendered
         notes = {
@@ -232,7 +228,7 @@ class EvaluateStep:
         return file_digest(context.evaluation / "report.json") == outputs["report"]
 
     def run(self, context: Context) -> Result:
-        from translate.evaluation import evaluate
+        from translate.evaluation.evaluate import evaluate
 
         asked = context.settings.evaluate
         scratch = context.folder / ".evaluation.partial"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ussim.errors import UssimError
-from ussim.scene.file import MESH_FORMATS, no_triangles, tidy_mesh
+from ussim.scene.mesh_io import MESH_FORMATS, no_triangles, tidy_mesh
 
 # Names that exporters and readers give where a user gave none.
 _NAMELESS = re.compile(r"(geometry|mesh|object|node|world|scene|shape|solid)?[ _.-]*\d*")

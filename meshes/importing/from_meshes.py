@@ -17,8 +17,9 @@ from meshes.importing.units import IN_WORDS, MM_PER_UNIT, Units, given_units, gu
 from meshes.importing.writer import Part, require_new_folder
 from ussim.errors import UssimError
 from ussim.scene.check import SurfaceReport, check_surfaces
-from ussim.scene.scene import LARGEST_SURFACE_COUNT, Surface
-from ussim.toml import suggest
+from ussim.scene.scene import LARGEST_SURFACE_COUNT
+from ussim.scene.surface import Surface
+from ussim.settings import suggest
 
 Say = Callable[[str], None]
 

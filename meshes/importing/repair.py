@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ussim.scene.check import SMALLEST_OVERLAP_MM3
-from ussim.scene.file import tidy_mesh
+from ussim.scene.mesh_io import tidy_mesh
 from ussim.scene.topology import body_of_triangle, count_bad_edges, face_shapes, overlap_volume_mm3, winding_number
 
 MERGE_SHARE = 1e-5

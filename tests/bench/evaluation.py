@@ -19,8 +19,8 @@ import zarr
 from inference import untrained_run
 
 from translate.data.store import StoreReader
-from translate.evaluation import evaluate
-from translate.training.settings import TrainSettings
+from translate.evaluation.evaluate import evaluate
+from translate.settings import TrainSettings
 from translate.use.inference import ENGINES
 
 VARIANTS = ("LM", "LMS", "LMSA")

@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from support.translate_store import make_store
 
-from translate.data.store import Encoder, StoreReader
+from translate.data.channels import Encoder
+from translate.data.store import StoreReader
+from translate.model import checkpoint
 from translate.model.networks import make_generator, parameters
-from translate.training import checkpoint
-from translate.training.settings import PRESETS, Run, TrainSettings
+from translate.settings import PRESETS, Run, TrainSettings
 from translate.use.apply import apply_to_store
 from translate.use.inference import ENGINES, Generator
 

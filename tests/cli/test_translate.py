@@ -20,7 +20,7 @@ from support import ROOT
 from support.translate_store import make_store
 
 from cli.translate import main
-from translate.training.checkpoint import load_state
+from translate.model.checkpoint import load_state
 
 SMALL = ("--ngf=4", "--crop=32", "--batch=4", "--iterations=4", "--set=depth=4", "--set=log_every=2")
 
@@ -158,7 +158,7 @@ def test_mistakes_in_train_are_named(run, store, tmp_path):
     assert "crop 512 px is larger than the frames" in refused("train", store, "-o", new)
     assert "crop 40 must be a multiple of 2^depth = 256" in refused("train", store, "-o", new, "--crop=40")
     assert "did you mean 'learning_rate'" in refused("train", store, "-o", new, "--set=learnrate=1")
-    assert "write KEY=VALUE" in refused("train", store, "-o", new, "--set=ema")
+    assert "write key=value" in refused("train", store, "-o", new, "--set=ema")
     assert "learning_rate = 'fast'" in refused("train", store, "-o", new, "--set=learning_rate=fast")
     assert not new.exists()
 

@@ -86,15 +86,15 @@ def test_scene_build_hands_its_options_over_and_shows_mistakes_in_one_line(tmp_p
         options.pop("progress")("sampling the skull")
         calls.append((detail, folder, options))
         if detail == "huge":
-            raise ValueError("detail = 'huge': allowed: demo, paper")
+            raise meshes.SettingError("detail", "huge", "demo or paper")
         return folder / "scene.toml"
 
-    monkeypatch.setattr(meshes, "build_scene", build_scene)
+    monkeypatch.setattr(meshes, "place_cached_scene", build_scene)
     result = ussim("scene", "build", "--detail", "demo", "-o", tmp_path, "--seed", 4, "--weeks", 20)
     assert result.exit_code == 0, result.output
     assert str(tmp_path / "scene.toml") in result.stdout
     assert result.stderr == "sampling the skull\n"
-    assert calls == [("demo", tmp_path, {"seed": 4, "weeks": 20.0, "cache": True})]
+    assert calls == [("demo", tmp_path, {"seed": 4, "weeks": 20.0})]
     assert_one_line_error(ussim("scene", "build", "--detail", "huge", "-o", tmp_path), "detail = 'huge'")
 
 

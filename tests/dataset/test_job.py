@@ -19,7 +19,10 @@ from support import scenes
 from support.jobs import SMALL, FakeRenderer, SlowRenderer, all_files, ball_plan, ball_scene
 
 from ussim.dataset import job
-from ussim.dataset.store import Dataset, make_split
+from ussim.dataset.plan import make_plan, parse_shard
+from ussim.dataset.poses import check_poses
+from ussim.dataset.schema import make_split
+from ussim.dataset.store import Dataset
 from ussim.dataset.verify import verify
 from ussim.errors import UssimError
 from ussim.probe.settings import build_settings
@@ -67,7 +70,7 @@ def test_a_store_can_be_rendered_again_from_what_it_holds(tmp_path, whole):
         imaging=Imaging(**header.imaging),
         qualities={name: Quality(**header.qualities[name]) for name in ("lq", "hq")},
     )
-    again = job.make_plan(
+    again = make_plan(
         ball_scene(), header.frames, settings, header.sweep, header.seed, header.unit_frames, header.backend
     )
     assert again.scene.digest == header.scene.digest
@@ -77,9 +80,8 @@ def test_a_store_can_be_rendered_again_from_what_it_holds(tmp_path, whole):
 
 def test_a_killed_job_that_is_resumed_gives_the_bytes_of_an_uninterrupted_one(tmp_path, whole):
     path = tmp_path / "a.zarr"
-    code = (
-        "import sys; from support.jobs import *\njob.run(ball_plan(), sys.argv[1], make_renderer=SlowRenderer, resume=True)"
-    )
+    code = "import sys; from support.jobs import *\n"
+    code += "job.run(ball_plan(), sys.argv[1], make_renderer=SlowRenderer, resume=True)"
     for units in (1, 3):  # killed twice
         process = subprocess.Popen([sys.executable, "-c", code, str(path)], env=_environment())
         _wait_until(lambda units=units: sum(1 for _ in path.glob("done/c/*")) >= units, process)
@@ -304,8 +306,8 @@ def test_a_plan_out_of_range_is_refused(change, message):
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/2/3", "-1/2", "/", ""])
 def test_a_shard_of_another_form_is_refused(text):
     with pytest.raises(UssimError, match="write i/n"):
-        job.parse_shard(text)
-    assert job.parse_shard("2/4") == (2, 4)
+        parse_shard(text)
+    assert parse_shard("2/4") == (2, 4)
 
 
 def _pose(change: Callable[[np.ndarray], object]) -> np.ndarray:
@@ -332,13 +334,13 @@ def _pose(change: Callable[[np.ndarray], object]) -> np.ndarray:
 )
 def test_a_pose_that_gives_no_image_is_refused_by_frame_and_sweep(change, message):
     with pytest.raises(UssimError) as caught:
-        job.check_poses(ball_scene(), _pose(change), sweep="exam")
+        check_poses(ball_scene(), _pose(change), sweep="exam")
     assert str(caught.value).startswith("sweep 'exam', frame 2: ")
     assert message in str(caught.value)
 
 
 def test_poses_on_and_in_the_body_are_taken():
-    job.check_poses(ball_scene(), _pose(lambda pose: pose.__setitem__((2, 3), 30)))
+    check_poses(ball_scene(), _pose(lambda pose: pose.__setitem__((2, 3), 30)))
 
 
 def test_bad_poses_are_found_before_anything_is_written(tmp_path):

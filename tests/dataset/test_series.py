@@ -9,8 +9,10 @@ from support.jobs import SMALL, FakeRenderer, all_files
 
 from meshes.anatomies import anatomy_sources, parse_weeks, weeks_of
 from ussim.dataset import job
+from ussim.dataset.plan import Plan, make_plan
+from ussim.dataset.schema import spread_over_scenes
 from ussim.dataset.series import SceneSource, read_series
-from ussim.dataset.store import Dataset, spread_over_scenes
+from ussim.dataset.store import Dataset
 from ussim.dataset.verify import verify
 from ussim.errors import UssimError
 from ussim.pictures.contact_sheet import contact_sheet
@@ -45,11 +47,11 @@ def ball(radius: float, tissue: str = "liver") -> Scene:
     return Scene.from_surfaces([surface], sweeps={"exam": Sweep("exam", tuple(ends))}, name=f"ball {radius}")
 
 
-def plan_of(count: int = 3, frames: int = 14, balls=None, **keys) -> job.Plan:
+def plan_of(count: int = 3, frames: int = 14, balls=None, **keys) -> Plan:
     balls = balls or [ball(50.0 + number) for number in range(count)]
     sources = [SceneSource(seed, 22.0, "tiny", lambda b=b: b) for seed, b in enumerate(balls)]
     first, series = read_series(sources, frames)
-    return job.make_plan(first, frames, build_settings(SMALL), unit_frames=4, series=series, **keys)
+    return make_plan(first, frames, build_settings(SMALL), unit_frames=4, series=series, **keys)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +121,7 @@ def test_a_store_of_other_scenes_is_refused(whole):
 
 
 def test_a_store_of_one_scene_has_no_trace_of_series(tmp_path):
-    plan = job.make_plan(ball(50.0), 3, build_settings(SMALL))
+    plan = make_plan(ball(50.0), 3, build_settings(SMALL))
     job.run(plan, tmp_path / "a.zarr", make_renderer=Renderer)
     data = Dataset.open(tmp_path / "a.zarr")
     assert "scenes" not in data.attrs

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import zarr
 
-from ussim.dataset.store import Dataset, Header, StoreExistsError, array_specs, make_split
+from ussim.dataset.schema import Header, array_specs, make_split
+from ussim.dataset.store import Dataset, StoreExistsError
 from ussim.dataset.verify import verify
 from ussim.errors import UssimError
 

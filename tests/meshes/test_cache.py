@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from meshes import OutputError, SettingError, build_scene, cache_folder, cached_scene
+from meshes import OutputError, SettingError, cache_folder, cached_scene, place_cached_scene
 from meshes import cache as cache_module
-from meshes.build import MARK
+from meshes.folder import MARK
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def test_a_build_copies_the_cached_scene_and_removes_meshes_of_the_last_one(tmp_
     (out / "meshes").mkdir(parents=True)
     (out / "meshes" / "old_organ.ply").write_text("stale")
     (out / "scene.toml").write_text(f'{MARK}\nmesh = "meshes/old_organ.ply"\n')
-    assert build_scene("tiny", out, seed=7, cache=True) == out / "scene.toml"
+    assert place_cached_scene("tiny", out, seed=7) == out / "scene.toml"
     assert [mesh.name for mesh in (out / "meshes").iterdir()] == ["fetal_skin.ply"]
     assert (out / "meshes" / "fetal_skin.ply").read_text() == "7"
 
@@ -88,5 +88,5 @@ def test_what_somebody_else_made_is_refused_and_kept(tmp_path, quick_build, file
     for name in files:
         (out / name).write_text("years of work")
     with pytest.raises(OutputError, match="was not made by this command"):
-        build_scene("tiny", out, cache=True)
+        place_cached_scene("tiny", out)
     assert all((out / name).read_text() == "years of work" for name in files)

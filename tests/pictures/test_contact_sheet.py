@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ussim.dataset.store import Dataset, Header
+from ussim.dataset.schema import Header
+from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
 from ussim.pictures.contact_sheet import _axes, contact_sheet, nice_step, save_sheet
 

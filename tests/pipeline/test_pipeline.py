@@ -21,7 +21,8 @@ from support.pipelines import FRAMES, SETTINGS, pipeline
 from cli.pipeline import STEP_NAMES, steps
 from cli.pipeline.report.evaluation import load_evaluation
 from cli.pipeline.settings import make_settings
-from ussim.dataset.store import Dataset, make_split
+from ussim.dataset.schema import make_split
+from ussim.dataset.store import Dataset
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from support import scenes
-from ussim.dataset import job
+from ussim.dataset.plan import Plan, make_plan
 from ussim.probe.settings import build_settings
 from ussim.scene.scene import Scene
 from ussim.scene.sweep import Sweep, SweepKey
@@ -29,7 +29,7 @@ class FakeRenderer:
     backend_name = "cpu"
     device = "nothing"
 
-    def __init__(self, plan: job.Plan, backend: str, tgc_db: np.ndarray | None):
+    def __init__(self, plan: Plan, backend: str, tgc_db: np.ndarray | None):
         assert backend in ("auto", "cpu")
         self.plan = plan
         self.mask = plan.settings.probe.mask()
@@ -77,8 +77,8 @@ def ball_scene(**keys) -> Scene:
     )
 
 
-def ball_plan(frames: int = 22, unit_frames: int = 4, settings: tuple[str, ...] = (), **keys) -> job.Plan:
-    return job.make_plan(ball_scene(), frames, build_settings([*SMALL, *settings]), unit_frames=unit_frames, **keys)
+def ball_plan(frames: int = 22, unit_frames: int = 4, settings: tuple[str, ...] = (), **keys) -> Plan:
+    return make_plan(ball_scene(), frames, build_settings([*SMALL, *settings]), unit_frames=unit_frames, **keys)
 
 
 def all_files(path: Path) -> dict[str, bytes]:

@@ -10,7 +10,8 @@ from support.scenes import box
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import LinearProbe, Probe
 from ussim.render.renderer import Renderer
-from ussim.scene.scene import Scene, Surface
+from ussim.scene.scene import Scene
+from ussim.scene.surface import Surface
 from ussim.scene.tissue import Tissue, TissueLibrary
 
 PLAIN = {

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from ussim.scene.scene import Scene, Surface
+from ussim.scene.scene import Scene
+from ussim.scene.surface import Surface
 
 POINT = tuple[float, float, float]
 SWEEP = """

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from ussim.dataset.store import Dataset, Header
+from ussim.dataset.schema import Header
+from ussim.dataset.store import Dataset
 from ussim.probe.probe import ConvexProbe, Probe
 
 TISSUES = [

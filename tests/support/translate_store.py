@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from ussim.dataset.store import Dataset, Header, ImageGeometry, SceneReference, SceneRow
+from ussim.dataset.schema import Header, ImageGeometry, SceneReference, SceneRow
+from ussim.dataset.store import Dataset
 from ussim.probe.probe import ConvexProbe
 
 TISSUES = ("gel", "muscle", "fat", "bone")

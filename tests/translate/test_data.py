@@ -9,8 +9,10 @@ import pytest
 import torch
 from support.translate_store import TISSUES, make_store
 
-from translate.data.store import Encoder, FrameSource, PolarGrid, StoreReader, draw
-from translate.training.settings import DataInfo, TrainSettings
+from translate.data.channels import Encoder, PolarGrid
+from translate.data.crops import FrameSource, draw
+from translate.data.store import StoreReader
+from translate.settings import DataInfo, TrainSettings
 from ussim.errors import UssimError
 from ussim.probe.probe import make_probe
 

@@ -311,10 +311,11 @@ def test_a_missing_extractor_is_said_in_the_row(result):
 # Runs -----------------------------------------------------------------------------------------------
 def make_run(folder, store, inputs="LM", **changes):
     """A run folder with an untrained generator."""
-    from translate.data.store import Encoder, StoreReader
+    from translate.data.channels import Encoder
+    from translate.data.store import StoreReader
+    from translate.model import checkpoint
     from translate.model.networks import make_generator
-    from translate.training import checkpoint
-    from translate.training.settings import Run, TrainSettings
+    from translate.settings import Run, TrainSettings
 
     folder.mkdir()
     settings = TrainSettings.make(inputs=inputs, ngf=2, depth=4, crop=96, **changes)

@@ -14,10 +14,11 @@ import zarr
 from PIL import Image
 from support.translate_store import TISSUES, make_store
 
-from translate.data.store import PolarGrid, StoreReader
-from translate.training.checkpoint import save_weights
+from translate.data.channels import PolarGrid
+from translate.data.store import StoreReader
+from translate.model.checkpoint import save_weights
+from translate.settings import TrainSettings
 from translate.training.loop import train
-from translate.training.settings import TrainSettings
 from translate.use import apply, export
 from translate.use.apply import InterruptedApplyError, apply_to_folder, apply_to_store
 from translate.use.inference import ENGINES, Generator

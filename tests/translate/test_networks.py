@@ -14,7 +14,7 @@ from translate.model.networks import (
     parameters,
     streamline_for_cpu,
 )
-from translate.training.settings import TrainSettings
+from translate.settings import TrainSettings
 
 
 @pytest.mark.parametrize(("channels", "count"), [(4, 54_406_529), (3, 54_405_505), (2, 54_404_481)])

@@ -13,10 +13,11 @@ import pytest
 import meshes
 from translate.data.store import StoreReader
 from translate.evaluation.metrics import pkl, psnr, ssim
+from translate.settings import TrainSettings
 from translate.training.loop import train
-from translate.training.settings import TrainSettings
 from translate.use.inference import Generator
 from ussim.dataset import job
+from ussim.dataset.plan import make_plan
 from ussim.probe.settings import build_settings
 from ussim.scene.scene import Scene
 
@@ -33,7 +34,7 @@ def rendered(tmp_path_factory):
     folder = tmp_path_factory.mktemp("smoke")
     scene = meshes.build_scene("tiny", folder / "scene", seed=0)
     settings = build_settings(PROBE, ("lq", "hq"), SIZE)
-    plan = job.make_plan(Scene.load(scene), FRAMES, settings, backend="cpu")
+    plan = make_plan(Scene.load(scene), FRAMES, settings, backend="cpu")
     job.run(plan, folder / "store.zarr")
     return folder / "store.zarr"
 

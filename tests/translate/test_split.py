@@ -8,11 +8,11 @@ from support.translate_store import make_store
 
 from translate.data.split import is_held_out
 from translate.data.store import StoreReader
-from translate.evaluation import evaluate
+from translate.evaluation.evaluate import evaluate
 from translate.evaluation.protocol import Protocol, frames_to_use
+from translate.settings import Run, TrainSettings
 from translate.training.devices import Team
 from translate.training.loop import Session, train
-from translate.training.settings import Run, TrainSettings
 from translate.use.apply import apply_to_folder, apply_to_store
 from translate.use.inference import Generator
 from ussim.dataset.store import Dataset

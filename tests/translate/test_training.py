@@ -20,10 +20,10 @@ from support.translate_store import make_store
 
 from translate.data.store import StoreReader
 from translate.model import losses
-from translate.training.checkpoint import load_state
+from translate.model.checkpoint import load_state
+from translate.settings import Run, TrainSettings
 from translate.training.devices import Team, choose_device
 from translate.training.loop import Session, StoppedError, Trainer, train
-from translate.training.settings import Run, TrainSettings
 from ussim.errors import UssimError
 
 SMALL = {"ngf": 4, "depth": 4, "crop": 32, "batch": 4, "iterations": 8, "log_every": 2}

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
 
 import numpy as np
 
-from ussim.dataset.store import TEST_SHARE, Dataset
+from translate.settings import Split
+from ussim.dataset.schema import TEST_SHARE
+from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
-
-Split = Literal["frame", "scene"]
-"""``frame``: the store's own split, test frames lie between training frames of the same anatomy. ``scene``: about a
-tenth of the anatomies, at least one, are seen in testing only."""
 
 
 def is_held_out(dataset: Dataset, by: Split) -> np.ndarray:

@@ -92,7 +92,7 @@ def split_of(runs: Sequence[Path]) -> Split:
     Raises:
         UssimError: No runs, one that cannot be read, or runs that differ: test frames of one were seen by another.
     """
-    from translate.training.settings import Run
+    from translate.settings import Run
 
     splits = [Run.load(Path(run)).train.split for run in runs]
     if not splits:
@@ -118,7 +118,7 @@ def load_candidates(
     Raises:
         UssimError: No runs, or one that cannot be loaded.
     """
-    from translate.training.settings import Run
+    from translate.settings import Run
     from translate.use.inference import Generator
 
     if not runs:

@@ -7,7 +7,6 @@ come in a package from PyPI; its distance is reported as ``FD(efficientnet-lite0
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ussim.errors import UssimError
+from ussim.files import file_digest
 
 if TYPE_CHECKING:
     import torch
@@ -111,21 +111,10 @@ def load_extractor(inception_weights: Path | None = None, device: str = "auto") 
     return _efficientnet_lite0(device)
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal.
-
-    Raises:
-        UssimError: The file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UssimError(f"{path}: cannot read the weights: {error.strerror or error}") from None
-
-
 def _checked(path: Path, expected: str, what: str) -> str:
-    digest = file_sha256(path)
+    if not path.is_file():
+        raise UssimError(f"{path}: cannot read the weights: no such file")
+    digest = file_digest(path)
     if digest != expected:
         raise UssimError(f"{path}: not {what}: its SHA-256 is {digest}, expected {expected}")
     return digest

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import map_coordinates, uniform_filter
 
-from ussim.dataset.store import Header
+from ussim.dataset.schema import Header
 from ussim.probe.probe import make_probe
 
 RAYLEIGH_SNR = math.sqrt(math.pi / (4 - math.pi))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translate.training.settings import TrainSettings
+from translate.settings import TrainSettings
 
 
 class NearestUpConv(nn.Module):

@@ -22,12 +22,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from translate.data.store import Batch, Encoder, FrameSource, StoreReader, draw
-from translate.model import losses
+from translate.data.channels import Encoder
+from translate.data.crops import Batch, FrameSource, draw
+from translate.data.store import StoreReader
+from translate.model import checkpoint, losses
 from translate.model.networks import PatchDiscriminator, make_generator
-from translate.training import checkpoint
+from translate.settings import MAY_CHANGE, Run, TrainSettings
 from translate.training.devices import Team, describe, join_team
-from translate.training.settings import MAY_CHANGE, Run, TrainSettings
 from ussim.errors import UssimError
 
 Progress = Callable[[str, int, int, str], None]

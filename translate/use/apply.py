@@ -17,6 +17,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from translate.data.store import StoreReader
 from translate.use.inference import Generator
 from ussim.errors import UssimError
+from ussim.files import whole_file, write_text
 
 Progress = Callable[[int, int], None]
 RESERVED = {
@@ -263,7 +264,7 @@ def _claim(output: Path, generator: Generator) -> None:
                 raise UssimError(f"{output}: its images are from other weights; choose another folder")
             return
         output.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(_about(generator), indent=2) + "\n", encoding="utf-8")
+        write_text(note, json.dumps(_about(generator), indent=2) + "\n")
     except (OSError, ValueError) as error:
         raise UssimError(f"{output}: cannot be used: {error}") from None
 
@@ -271,14 +272,8 @@ def _claim(output: Path, generator: Generator) -> None:
 def _save_png(path: Path, image: np.ndarray) -> None:
     from PIL import Image
 
-    scratch = path.with_name(f".{path.name}.partial")
-    try:
+    with whole_file(path) as scratch:
         Image.fromarray(image).save(scratch, format="png")
-        scratch.replace(path)
-    except OSError as error:
-        raise UssimError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def _each(

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from translate.model import checkpoint
 from translate.model.networks import UNet
-from translate.training import checkpoint
-from translate.training.settings import Run
+from translate.settings import Run
 from ussim.errors import UssimError
+from ussim.files import whole_file
 
 FORMATS = ("onnx", "openvino", "safetensors")
 TOLERANCE = 1e-3
@@ -50,7 +51,7 @@ def export(run: Path, format: str, output: Path | None = None, which: str = "ema
     Raises:
         UssimError: No such format or run, a package that is missing, or a result that differs from torch.
     """
-    from translate.use.inference import load_network
+    from translate.model.checkpoint import load_network
 
     if format not in FORMATS:
         raise UssimError(f"format {format!r}: must be one of {', '.join(FORMATS)}")
@@ -156,8 +157,7 @@ def write_onnx(network: UNet, run: Run, path: Path, digest: str) -> None:
     multiple = run.train.multiple
     sides = {2: multiple * torch.export.Dim("h", max=64), 3: multiple * torch.export.Dim("w", max=64)}
     example = torch.zeros(1, network.in_channels, 2 * multiple, 3 * multiple)
-    scratch = path.with_name(f".{path.name}.partial")
-    try:
+    with whole_file(path) as scratch:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _quiet("torch.onnx"):
             warnings.simplefilter("ignore")
             torch.onnx.export(
@@ -175,11 +175,6 @@ def write_onnx(network: UNet, run: Run, path: Path, digest: str) -> None:
         model.metadata_props.add(key=_DIGEST, value=digest)
         model.metadata_props.add(key="run", value=run.model_dump_json())
         onnx.save(model, str(scratch))
-        scratch.replace(path)
-    except OSError as error:
-        raise UssimError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def write_openvino(network: UNet, run: Run, path: Path, digest: str) -> None:

@@ -12,15 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from translate.data.store import Encoder, PolarGrid, StoreReader
-from translate.model.networks import UNet, make_generator, streamline_for_cpu
-from translate.training import checkpoint
+from translate.data.channels import Encoder, PolarGrid
+from translate.data.store import StoreReader
+from translate.model.checkpoint import load_network
+from translate.model.networks import UNet, streamline_for_cpu
+from translate.settings import Run, TrainSettings
 from translate.training.devices import choose_device
-from translate.training.settings import Run, TrainSettings
 from ussim.errors import UssimError
 
 ENGINES = ("torch", "onnx", "openvino")
-CHECKPOINTS = ("ema", "last")
+
 MASK = "mask.png"
 
 
@@ -292,21 +293,6 @@ class TorchEngine:
         torch.compiler.cudagraph_mark_step_begin()
         with torch.autocast("cuda", dtype=torch.bfloat16):
             return self._compiled(inputs)
-
-
-def load_network(folder: Path, run: Run, which: str = "ema") -> tuple[UNet, str]:
-    """The network of a run, on the CPU in evaluation mode, and the SHA-256 of the file its weights are from.
-
-    Raises:
-        UssimError: No such weights, or weights that do not fit the run's settings.
-    """
-    if which not in CHECKPOINTS:
-        raise UssimError(f"checkpoint {which!r}: must be one of {', '.join(CHECKPOINTS)}")
-    network = make_generator(run.train, Encoder(run.train, run.data).channels)
-    path = folder / (checkpoint.WEIGHTS if which == "ema" else checkpoint.LAST)
-    weights = checkpoint.load_weights(path) if which == "ema" else checkpoint.load_state(folder)["generator"]
-    checkpoint.fill(network, weights, path)
-    return network.eval().requires_grad_(False), checkpoint.file_digest(path)
 
 
 def _load_mask(path: Path) -> np.ndarray | None:

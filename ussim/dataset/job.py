@@ -7,38 +7,28 @@ all of its data is on disk, so whatever ends a job, the next one goes on with th
 
 from __future__ import annotations
 
-import errno
-import os
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ussim.dataset.store import Dataset, Header, StoreExistsError
+from ussim.dataset.schema import Header
+from ussim.dataset.store import Dataset, StoreExistsError
 from ussim.errors import UssimError
-from ussim.probe.settings import Settings
 
 if TYPE_CHECKING:
-    from ussim.dataset.series import Series
     from ussim.probe.quality import Quality
-    from ussim.scene.scene import Scene
+from ussim.dataset.plan import Plan, first_difference
+from ussim.dataset.writers import WriteFailedError, Writers
 
-UNIT_FRAMES = 8
-"""Frames in a work unit unless asked otherwise."""
 TGC_SCENES = 4
 """Of a series of scenes the first few are enough for it: the curve is the mean of theirs."""
+
 TGC_POSES = 16
 """Poses, spread over the sweep, that time-gain compensation is fitted to, whatever the number of frames."""
-WRITER_THREADS = 4
-LARGEST_SEED = 2**32 - 1
-BACKENDS = ("auto", "cpu", "cuda")
-# bytes on disk per byte of array, zstd level 1, measured on speckle that fills the sector: an upper estimate
-DISK_SHARE = {"lq": 0.56, "hq": 0.56, "segmentation": 0.01, "attenuation": 0.22}
 
 Progress = Callable[[str, int, int], None]
 """Told the phase (``scenes``, ``prepare``, ``gain``, ``render``), how much of it is done and how much there is."""
@@ -73,117 +63,6 @@ class InterruptedJobError(UssimError):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to render.
-
-    Attributes:
-        scene: The scene.
-        sweep: Name of one of its sweeps.
-        frames: Number of frames, spread over the sweep.
-        settings: Probe, imaging and qualities.
-        seed: Seed of all random numbers.
-        unit_frames: Frames in a work unit.
-        backend: ``auto``, ``cpu`` or ``cuda``.
-        series: All scenes of a dataset over several, ``scene`` being its first.
-
-    Raises:
-        UssimError: A value out of range or a sweep that the scene does not have.
-    """
-
-    scene: Scene
-    sweep: str
-    frames: int
-    settings: Settings
-    seed: int = 0
-    unit_frames: int = UNIT_FRAMES
-    backend: str = "auto"
-    series: Series | None = None
-
-    def __post_init__(self) -> None:
-        for name, value, low, high in (
-            ("frames", self.frames, 1, 10**7),
-            ("seed", self.seed, 0, LARGEST_SEED),
-            ("unit", self.unit_frames, 1, 10**4),
-        ):
-            if not low <= value <= high:
-                raise UssimError(f"{name} = {value} is not allowed: must be a whole number from {low} to {high}")
-        if self.backend not in BACKENDS:
-            raise UssimError(f"backend = {self.backend!r} is not allowed: must be one of {', '.join(BACKENDS)}")
-        self.scene.sweep(self.sweep)
-
-    @property
-    def poses(self) -> np.ndarray:
-        """Probe → scene, mm, float64 of shape (frames, 4, 4)."""
-        if self.series is not None:
-            return self.series.poses
-        return self.scene.sweep(self.sweep).poses(self.frames)
-
-    @property
-    def scene_of_frame(self) -> np.ndarray:
-        """Which of the scenes each frame shows, uint16 of shape (frames,)."""
-        return np.zeros(self.frames, np.uint16) if self.series is None else self.series.scene_of_frame
-
-    def of_scene(self, number: int) -> Plan:
-        """The plan with one of its scenes, loaded, in place of them all."""
-        return self if self.series is None else replace(self, scene=self.series.load(number), series=None)
-
-    def check_poses(self) -> None:
-        """Refuse poses that cannot give an image; those of a series were checked when it was read.
-
-        Raises:
-            UssimError: As :func:`check_poses`.
-        """
-        if self.series is None:
-            check_poses(self.scene, self.poses, sweep=self.sweep)
-
-    def header(self, backend: str = "", tgc_db: np.ndarray | None = None) -> Header:
-        """The attributes of the store this plan makes.
-
-        Args:
-            backend: Name of the backend that renders it.
-            tgc_db: Its time-gain compensation, float32 of shape (axial_samples,).
-        """
-        import ussim
-
-        probe = self.settings.probe
-        height, width = probe.image_shape
-        gains = np.asarray([] if tgc_db is None else tgc_db, np.float32)
-        return Header(
-            ussim_version=ussim.__version__,
-            scene=self.series.reference if self.series else {"name": self.scene.name, "digest": self.scene.digest},
-            sweep=self.sweep,
-            frames=self.frames,
-            unit_frames=self.unit_frames,
-            seed=self.seed,
-            split_seed=self.seed,
-            backend=backend,
-            image={
-                "height": height,
-                "width": width,
-                "mm_per_pixel": probe.mm_per_pixel,
-                "origin_mm": probe.image_origin_mm,
-            },
-            probe=probe.model_dump(mode="json"),
-            imaging=self.settings.imaging.model_dump(mode="json"),
-            qualities={name: q.model_dump(mode="json") for name, q in self.settings.qualities.items()},
-            tissues=tissue_table(self.scene),
-            tgc_db=[float(str(gain)) for gain in gains],  # the shortest decimal that gives the float32 back
-            scenes=list(self.series.rows) if self.series else [],
-        )
-
-    def bytes_in_memory(self) -> dict[str, int]:
-        """Size of each large array, uncompressed."""
-        height, width = self.settings.probe.image_shape
-        pixels = self.frames * height * width
-        sizes = dict.fromkeys(self.settings.qualities, pixels)
-        return {**sizes, "segmentation": pixels, "attenuation": 2 * pixels}
-
-    def bytes_on_disk(self) -> int:
-        """About how much the store will take, from measured compression."""
-        return int(sum(DISK_SHARE[name] * size for name, size in self.bytes_in_memory().items()))
-
-
-@dataclass(frozen=True)
 class Summary:
     """What a job did.
 
@@ -202,95 +81,6 @@ class Summary:
     units_done: int
     units: int
     device: str = ""
-
-
-def make_plan(
-    scene: Scene,
-    frames: int,
-    settings: Settings,
-    sweep: str | None = None,
-    seed: int = 0,
-    unit_frames: int = UNIT_FRAMES,
-    backend: str = "auto",
-    series: Series | None = None,
-) -> Plan:
-    """A plan; without a sweep it takes the scene's first. With a series ``scene`` is its first scene.
-
-    Raises:
-        UssimError: A value out of range, or a sweep that the scene does not have.
-    """
-    return Plan(scene, scene.sweep(sweep).name, frames, settings, seed, unit_frames, backend, series)
-
-
-def tissue_table(scene: Scene) -> list[dict[str, Any]]:
-    """One row for each value in a segmentation: id, name, colour, acoustic parameters. Id 0 is no tissue."""
-    rows = [{"id": 0, "name": "outside the sector", "color": "#000000"}]
-    rows += [{"id": index, **asdict(tissue)} for index, tissue in enumerate(scene.media, start=1)]
-    return rows
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """``2/4`` as (2, 4).
-
-    Raises:
-        UssimError: Another form, or a number out of range.
-    """
-    first, slash, second = text.partition("/")
-    if slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second):
-        return int(first), int(second)
-    raise UssimError(f"--shard {text}: write i/n with 1 <= i <= n, as in 1/4")
-
-
-# Poses ------------------------------------------------------------------------------------------------
-
-
-def check_poses(scene: Scene, poses: np.ndarray, max_gap_mm: float = 15.0, sweep: str = "") -> None:
-    """Refuse poses that cannot give an image.
-
-    Args:
-        scene: The scene.
-        poses: Probe → scene, mm, float64 of shape (n, 4, 4).
-        max_gap_mm: Largest distance from the face's centre, along the beam, to the first surface.
-        sweep: Name of the sweep, for the message.
-
-    Raises:
-        UssimError: A pose that is not finite or not a rotation and a shift, or that finds no surface in
-            front of the probe. The message names sweep and frame.
-    """
-    from ussim.render.contact import contact_gap_mm
-
-    where = f"sweep {sweep!r}, frame " if sweep else "pose "
-    for frame, pose in enumerate(poses):
-        fault = _pose_fault(pose)
-        if fault:
-            raise UssimError(f"{where}{frame}: {fault}")
-    gaps = contact_gap_mm(scene, poses)
-    bad = np.flatnonzero(~(gaps <= max_gap_mm))
-    if bad.size:
-        frame = int(bad[0])
-        more = f" ({bad.size} of {len(poses)} frames)" if bad.size > 1 else ""
-        if np.isfinite(gaps[frame]):
-            fault = f"the probe is {gaps[frame]:.1f} mm off the body; allowed: at most {max_gap_mm:g} mm"
-        else:
-            fault = "the probe is outside the body or points away from it: no surface lies in front of its face"
-        raise UssimError(f"{where}{frame}: {fault}{more}")
-
-
-def _pose_fault(pose: np.ndarray) -> str:
-    """What is wrong with a pose, or nothing."""
-    if not np.isfinite(pose).all():
-        return "the pose holds NaN or infinity"
-    rotation = pose[:3, :3]
-    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6):
-        return "the pose's axes are not orthonormal (perpendicular to each other and of length 1)"
-    if np.linalg.det(rotation) < 0:
-        return "the pose mirrors (elevational must be axial × lateral)"
-    if not np.array_equal(pose[3], [0, 0, 0, 1]):
-        return "the pose's last row is not 0 0 0 1"
-    return ""
-
-
-# Running ----------------------------------------------------------------------------------------------
 
 
 def run(
@@ -370,38 +160,6 @@ def open_existing(plan: Plan, path: Path, resume: bool) -> Dataset | None:
     if difference:
         raise UssimError(f"{path} was made with other settings: {difference}")
     return dataset
-
-
-def first_difference(header: Header, plan: Plan) -> str:
-    """The first setting in which a store differs from a plan, in words; empty if there is none."""
-    stored, wanted = header.model_dump(mode="json"), plan.header().model_dump(mode="json")
-    if plan.backend != "auto":
-        wanted["backend"] = plan.backend
-    else:
-        del stored["backend"], wanted["backend"]
-    for derived in ("tgc_db", "image"):  # these follow from the others
-        del stored[derived], wanted[derived]
-    return _difference(stored, wanted, "")
-
-
-def _difference(stored: Any, wanted: Any, where: str) -> str:
-    if isinstance(stored, dict) and isinstance(wanted, dict):
-        for key in sorted({*stored, *wanted}):
-            found = _difference(stored.get(key), wanted.get(key), f"{where}.{key}" if where else key)
-            if found:
-                return found
-        return ""
-    if isinstance(stored, list) and isinstance(wanted, list) and len(stored) == len(wanted):
-        pairs = enumerate(zip(stored, wanted, strict=True))
-        return next(filter(None, (_difference(a, b, f"{where}[{i}]") for i, (a, b) in pairs)), "")
-    if stored == wanted:
-        return ""
-    return f"{where} is {_short(stored)} in the store and {_short(wanted)} here"
-
-
-def _short(value: Any) -> str:
-    text = "absent" if value is None else repr(value)
-    return text if len(text) <= 40 else text[:20] + "…"
 
 
 def _default_renderer(plan: Plan, backend: str, tgc_db: np.ndarray | None) -> FrameRenderer:
@@ -494,7 +252,7 @@ def _render_units(
     rendered = 0
 
     progress("render", 0, total)
-    writers = _Writers(dataset, limit=2 * together)
+    writers = Writers(dataset, limit=2 * together)
     try:
         for start in range(0, len(pending), together):
             units = pending[start : start + together]
@@ -510,7 +268,7 @@ def _render_units(
     except KeyboardInterrupt:
         writers.drain()
         raise InterruptedJobError(f"interrupted: {_state(dataset)}") from None
-    except _WriteFailedError as error:
+    except WriteFailedError as error:
         writers.drain()
         raise UssimError(f"{dataset.path}: {error}: {_state(dataset)}") from None
     finally:
@@ -552,45 +310,3 @@ def _state(dataset: Dataset) -> str:
         return "run the same command with --resume to go on"
     units = dataset.header.units
     return f"{done} of {units} units are finished and kept; run the same command with --resume to go on"
-
-
-class _WriteFailedError(Exception):
-    """The disk did not take a unit; the message says why."""
-
-
-class _Writers:
-    """A few threads that write units. An error in one of them surfaces at the next call here."""
-
-    def __init__(self, dataset: Dataset, limit: int):
-        self._dataset = dataset
-        self._limit = limit
-        self._pool = ThreadPoolExecutor(min(WRITER_THREADS, os.cpu_count() or 1), "ussim-writer")
-        self._pending: deque[Future] = deque()
-
-    def submit(self, unit: int, data: dict[str, np.ndarray]) -> None:
-        """Queue a unit; waits while too many are queued, which bounds memory."""
-        while len(self._pending) >= self._limit or (self._pending and self._pending[0].done()):
-            self._collect()
-        self._pending.append(self._pool.submit(self._dataset.write_unit, unit, data))
-
-    def finish(self) -> None:
-        """Wait for all that is queued."""
-        while self._pending:
-            self._collect()
-
-    def drain(self) -> None:
-        """Wait for all that is queued, whatever becomes of it: an error is being reported already."""
-        for future in self._pending:
-            future.exception()
-        self._pending.clear()
-
-    def close(self) -> None:
-        """Stop the threads."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _collect(self) -> None:
-        try:
-            self._pending.popleft().result()
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise _WriteFailedError("the disk is full" if full else error.strerror or str(error)) from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ussim.dataset.store import SceneReference, SceneRow, spread_over_scenes
+from ussim.dataset.schema import SceneReference, SceneRow, spread_over_scenes
 from ussim.errors import UssimError
 from ussim.scene.scene import Scene
 
@@ -87,7 +87,8 @@ def read_series(
     Raises:
         UssimError: More scenes than frames, a scene without the sweep, other tissues than the first, a bad pose.
     """
-    from ussim.dataset.job import check_poses, tissue_table
+    from ussim.dataset.poses import check_poses
+    from ussim.dataset.schema import tissue_table
 
     count = len(sources)
     if not 1 <= count <= MOST_SCENES:

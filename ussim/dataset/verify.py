@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ussim.dataset.store import ArraySpec, Dataset, array_specs, make_split, spread_over_scenes
+from ussim.dataset.schema import ArraySpec, array_specs, make_split, spread_over_scenes
+from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
 
 CODECS = [

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +12,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from ussim.dataset.store import Dataset, Frame
 from ussim.errors import UssimError
+from ussim.files import whole_file
 
 DEFAULT_FRAMES = 4
 LARGEST_SHEET_PX = 32_000
@@ -120,17 +118,9 @@ def save_sheet(dataset: Dataset, path: Path, frames: Sequence[int] = (), panel_w
     """
     if path.suffix.lower() != ".png":
         raise UssimError(f"{path}: a contact sheet is a PNG file: give a name that ends in .png")
-    data = io.BytesIO()
-    contact_sheet(dataset, frames, panel_width).save(data, "PNG")
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_bytes(data.getvalue())
-        scratch.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink(missing_ok=True)
-        raise UssimError(f"{path}: cannot write: {error.strerror or error}") from None
+    sheet = contact_sheet(dataset, frames, panel_width)
+    with whole_file(path) as scratch:
+        sheet.save(scratch, "PNG")
     return path
 
 

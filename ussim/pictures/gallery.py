@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from ussim.dataset.job import TGC_POSES, check_poses
+from ussim.dataset.job import TGC_POSES
+from ussim.dataset.poses import check_poses
 from ussim.errors import UssimError
+from ussim.files import whole_file
 from ussim.pictures.contact_sheet import BLACK, FAINT, INK, LARGEST_SHEET_PX, nice_step, tissue_legend
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import Probe
@@ -143,12 +144,6 @@ def _make_folder(folder: Path) -> None:
 
 def _write(picture: Image.Image, path: Path) -> Path:
     """Write a JPEG file, which appears whole or not at all."""
-    data = io.BytesIO()
-    picture.save(data, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    scratch = path.with_name(f".{path.name}.partial")
-    try:
-        scratch.write_bytes(data.getvalue())
-        scratch.replace(path)
-    except OSError as error:
-        raise UssimError(f"{path}: cannot write: {error.strerror or error}") from None
+    with whole_file(path) as scratch:
+        picture.save(scratch, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return path

@@ -15,9 +15,10 @@ import math
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ussim.errors import UssimError
+from ussim.settings import validated
 
 SPEED_ASSUMED_M_S = 1540.0
 """Speed of sound by which a scanner turns time into depth."""
@@ -240,9 +241,4 @@ def make_probe(kind: str = "convex", **fields) -> Probe:
     """
     if kind not in KINDS:
         raise UssimError(f"probe.kind = {kind!r}: must be one of {', '.join(KINDS)}")
-    try:
-        return KINDS[kind](**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UssimError(f"probe.{where} = {first['input']!r}: {first['msg']}") from None
+    return validated(KINDS[kind], fields, "probe:")

@@ -20,7 +20,7 @@ from ussim.scene.topology import (
 )
 
 if TYPE_CHECKING:
-    from ussim.scene.scene import Surface
+    from ussim.scene.surface import Surface
 
 Mesh = tuple[np.ndarray, np.ndarray]
 

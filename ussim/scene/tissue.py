@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from ussim.errors import UssimError
-from ussim.toml import read_toml, suggest
+from ussim.settings import suggest
+from ussim.toml import read_toml
 
 PACKAGED_LIBRARY = Path(__file__).with_name("tissues.toml")
 

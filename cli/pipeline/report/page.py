@@ -12,11 +12,12 @@ from typing import Any
 
 from cli.pipeline import STEP_NAMES
 from cli.pipeline.context import Context
-from cli.pipeline.records import Record, Records, write_text
+from cli.pipeline.records import Record, Records
 from cli.pipeline.report.charts import histogram_chart, loss_chart
 from cli.pipeline.report.evaluation import load_evaluation
 from cli.pipeline.report.pictures import ERROR_RANGE_GREY, frame_rows, save_overview, scene_stills
 from cli.show import duration, gigabytes
+from ussim.files import write_text
 
 TEMPLATE = Path(__file__).with_name("page.html.j2")
 PACKAGES = ("ussim", "numpy", "numba", "torch", "zarr", "trimesh", "scipy", "scikit-image")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from translate.data.channels import Encoder
+from translate.model.networks import UNet, make_generator
+from translate.settings import Run
 from ussim.errors import UssimError
+from ussim.files import file_digest, whole_file
 
 LAST = "checkpoint_last.pt"
 WEIGHTS = "generator.safetensors"
+CHECKPOINTS = ("ema", "last")
+"""Weights of a run that can be used: the moving average, or the generator of the last checkpoint."""
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Write the state to go on from; the one before stays until the new one is whole."""
-    _replace(folder / LAST, lambda path: torch.save(state, path))
+    with whole_file(folder / LAST) as scratch:
+        torch.save(state, scratch)
 
 
 def load_state(folder: Path) -> dict[str, Any]:
@@ -41,7 +46,8 @@ def save_weights(path: Path, network: nn.Module, about: dict[str, str] | None = 
     from safetensors.torch import save_file
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    _replace(path, lambda scratch: save_file(tensors, scratch, metadata=about))
+    with whole_file(path) as scratch:
+        save_file(tensors, scratch, metadata=about)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
@@ -79,22 +85,20 @@ def fill(network: nn.Module, weights: dict[str, Tensor], where: object) -> None:
     network.load_state_dict(weights)
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _replace(path: Path, write: Any) -> None:
-    scratch = path.with_name(f".{path.name}.partial")
-    try:
-        write(scratch)
-        os.replace(scratch, path)
-    except OSError as error:
-        raise UssimError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
 def _one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+
+
+def load_network(folder: Path, run: Run, which: str = "ema") -> tuple[UNet, str]:
+    """The network of a run, on the CPU in evaluation mode, and the SHA-256 of the file its weights are from.
+
+    Raises:
+        UssimError: No such weights, or weights that do not fit the run's settings.
+    """
+    if which not in CHECKPOINTS:
+        raise UssimError(f"checkpoint {which!r}: must be one of {', '.join(CHECKPOINTS)}")
+    network = make_generator(run.train, Encoder(run.train, run.data).channels)
+    path = folder / (WEIGHTS if which == "ema" else LAST)
+    weights = load_weights(path) if which == "ema" else load_state(folder)["generator"]
+    fill(network, weights, path)
+    return network.eval().requires_grad_(False), file_digest(path)

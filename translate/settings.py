@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from translate.data.split import Split
-from ussim.dataset.store import ImageGeometry
+from ussim.dataset.schema import ImageGeometry
 from ussim.errors import UssimError
+from ussim.files import write_text
+from ussim.settings import nearest, validated
 
 INPUTS = ("LM", "LMS", "LMSA", "SA")
 """Variants: low-quality image, mask, segmentation, attenuation."""
 
 Inputs = Literal["LM", "LMS", "LMSA", "SA"]
+
+Split = Literal["frame", "scene"]
+"""``frame``: the store's own split, test frames lie between training frames of the same anatomy. ``scene``: about a
+tenth of the anatomies, at least one, are seen in testing only."""
 
 
 class _Frozen(BaseModel):
@@ -122,8 +126,7 @@ class TrainSettings(_Frozen):
             raise UssimError(f"model = {model!r}: must be one of {', '.join(PRESETS)}")
         for name in given:
             if name not in cls.model_fields:
-                close = difflib.get_close_matches(name, cls.model_fields, 1, 0.0)[0]
-                raise UssimError(f"no training setting is called {name!r}; did you mean {close!r}?")
+                raise UssimError(f"no training setting is called {name!r}{nearest(name, cls.model_fields)}")
         fields = {**PRESETS[model], **given, "model": model}
         if "residual" not in given and "L" not in str(fields.get("inputs", "L")):
             fields["residual"] = False
@@ -208,20 +211,4 @@ class Run(_Frozen):
 
     def save(self, folder: Path) -> None:
         """Write it."""
-        (folder / "settings.json").write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-
-def validated(model: type[BaseModel], fields: Any, where: str) -> Any:
-    """A checked model.
-
-    Raises:
-        UssimError: With the first thing that is wrong, on one line.
-    """
-    try:
-        return model.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        if not name:
-            raise UssimError(f"{where} {first['msg'].removeprefix('Value error, ')}") from None
-        raise UssimError(f"{where} {name} = {first['input']!r}: {first['msg']}") from None
+        write_text(folder / "settings.json", self.model_dump_json(indent=2) + "\n")

@@ -1,0 +1,201 @@
+"""What a job is to render, and whether a store holds just that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ussim.dataset.schema import Header
+from ussim.errors import UssimError
+from ussim.probe.settings import Settings
+
+if TYPE_CHECKING:
+    from ussim.dataset.series import Series
+    from ussim.scene.scene import Scene
+from ussim.dataset.poses import check_poses
+from ussim.dataset.schema import tissue_table
+
+UNIT_FRAMES = 8
+"""Frames in a work unit unless asked otherwise."""
+
+LARGEST_SEED = 2**32 - 1
+
+BACKENDS = ("auto", "cpu", "cuda")
+
+# bytes on disk per byte of array, zstd level 1, measured on speckle that fills the sector: an upper estimate
+DISK_SHARE = {"lq": 0.56, "hq": 0.56, "segmentation": 0.01, "attenuation": 0.22}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to render.
+
+    Attributes:
+        scene: The scene.
+        sweep: Name of one of its sweeps.
+        frames: Number of frames, spread over the sweep.
+        settings: Probe, imaging and qualities.
+        seed: Seed of all random numbers.
+        unit_frames: Frames in a work unit.
+        backend: ``auto``, ``cpu`` or ``cuda``.
+        series: All scenes of a dataset over several, ``scene`` being its first.
+
+    Raises:
+        UssimError: A value out of range or a sweep that the scene does not have.
+    """
+
+    scene: Scene
+    sweep: str
+    frames: int
+    settings: Settings
+    seed: int = 0
+    unit_frames: int = UNIT_FRAMES
+    backend: str = "auto"
+    series: Series | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("frames", self.frames, 1, 10**7),
+            ("seed", self.seed, 0, LARGEST_SEED),
+            ("unit", self.unit_frames, 1, 10**4),
+        ):
+            if not low <= value <= high:
+                raise UssimError(f"{name} = {value} is not allowed: must be a whole number from {low} to {high}")
+        if self.backend not in BACKENDS:
+            raise UssimError(f"backend = {self.backend!r} is not allowed: must be one of {', '.join(BACKENDS)}")
+        self.scene.sweep(self.sweep)
+
+    @property
+    def poses(self) -> np.ndarray:
+        """Probe → scene, mm, float64 of shape (frames, 4, 4)."""
+        if self.series is not None:
+            return self.series.poses
+        return self.scene.sweep(self.sweep).poses(self.frames)
+
+    @property
+    def scene_of_frame(self) -> np.ndarray:
+        """Which of the scenes each frame shows, uint16 of shape (frames,)."""
+        return np.zeros(self.frames, np.uint16) if self.series is None else self.series.scene_of_frame
+
+    def of_scene(self, number: int) -> Plan:
+        """The plan with one of its scenes, loaded, in place of them all."""
+        return self if self.series is None else replace(self, scene=self.series.load(number), series=None)
+
+    def check_poses(self) -> None:
+        """Refuse poses that cannot give an image; those of a series were checked when it was read.
+
+        Raises:
+            UssimError: As :func:`check_poses`.
+        """
+        if self.series is None:
+            check_poses(self.scene, self.poses, sweep=self.sweep)
+
+    def header(self, backend: str = "", tgc_db: np.ndarray | None = None) -> Header:
+        """The attributes of the store this plan makes.
+
+        Args:
+            backend: Name of the backend that renders it.
+            tgc_db: Its time-gain compensation, float32 of shape (axial_samples,).
+        """
+        import ussim
+
+        probe = self.settings.probe
+        height, width = probe.image_shape
+        gains = np.asarray([] if tgc_db is None else tgc_db, np.float32)
+        return Header(
+            ussim_version=ussim.__version__,
+            scene=self.series.reference if self.series else {"name": self.scene.name, "digest": self.scene.digest},
+            sweep=self.sweep,
+            frames=self.frames,
+            unit_frames=self.unit_frames,
+            seed=self.seed,
+            split_seed=self.seed,
+            backend=backend,
+            image={
+                "height": height,
+                "width": width,
+                "mm_per_pixel": probe.mm_per_pixel,
+                "origin_mm": probe.image_origin_mm,
+            },
+            probe=probe.model_dump(mode="json"),
+            imaging=self.settings.imaging.model_dump(mode="json"),
+            qualities={name: q.model_dump(mode="json") for name, q in self.settings.qualities.items()},
+            tissues=tissue_table(self.scene),
+            tgc_db=[float(str(gain)) for gain in gains],  # the shortest decimal that gives the float32 back
+            scenes=list(self.series.rows) if self.series else [],
+        )
+
+    def bytes_in_memory(self) -> dict[str, int]:
+        """Size of each large array, uncompressed."""
+        height, width = self.settings.probe.image_shape
+        pixels = self.frames * height * width
+        sizes = dict.fromkeys(self.settings.qualities, pixels)
+        return {**sizes, "segmentation": pixels, "attenuation": 2 * pixels}
+
+    def bytes_on_disk(self) -> int:
+        """About how much the store will take, from measured compression."""
+        return int(sum(DISK_SHARE[name] * size for name, size in self.bytes_in_memory().items()))
+
+
+def make_plan(
+    scene: Scene,
+    frames: int,
+    settings: Settings,
+    sweep: str | None = None,
+    seed: int = 0,
+    unit_frames: int = UNIT_FRAMES,
+    backend: str = "auto",
+    series: Series | None = None,
+) -> Plan:
+    """A plan; without a sweep it takes the scene's first. With a series ``scene`` is its first scene.
+
+    Raises:
+        UssimError: A value out of range, or a sweep that the scene does not have.
+    """
+    return Plan(scene, scene.sweep(sweep).name, frames, settings, seed, unit_frames, backend, series)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """``2/4`` as (2, 4).
+
+    Raises:
+        UssimError: Another form, or a number out of range.
+    """
+    first, slash, second = text.partition("/")
+    if slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second):
+        return int(first), int(second)
+    raise UssimError(f"--shard {text}: write i/n with 1 <= i <= n, as in 1/4")
+
+
+def first_difference(header: Header, plan: Plan) -> str:
+    """The first setting in which a store differs from a plan, in words; empty if there is none."""
+    stored, wanted = header.model_dump(mode="json"), plan.header().model_dump(mode="json")
+    if plan.backend != "auto":
+        wanted["backend"] = plan.backend
+    else:
+        del stored["backend"], wanted["backend"]
+    for derived in ("tgc_db", "image"):  # these follow from the others
+        del stored[derived], wanted[derived]
+    return _difference(stored, wanted, "")
+
+
+def _difference(stored: Any, wanted: Any, where: str) -> str:
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        for key in sorted({*stored, *wanted}):
+            found = _difference(stored.get(key), wanted.get(key), f"{where}.{key}" if where else key)
+            if found:
+                return found
+        return ""
+    if isinstance(stored, list) and isinstance(wanted, list) and len(stored) == len(wanted):
+        pairs = enumerate(zip(stored, wanted, strict=True))
+        return next(filter(None, (_difference(a, b, f"{where}[{i}]") for i, (a, b) in pairs)), "")
+    if stored == wanted:
+        return ""
+    return f"{where} is {_short(stored)} in the store and {_short(wanted)} here"
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else repr(value)
+    return text if len(text) <= 40 else text[:20] + "…"

@@ -1,0 +1,244 @@
+"""What a dataset holds: a Zarr v3 group of paired images, maps and poses, and everything they were made with.
+
+Schema version 1, N frames of H × W pixels in units of ``unit_frames`` consecutive frames:
+
+    lq, hq             (N, H, W) uint8      the images of a frame share pose, seed and scatterers
+    segmentation       (N, H, W) uint8      tissue id, table in the attributes; 0 outside the sector
+    attenuation        (N, H, W) float16    a(z) / attenuation_scale
+    attenuation_scale  (N,)      float32    normaliser of each frame
+    mask               (H, W)    uint8      1 inside the sector
+    pose               (N, 4, 4) float64    probe → scene, mm
+    split              (N,)      uint8      0 train, 1 test
+    scene              (N,)      uint16     which of several scenes, table in the attributes; absent if there is one
+    done               (units,)  uint8      1 once a unit is complete; written last
+
+A chunk is one frame, zstd level 1 with a CRC-32C. A unit is written whole by one process, so several
+processes may fill one store. Nothing in a store depends on the clock, the machine or the order of writing:
+the same settings give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+
+from ussim.errors import UssimError
+from ussim.settings import validated
+
+if TYPE_CHECKING:
+    from ussim.scene.scene import Scene
+
+SCHEMA_VERSION = 1
+
+TEST_SHARE = 669 / 6669
+"""Share of the frames held out as test set: the paper's."""
+
+IMAGES = ("lq", "hq")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SceneReference(_Part):
+    """Which scene was rendered.
+
+    Attributes:
+        name: Its name.
+        digest: SHA-256 over geometry, tissues, priorities and sweeps.
+    """
+
+    name: str
+    digest: str
+
+
+class SceneRow(_Part):
+    """One of several scenes of a store, in the order of the ids in its array ``scene``.
+
+    Attributes:
+        seed: Seed of the anatomy.
+        weeks: Gestational age.
+        detail: How finely it is meshed.
+        digest: SHA-256 of the scene.
+    """
+
+    seed: int
+    weeks: float
+    detail: str
+    digest: str
+
+
+class ImageGeometry(_Part):
+    """The pixel grid of every image.
+
+    Attributes:
+        height: Rows [px].
+        width: Columns [px].
+        mm_per_pixel: Side of the square pixel [mm].
+        origin_mm: (x, z) of the centre of pixel (0, 0) in the probe frame [mm].
+    """
+
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    mm_per_pixel: float = Field(gt=0)
+    origin_mm: tuple[float, float]
+
+
+class Header(_Part):
+    """The attributes of a store: with its scene, enough to render it again.
+
+    Attributes:
+        schema_version: Version of this schema.
+        ussim_version: Version of the program that made the store.
+        scene: The scene's name and digest.
+        sweep: Name of the sweep that gave the poses.
+        frames: Number of frames.
+        unit_frames: Frames in a work unit.
+        seed: Seed of the random numbers.
+        split_seed: Seed of the train/test split.
+        backend: What rendered it, ``cpu`` or ``cuda``: the two may differ by a grey level.
+        image: The pixel grid.
+        probe: Settings of the probe; ``kind`` names its class.
+        imaging: Imaging settings.
+        qualities: Quality settings by image name.
+        tissues: One row for each id in ``segmentation``: id, name, colour and acoustic parameters.
+        tgc_db: Time-gain compensation of each axial sample [dB].
+        scenes: The scenes of a store of several; empty if there is one, and then not in the attributes.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    ussim_version: str
+    scene: SceneReference
+    sweep: str
+    frames: int = Field(ge=1)
+    unit_frames: int = Field(ge=1)
+    seed: int
+    split_seed: int
+    backend: str
+    image: ImageGeometry
+    probe: dict[str, Any]
+    imaging: dict[str, Any]
+    qualities: dict[str, dict[str, Any]] = Field(min_length=1)
+    tissues: list[dict[str, Any]]
+    tgc_db: list[float]
+    scenes: list[SceneRow] = Field(default=[], max_length=65536)
+
+    @model_serializer(mode="wrap")
+    def _without_empty_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A store of one scene reads as it always did."""
+        fields = handler(self)
+        if not self.scenes:
+            del fields["scenes"]
+        return fields
+
+    @property
+    def units(self) -> int:
+        """Number of work units."""
+        return math.ceil(self.frames / self.unit_frames)
+
+    def unit_range(self, unit: int) -> range:
+        """Frames of a work unit."""
+        start = unit * self.unit_frames
+        return range(start, min(start + self.unit_frames, self.frames))
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """What the schema says of one array."""
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: str
+    dimensions: tuple[str, ...]
+
+    @property
+    def per_frame(self) -> bool:
+        """Whether each chunk is one frame."""
+        return self.dimensions == ("frame", "y", "x")
+
+    @property
+    def chunk_keys(self) -> list[str]:
+        """Relative path of every chunk, in C order: ``c/3/0/0``."""
+        counts = [math.ceil(size / chunk) for size, chunk in zip(self.shape, self.chunks, strict=True)]
+        return ["/".join(["c", *map(str, index)]) for index in np.ndindex(*counts)]
+
+
+def array_specs(header: Header) -> dict[str, ArraySpec]:
+    """The arrays of a store with these attributes, by name."""
+    n, height, width = header.frames, header.image.height, header.image.width
+    frame = ((n, height, width), (1, height, width))
+    yx = ("frame", "y", "x")
+    specs = {name: ArraySpec(*frame, "uint8", yx) for name in IMAGES if name in header.qualities}
+    specs["segmentation"] = ArraySpec(*frame, "uint8", yx)
+    specs["attenuation"] = ArraySpec(*frame, "float16", yx)
+    # one chunk a unit: two processes never touch the same chunk
+    specs["attenuation_scale"] = ArraySpec((n,), (min(header.unit_frames, n),), "float32", ("frame",))
+    specs["mask"] = ArraySpec((height, width), (height, width), "uint8", ("y", "x"))
+    specs["pose"] = ArraySpec((n, 4, 4), (n, 4, 4), "float64", ("frame", "row", "column"))
+    specs["split"] = ArraySpec((n,), (n,), "uint8", ("frame",))
+    if header.scenes:
+        specs["scene"] = ArraySpec((n,), (n,), "uint16", ("frame",))
+    specs["done"] = ArraySpec((header.units,), (1,), "uint8", ("unit",))
+    return specs
+
+
+def make_split(frames: int, seed: int) -> np.ndarray:
+    """Train/test split by frame: 669 of 6669 frames are test, as in the paper.
+
+    It depends on the two arguments alone: frames are ranked by a hash, because NumPy's generators may give
+    another permutation in another version.
+
+    Returns:
+        0 for train, 1 for test; uint8 of shape (frames,).
+    """
+    keys = [hashlib.sha256(f"ussim split {seed} {frames} {frame}".encode()).digest() for frame in range(frames)]
+    ranked = sorted(range(frames), key=keys.__getitem__)
+    split = np.zeros(frames, np.uint8)
+    split[ranked[: round(frames * TEST_SHARE)]] = 1
+    return split
+
+
+def spread_over_scenes(frames: int, scenes: int) -> np.ndarray:
+    """Which scene each frame shows: as many frames of each as can be, those of a scene one after another.
+
+    Returns:
+        Scene numbers, never falling; uint16 of shape (frames,).
+    """
+    counts = [len(range(number, frames, scenes)) for number in range(scenes)]
+    return np.repeat(np.arange(scenes, dtype=np.uint16), counts)
+
+
+def read_header(path: Path) -> Header:
+    """The attributes of a store, checked.
+
+    Raises:
+        UssimError: No store there, a store of another schema, or attributes that do not fit it.
+    """
+    if not path.is_dir():
+        raise UssimError(f"{path}: no such store" if not path.exists() else f"{path}: not a store but a file")
+    try:
+        attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+        version = attributes["schema_version"]
+    except FileNotFoundError:
+        raise UssimError(f"{path}: not a Zarr v3 store (no zarr.json in it)") from None
+    except OSError as error:
+        raise UssimError(f"{path}: cannot read zarr.json: {error.strerror or error}") from None
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError):
+        raise UssimError(f"{path}: not a ussim store (zarr.json holds no schema_version)") from None
+    if version != SCHEMA_VERSION:
+        raise UssimError(f"{path}: schema version {version!r}; this ussim reads version {SCHEMA_VERSION}")
+    return validated(Header, attributes, f"{path}: damaged attributes:")
+
+
+def tissue_table(scene: Scene) -> list[dict[str, Any]]:
+    """One row for each value in a segmentation: id, name, colour, acoustic parameters. Id 0 is no tissue."""
+    rows = [{"id": 0, "name": "outside the sector", "color": "#000000"}]
+    rows += [{"id": index, **asdict(tissue)} for index, tissue in enumerate(scene.media, start=1)]
+    return rows

@@ -1,0 +1,123 @@
+"""Files that are whole or not there: written aside, flushed to the disk, renamed; and their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ussim.errors import UssimError
+
+PARTIAL = ".partial"
+"""Ending of what is not whole yet; a leftover of that name is from a process that was killed."""
+LITTER = (".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file that appears whole or not at all, and survives a power cut once it is there.
+
+    Its folder is made if need be. Give writers that go by the ending of a name the format: that of the scratch
+    file is ``.partial``.
+
+    Args:
+        path: Where it is to be; a file that is there stays until the new one is whole.
+
+    Yields:
+        A path beside it to write to.
+
+    Raises:
+        UssimError: It cannot be written.
+    """
+    scratch = scratch_beside(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield scratch
+        flush(scratch)
+        os.replace(scratch, path)
+        flush(path.parent)
+    except OSError as error:
+        raise UssimError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file as :func:`whole_file` does."""
+    with whole_file(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file as :func:`whole_file` does."""
+    with whole_file(path) as scratch:
+        scratch.write_bytes(data)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A new folder that appears with all its files or not at all.
+
+    Args:
+        path: Where it is to be: nothing, or an empty folder. Of several processes that try at once, one succeeds.
+
+    Yields:
+        A folder beside it, made, to write to.
+
+    Raises:
+        OSError: It cannot be written, or the path is taken by the time the folder is whole.
+    """
+    scratch = scratch_beside(path)
+    try:
+        scratch.mkdir(parents=True)
+        yield scratch
+        flush_tree(scratch)
+        os.rename(scratch, path)  # onto an empty folder it succeeds, onto any other it does not
+        flush(path.parent)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def scratch_beside(path: Path) -> Path:
+    """A name in the same folder that no other process uses."""
+    return path.absolute().with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    if os.name == "nt" and path.is_dir():  # Windows opens no folder, and keeps its names by itself
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def flush_tree(folder: Path) -> None:
+    """Wait until everything in a folder is on the disk."""
+    for path in folder.rglob("*"):
+        flush(path)
+    flush(folder)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal; empty if there is none.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_litter(path: Path) -> bool:
+    """Whether a name is one that operating systems and archivers strew about: nobody's data."""
+    return any(part in LITTER or part.startswith("._") for part in path.parts)

@@ -1,0 +1,110 @@
+"""Mesh files → vertices and triangles in mm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ussim.errors import UssimError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MESH_FORMATS = ("stl", "obj", "ply", "glb", "gltf", "off")
+
+
+def load_mesh(path: Path, scale: float = 1.0, transform: list[list[float]] | None = None) -> tuple:
+    """Load one mesh file as the tracer will see it. Nothing is repaired.
+
+    Vertices that no triangle uses are dropped. If the mesh is open as the file stores it, vertices at exactly
+    the same place become one: STL stores no shared vertices at all, and other formats split them along
+    texture seams.
+
+    Args:
+        path: STL, OBJ, PLY, GLB, GLTF or OFF file; the parts of one file with several become one mesh.
+        scale: Factor to mm, applied first.
+        transform: 4×4 affine matrix, mm → mm, applied second.
+
+    Returns:
+        vertices (V, 3) float32, mm, and triangles (T, 3) int32.
+
+    Raises:
+        UssimError: The file is missing, of another format, unreadable, or holds no triangles.
+    """
+    import numpy as np
+
+    vertices, triangles = _read_triangles(path)
+    vertices = vertices * scale
+    if transform is not None:
+        matrix = np.array(transform, dtype=np.float64)
+        vertices = vertices @ matrix[:3, :3].T + matrix[:3, 3]
+        if np.linalg.det(matrix[:3, :3]) < 0:
+            triangles = triangles[:, ::-1]
+    return tidy_mesh(vertices.astype(np.float32), triangles)
+
+
+def tidy_mesh(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Merge vertices at exactly the same place if the mesh is open without that; drop those that nothing uses.
+
+    Args:
+        vertices: (V, 3) float.
+        triangles: (T, 3) int.
+
+    Returns:
+        vertices (W, 3) as given, and triangles (T, 3) int32; the order of the triangles is kept.
+    """
+    import numpy as np
+
+    from ussim.scene.topology import count_bad_edges
+
+    if count_bad_edges(triangles, len(vertices))[0]:
+        triangles = _merged_vertex_ids(vertices)[triangles]
+    used = np.flatnonzero(np.bincount(triangles.ravel(), minlength=len(vertices)))
+    renumbered = np.zeros(len(vertices), dtype=np.int32)
+    renumbered[used] = np.arange(len(used), dtype=np.int32)
+    return np.ascontiguousarray(vertices[used]), np.ascontiguousarray(renumbered[triangles])
+
+
+def no_triangles(path: Path) -> str:
+    """What to say of a mesh file in which no triangle was found."""
+    if path.suffix.lower() == ".stl":  # it can hold nothing else; readers take a file that was cut off for an empty one
+        return f"cannot be read as STL: no triangle in its {path.stat().st_size} bytes; was it cut off?"
+    return "holds no triangles; allowed: a triangle mesh (a point cloud or a set of lines is none)"
+
+
+def _read_triangles(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return vertices (V, 3) float64 and triangles (T, 3) int64 exactly as the file stores them."""
+    suffix = path.suffix.lower().lstrip(".")
+    if suffix not in MESH_FORMATS:
+        raise UssimError(f"'{path.suffix}' is no mesh format known here; allowed: {', '.join(MESH_FORMATS)}")
+    if not path.is_file():
+        raise UssimError(f"no such file: {path}")
+    import numpy as np
+    import trimesh
+
+    try:
+        # process=False: what the file stores, since trimesh would remove NaN and merge vertices silently.
+        mesh = trimesh.load_mesh(path, file_type=suffix, process=False)
+        vertices = np.asarray(mesh.vertices, dtype=np.float64)
+        triangles = np.asarray(mesh.faces, dtype=np.int64)
+    except Exception as error:  # trimesh's readers fail in as many ways as there are broken files
+        reason = str(error).strip().split("\n")[0] or "no reason given"
+        raise UssimError(f"cannot be read as {suffix.upper()}: {type(error).__name__}: {reason}") from None
+    if not len(triangles):
+        raise UssimError(no_triangles(path))
+    if triangles.min() < 0 or triangles.max() >= len(vertices):
+        raise UssimError(f"has a face that uses vertex {triangles.max()}; allowed: 0 to {len(vertices) - 1}")
+    return vertices, triangles
+
+
+def _merged_vertex_ids(vertices: np.ndarray) -> np.ndarray:
+    """Return for every vertex (V, 3) the number of one vertex at exactly its place, (V,)."""
+    import numpy as np
+
+    x, y, z = vertices.T
+    order = np.lexsort((z, y, x))
+    placed = vertices[order]
+    starts = np.concatenate([[True], (placed[1:] != placed[:-1]).any(axis=1)])
+    ids = np.empty(len(vertices), dtype=np.int64)
+    ids[order] = order[np.flatnonzero(starts)][np.cumsum(starts) - 1]
+    return ids
