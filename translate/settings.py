@@ -132,7 +132,7 @@ class TrainSettings(_Frozen):
             fields["residual"] = False
         if "ndf" not in given and "ngf" in given:
             fields["ndf"] = given["ngf"]  # a narrow generator against a wide discriminator learns badly
-        return validated(cls, fields, "training setting")
+        return validated(cls, fields, "training setting ")
 
     @property
     def multiple(self) -> int:
@@ -207,7 +207,7 @@ class Run(_Frozen):
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise UssimError(f"{path}: cannot be read: {error}") from None
-        return validated(cls, content, f"{path}:")
+        return validated(cls, content, f"{path}: ")
 
     def save(self, folder: Path) -> None:
         """Write it."""

@@ -29,7 +29,7 @@ def validated(model: type[Model], data: Any, where: str) -> Model:
     Args:
         model: What the data must look like.
         data: From a file, a header, a caller.
-        where: What the message begins with, such as a path and a colon.
+        where: What the message begins with, such as ``scene.toml: ``.
 
     Raises:
         UssimError: They do not fit; see :func:`explain`.
@@ -37,7 +37,7 @@ def validated(model: type[Model], data: Any, where: str) -> Model:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise UssimError(f"{where} {explain(error, model, data)}") from None
+        raise UssimError(f"{where}{explain(error, model, data)}") from None
 
 
 def explain(error: ValidationError, model: type[BaseModel], data: Any) -> str:
@@ -152,12 +152,14 @@ def parse_assignments(
     """
     values: dict[str, dict[str, str]] = {section: {} for section in sections}
     named = [section for section in values if section]
-    form = "section.field=value" if named else "key=value"
     for text in texts:
         match = re.fullmatch(r"\s*(?:(\w+)\.)?(\w+)\s*=\s*(.*?)\s*", text, re.DOTALL)
         if match is None or bool(match[1]) != bool(named):
-            of = f" with a section of {', '.join(named)}" if named else ""
-            raise UssimError(f"{option} {text}: write {form}{of}, as in {example}")
+            if named:
+                form = f"write section.field=value with a section of {', '.join(named)}"
+            else:
+                form = "write key=value"
+            raise UssimError(f"{option} {text}: {form}, as in {example}")
         section, field, value = match[1] or "", match[2], match[3]
         if section not in values:
             hint = nearest(section, named)

@@ -33,4 +33,4 @@ def read_toml(path: Path, model: type[Model]) -> Model:
         raise UssimError(f"{path}: must be UTF-8 text, but byte {error.start} is not") from None
     except tomllib.TOMLDecodeError as error:
         raise UssimError(f"{path}: not valid TOML: {error}") from None
-    return validated(model, data, f"{path}:")
+    return validated(model, data, f"{path}: ")

@@ -84,7 +84,7 @@ def load_settings(folder: Path) -> PipelineSettings | None:
     if path.is_file():
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            return validated(PipelineSettings, content, f"{path}:")
+            return validated(PipelineSettings, content, f"{path}: ")
         except OSError as error:
             raise UssimError(f"{path}: cannot be read: {error.strerror or error}") from None
         except (ValueError, UssimError) as error:

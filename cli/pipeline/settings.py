@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -261,7 +262,7 @@ def make_settings(preset: str, scene_path: Path | None, assignments: Iterable[st
     if scene_path is not None:
         fields.pop("scene", None)
         fields["scene_path"] = str(Path(scene_path).absolute())
-    return change_settings(validated(PipelineSettings, {"preset": preset, **fields}, "setting"), assignments)
+    return change_settings(validated(PipelineSettings, {"preset": preset, **fields}, ""), assignments)
 
 
 def change_settings(settings: PipelineSettings, assignments: Iterable[str]) -> PipelineSettings:
@@ -282,6 +283,9 @@ def change_settings(settings: PipelineSettings, assignments: Iterable[str]) -> P
                 fields["variants"] = text
             else:
                 fields[section][name] = literal(text)
-    changed = validated(PipelineSettings, fields, "setting")
+    try:
+        changed = validated(PipelineSettings, fields, "")
+    except UssimError as error:  # typed as a setting of the training, kept beside it
+        raise UssimError(re.sub(r"^variants\b", "train.variants", str(error))) from None
     changed.check()
     return changed

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import scenes
+from support import ROOT, scenes
 from support.jobs import SMALL, FakeRenderer, SlowRenderer, all_files, ball_plan, ball_scene
 
 from ussim.dataset import job
@@ -80,7 +80,7 @@ def test_a_store_can_be_rendered_again_from_what_it_holds(tmp_path, whole):
 
 def test_a_killed_job_that_is_resumed_gives_the_bytes_of_an_uninterrupted_one(tmp_path, whole):
     path = tmp_path / "a.zarr"
-    code = "import sys; from support.jobs import *\n"
+    code = "import sys; from support.jobs import *; from ussim.dataset import job\n"
     code += "job.run(ball_plan(), sys.argv[1], make_renderer=SlowRenderer, resume=True)"
     for units in (1, 3):  # killed twice
         process = subprocess.Popen([sys.executable, "-c", code, str(path)], env=_environment())
@@ -365,8 +365,7 @@ def _remember(renderers: list[FakeRenderer]) -> job.RendererFactory:
 
 
 def _environment() -> dict[str, str]:
-    root = Path(__file__).resolve().parents[2]
-    paths = [str(root), str(root / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(ROOT), str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 

@@ -15,6 +15,7 @@ from meshes.build import DETAILS, plan_anatomy, plan_sweeps
 from meshes.planes.poses import PRESS_MM
 from meshes.shapes import mesher, sdf
 from meshes.variation import draw
+from ussim.errors import UssimError
 
 STANDARD_PLANES = {
     "transthalamic", "transcerebellar", "abdominal_circumference", "four_chamber", "femur", "spine_sagittal",
@@ -221,7 +222,7 @@ def test_an_unwritable_folder_is_reported(tmp_path):
         build_scene("tiny", tmp_path / "file" / "scene")
 
 
-def test_all_errors_are_value_errors_of_one_family():
+def test_all_errors_are_mistakes_of_the_user_of_one_family():
     assert issubclass(SettingError, MeshesError)
-    assert issubclass(MeshesError, ValueError)
+    assert issubclass(MeshesError, UssimError)
     assert set(DETAILS) == {"tiny", "demo", "paper"}

@@ -140,5 +140,5 @@ def test_a_sheet_is_saved_whole_and_only_as_png(tmp_path):
     with pytest.raises(UssimError, match=r"ends in \.png"):
         save_sheet(dataset, tmp_path / "sheet.jpg", [0], PANEL)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UssimError, match="cannot write"):
+    with pytest.raises(UssimError, match="cannot be written"):
         save_sheet(dataset, tmp_path / "file" / "sheet.png", [0], PANEL)

@@ -48,7 +48,7 @@ def test_a_probe_is_rebuilt_from_its_settings(probe):
 
 
 def test_a_bad_probe_setting_is_named():
-    with pytest.raises(UssimError, match=r"probe\.depth_mm = -5.*greater than or equal to 5"):
+    with pytest.raises(UssimError, match=r"probe\.depth_mm = -5.*greater than or equal to 5.*at least 5, at most 500"):
         make_probe("convex", depth_mm=-5)
     with pytest.raises(UssimError, match=r"probe\.kind = 'round'.*convex, linear, phased"):
         make_probe("round")

@@ -234,7 +234,7 @@ def read_header(path: Path) -> Header:
         raise UssimError(f"{path}: not a ussim store (zarr.json holds no schema_version)") from None
     if version != SCHEMA_VERSION:
         raise UssimError(f"{path}: schema version {version!r}; this ussim reads version {SCHEMA_VERSION}")
-    return validated(Header, attributes, f"{path}: damaged attributes:")
+    return validated(Header, attributes, f"{path}: damaged attributes: ")
 
 
 def tissue_table(scene: Scene) -> list[dict[str, Any]]:

@@ -241,4 +241,4 @@ def make_probe(kind: str = "convex", **fields) -> Probe:
     """
     if kind not in KINDS:
         raise UssimError(f"probe.kind = {kind!r}: must be one of {', '.join(KINDS)}")
-    return validated(KINDS[kind], fields, "probe:")
+    return validated(KINDS[kind], fields, "probe.")
