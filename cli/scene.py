@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from cli.options import PATH, json_option, output_option, seed_option
-from cli.own_scene import scene_from_labels, scene_init
 from cli.program import command_group
+from cli.scene_import import scene_from_labels, scene_init
 from cli.show import show_json, show_table
 
 

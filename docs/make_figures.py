@@ -335,7 +335,7 @@ def _wire(number: int, depth_mm: float) -> Surface:
 
     mesh = trimesh.creation.box(extents=(0.05, 400, 0.05))
     mesh.apply_translation((0, 0, depth_mm))
-    return Surface(f"wire_{number}", None, "wire", 1, "", mesh.vertices, mesh.faces)
+    return Surface.from_mesh(mesh, name=f"wire_{number}", tissue="wire", priority=1)
 
 
 # Images and maps --------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +19,14 @@ from meshes.folder import MARK, new_scene
 from meshes.mother.uterus import UterusPlan, cord_path, fetal_axes, plan_uterus, uterus_parts
 from meshes.mother.wall import MotherPlan, mother_parts, plan_mother
 from meshes.planes import poses, window
-from meshes.planes.poses import Sweep
 from meshes.planes.standard import standard_planes
 from meshes.shapes import mesher
 from meshes.shapes.mesher import Mesh
 from meshes.shapes.part import Part
 from meshes.variation import Variation, check_seed, draw
+from ussim.scene.file import SCENE_FILE_NAME, SceneFile
+from ussim.scene.sweep import Sweep
+from ussim.scene.writer import scene_text, sweep_entry
 
 
 @dataclass(frozen=True)
@@ -175,22 +177,21 @@ def build_scene(
         shutil.copyfile(Path(__file__).with_name("tissues.toml"), folder / "tissues.toml")
         parts = [part for part in anatomy.parts if part.name in meshes]
         title = f"Fetus of {weeks:g} weeks, seed {seed}, {detail}"
-        (folder / "scene.toml").write_text(_toml(parts, sweeps, title), "utf-8")
-    return Path(out_dir) / "scene.toml"
+        (folder / SCENE_FILE_NAME).write_text(_scene_text(title, parts, sweeps), "utf-8")
+    return Path(out_dir) / SCENE_FILE_NAME
 
 
-def _numbers(values) -> str:
-    return "[" + ", ".join(f"{float(v):.5f}" for v in values) + "]"
-
-
-def _toml(parts, sweeps, name: str) -> str:
-    lines = [MARK, "format = 1", f'name = "{name}"', 'background = "gel"', 'tissues = ["tissues.toml"]', ""]
-    for part in sorted(parts, key=lambda p: p.priority):
-        lines += ["[[surface]]", f'name = "{part.name}"', f'mesh = "meshes/{part.name}.ply"']
-        lines += [f'tissue = "{part.tissue}"', f"priority = {part.priority}", f'group = "{part.group}"', ""]
-    for sweep in sweeps:
-        lines += ["[[sweep]]", f'name = "{sweep.name}"', f'description = "{sweep.description}"', ""]
-        for key in sweep.keys:
-            lines += ["[[sweep.key]]", f"position_mm = {_numbers(key.position_mm)}"]
-            lines += [f"axial = {_numbers(key.axial)}", f"lateral = {_numbers(key.lateral)}", ""]
-    return "\n".join(lines)
+def _scene_text(title: str, parts: Sequence[Part], sweeps: Sequence[Sweep]) -> str:
+    surfaces = [
+        {
+            "name": part.name,
+            "mesh": f"meshes/{part.name}.ply",
+            "tissue": part.tissue,
+            "priority": part.priority,
+            "group": part.group,
+        }
+        for part in sorted(parts, key=lambda part: part.priority)
+    ]
+    entries = [sweep_entry(sweep, decimals=5) for sweep in sweeps]
+    file = SceneFile(format=1, name=title, tissues=["tissues.toml"], surface=surfaces, sweep=entries)
+    return scene_text(file, header=[MARK])

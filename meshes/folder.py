@@ -11,9 +11,10 @@ from pathlib import Path
 
 from meshes.errors import OutputError
 from ussim.files import flush, flush_tree, scratch_beside
+from ussim.toml import toml_comment
 
-MARK = "# made by: ussim scene build"
-"""First line of the scene file of every scene that was built, and may be replaced."""
+MARK = "made by: ussim scene build"
+"""First comment in the scene file of every scene that was built, and may be replaced."""
 
 
 @contextmanager
@@ -55,7 +56,7 @@ def meshes_built_into(out_dir: Path) -> list[Path]:
     path, own = out_dir / "scene.toml", set()
     if path.is_file():
         text = path.read_text("utf-8", errors="replace")
-        if not text.startswith(MARK):
+        if not text.startswith(toml_comment(MARK)):
             raise OutputError(f"{path} was not made by this command: move it away, or choose another folder")
         own = {Path(name).name for name in re.findall(r'^mesh = "meshes/([^"/]+\.ply)"$', text, re.MULTILINE)}
     found = sorted((out_dir / "meshes").glob("*.ply"))

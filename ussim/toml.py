@@ -1,9 +1,12 @@
-"""Read a TOML file into a checked pydantic model; every mistake becomes one line that says where it is."""
+"""TOML: files read into checked pydantic models, and text that cannot break out of the place it is written to."""
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from ussim.errors import UssimError
 from ussim.settings import Model, validated
@@ -34,3 +37,30 @@ def read_toml(path: Path, model: type[Model]) -> Model:
     except tomllib.TOMLDecodeError as error:
         raise UssimError(f"{path}: not valid TOML: {error}") from None
     return validated(model, data, f"{path}: ")
+
+
+def toml_value(value: Any) -> str:
+    """Write a text, a truth value, a number or a list of these; read back, it is the same value.
+
+    Half a surrogate pair, which file names may hold and UTF-8 may not, becomes U+FFFD.
+
+    Raises:
+        TypeError: A value of another kind.
+    """
+    if isinstance(value, str):
+        # JSON escapes what TOML forbids in a basic string, but for DEL.
+        quoted = json.dumps(re.sub(r"[\ud800-\udfff]", "\ufffd", value), ensure_ascii=False)
+        return quoted.replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml_value, value))}]"
+    raise TypeError(f"{value!r} cannot be written as TOML")
+
+
+def toml_comment(text: str) -> str:
+    """Write a comment of one line, whatever the text holds."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return f"# {' '.join(plain.split())}".rstrip()

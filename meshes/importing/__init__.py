@@ -4,7 +4,7 @@ files      mesh files → named surfaces          labels     labelled volume →
 units      how large is it?                     label_map  what a label is called and made of
 repair     mend a surface, on request           nesting    what lies in what → priorities
 tissues    names → tissues                      probe      a sweep over the skin
-writer     the commented scene.toml             finish     what both ways end with
+writer     the commented scene folder           assemble   what both ways end with: probe, folder, advice
 from_meshes, from_labels                        the two ways, step by step
 """
 

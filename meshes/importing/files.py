@@ -19,7 +19,7 @@ _LONGEST_NAME = 48
 
 
 @dataclass(frozen=True, eq=False)
-class OwnSurface:
+class FileSurface:
     """One surface of a user.
 
     Attributes:
@@ -40,7 +40,7 @@ class OwnSurface:
         return np.stack([self.vertices.min(axis=0), self.vertices.max(axis=0)])
 
 
-def read_surfaces(paths: Sequence[Path]) -> list[OwnSurface]:
+def read_surfaces(paths: Sequence[Path]) -> list[FileSurface]:
     """Read mesh files; a file with several named parts gives several surfaces, with their transforms applied.
 
     Nothing is repaired. Vertices at exactly the same place become one if the surface is open without that.
@@ -58,7 +58,7 @@ def read_surfaces(paths: Sequence[Path]) -> list[OwnSurface]:
     for path in paths:
         found += _read_file(Path(path))
     names = _unique_names([name for name, *_ in found])
-    return [OwnSurface(name, *rest) for name, (_, *rest) in zip(names, found, strict=True)]
+    return [FileSurface(name, *rest) for name, (_, *rest) in zip(names, found, strict=True)]
 
 
 def clean_name(text: str) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from meshes.importing.finish import Made, finish, require_tissues, why_priority
+from meshes.importing.assemble import ImportedScene, assemble_scene, require_tissues, why_priority
 from meshes.importing.label_map import map_template, read_labels
 from meshes.importing.labels import LabelSurface, label_surfaces, order_labels, read_volume
 from meshes.importing.nesting import PRIORITY_STEP, find_nesting
-from meshes.importing.writer import Part, require_new_folder
+from meshes.importing.writer import ImportedSurface, require_new_folder
 from ussim.errors import UssimError
 from ussim.scene.scene import LARGEST_SURFACE_COUNT
 
@@ -24,7 +24,7 @@ def scene_from_labels(
     background: str = "gel",
     side: str | None = None,
     say: Callable[[str], None] = lambda text: None,
-) -> Made:
+) -> ImportedScene:
     """Make a scene folder from a labelled volume: a closed surface for each label, in patient coordinates.
 
     Args:
@@ -55,8 +55,8 @@ def scene_from_labels(
         PRIORITY_STEP * (number + 1) if label.priority is None else label.priority
         for number, label in enumerate(ordered)
     ]
-    parts = [
-        Part(
+    imported = [
+        ImportedSurface(
             one.label.name,
             one.label.tissue,
             priorities[number],
@@ -75,7 +75,7 @@ def scene_from_labels(
         "Coordinates are the patient's: x to the right, y to the front, z up, in millimetres.",
         "Of two labels that touch, the one of higher priority has the exact wall; the other reaches beneath it.",
     ]
-    return finish(folder, header, background, parts, nesting, side=side, is_patient=True)
+    return assemble_scene(folder, header, background, imported, nesting, side=side, is_patient=True)
 
 
 def write_map(path: Path, file: Path) -> int:

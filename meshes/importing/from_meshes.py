@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from meshes.importing.files import OwnSurface, read_surfaces
-from meshes.importing.finish import Made, finish, require_tissues, why_priority
+from meshes.importing.assemble import ImportedScene, assemble_scene, require_tissues, why_priority
+from meshes.importing.files import FileSurface, read_surfaces
 from meshes.importing.nesting import Nesting, find_nesting
 from meshes.importing.repair import repair_surface
 from meshes.importing.tissues import TissueGuess, guess_tissue
 from meshes.importing.units import IN_WORDS, MM_PER_UNIT, Units, given_units, guess_units
-from meshes.importing.writer import Part, require_new_folder
+from meshes.importing.writer import ImportedSurface, require_new_folder
 from ussim.errors import UssimError
 from ussim.scene.check import SurfaceReport, check_surfaces
 from ussim.scene.scene import LARGEST_SURFACE_COUNT
@@ -34,7 +34,7 @@ def scene_from_meshes(
     side: str | None = None,
     repair: bool = False,
     say: Say = lambda text: None,
-) -> Made:
+) -> ImportedScene:
     """Make a scene folder from mesh files.
 
     Args:
@@ -68,7 +68,7 @@ def scene_from_meshes(
     surfaces = [replace(one, vertices=one.vertices * unit.scale) for one in surfaces]
     surfaces, notes = _sound(surfaces, repair, say)
     nesting = find_nesting([(one.vertices, one.triangles) for one in surfaces])
-    parts = _parts(surfaces, nesting, tissues, notes)
+    imported = _imported(surfaces, nesting, tissues, notes)
     header = [
         f"Written by ussim scene init from {', '.join(path.name for path in map(Path, paths))}.",
         "Everything that was guessed says so: change it here, or write the scene anew with other options.",
@@ -76,10 +76,10 @@ def scene_from_meshes(
         f"Units: {IN_WORDS[unit.name]}, {unit.why}.",
         f"The meshes beside this file are in millimetres. Another unit: --units {'|'.join(MM_PER_UNIT)}.",
     ]
-    return finish(folder, header, background, parts, nesting, units=unit, side=side)
+    return assemble_scene(folder, header, background, imported, nesting, units=unit, side=side)
 
 
-def _find_units(surfaces: Sequence[OwnSurface], wanted: str | None) -> Units:
+def _find_units(surfaces: Sequence[FileSurface], wanted: str | None) -> Units:
     if wanted is not None:
         return given_units(wanted)
     corners = np.concatenate([one.vertices for one in surfaces])
@@ -92,19 +92,19 @@ def _find_units(surfaces: Sequence[OwnSurface], wanted: str | None) -> Units:
     return guess_units(extent)
 
 
-def _check(surfaces: Sequence[OwnSurface]) -> list[SurfaceReport]:
+def _check(surfaces: Sequence[FileSurface]) -> list[SurfaceReport]:
     """Check each surface by itself: no two have the same priority yet."""
     return check_surfaces(
         [
-            Surface(one.name, None, "gel", number, "", one.vertices.astype(np.float32), one.triangles)
+            Surface(name=one.name, tissue="gel", vertices_mm=one.vertices, triangles=one.triangles, priority=number)
             for number, one in enumerate(surfaces)
         ]
     )
 
 
 def _sound(
-    surfaces: Sequence[OwnSurface], repair: bool, say: Say
-) -> tuple[list[OwnSurface], dict[str, tuple[str, ...]]]:
+    surfaces: Sequence[FileSurface], repair: bool, say: Say
+) -> tuple[list[FileSurface], dict[str, tuple[str, ...]]]:
     """The surfaces, all of which pass the check, and what was changed in each that did not."""
     reports = _check(surfaces)
     mended, notes = list(surfaces), {}
@@ -136,11 +136,11 @@ def _in_terms_of_options(verdict: str) -> str:
     return verdict
 
 
-def _parts(
-    surfaces: Sequence[OwnSurface], nesting: Nesting, tissues: Mapping[str, str], notes: Mapping[str, tuple[str, ...]]
-) -> list[Part]:
+def _imported(
+    surfaces: Sequence[FileSurface], nesting: Nesting, tissues: Mapping[str, str], notes: Mapping[str, tuple[str, ...]]
+) -> list[ImportedSurface]:
     """Priorities from the nesting, tissues from the names."""
-    parts = []
+    imported = []
     for number, (surface, priority) in enumerate(zip(surfaces, nesting.priorities, strict=True)):
         around = [surfaces[other].name for other in nesting.containers(number)]
         guess = guess_tissue(surface.name, around, _filled_share(nesting, number))
@@ -148,8 +148,8 @@ def _parts(
             guess = TissueGuess(tissues[surface.name], "as given with --tissue")
         else:
             guess = replace(guess, why=f"guessed: {guess.why}")
-        parts.append(
-            Part(
+        imported.append(
+            ImportedSurface(
                 surface.name,
                 guess.tissue,
                 int(priority),
@@ -161,7 +161,7 @@ def _parts(
                 surface.triangles,
             )
         )
-    return parts
+    return imported
 
 
 def _filled_share(nesting: Nesting, number: int) -> float:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from meshes.importing.files import clean_name
 from ussim.errors import UssimError
 from ussim.scene.tissue import TissueLibrary
-from ussim.toml import read_toml
+from ussim.toml import read_toml, toml_comment
 
 _CHECKED = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -152,7 +152,7 @@ def map_template(counts: Mapping[int, int], volume: Path) -> str:
     """
     names = sorted(TissueLibrary.load())
     lines = [
-        f"# The labels of {' '.join(volume.name.split())}. Give each a tissue, or say ignore = true.",
+        toml_comment(f"The labels of {volume.name}. Give each a tissue, or say ignore = true."),
         "# name: of the surface (letters, digits, _ and -; that of the tissue if left out).",
         "# priority: of two labels that touch, the higher one has the exact wall; left out, the smaller one.",
         "# Tissues:",

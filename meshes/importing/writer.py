@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,15 +10,16 @@ import numpy as np
 
 from meshes.shapes.mesher import Mesh, write_ply
 from ussim.errors import UssimError
-from ussim.scene.file import SCENE_FILE_NAME
+from ussim.files import whole_folder
+from ussim.scene.file import SCENE_FILE_NAME, SceneFile
 from ussim.scene.scene import Scene
 from ussim.scene.sweep import Sweep
-
-_COMMENT_COLUMN = 34
+from ussim.scene.writer import SurfaceComments, scene_text, sweep_entry
+from ussim.settings import validated
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ImportedSurface:
     """One surface of a scene to be written.
 
     Attributes:
@@ -61,7 +58,7 @@ def require_new_folder(folder: Path) -> None:
 
 
 def write_scene(
-    folder: Path, name: str, header: Sequence[str], background: str, parts: Sequence[Part], sweep: Sweep
+    folder: Path, name: str, header: Sequence[str], background: str, surfaces: Sequence[ImportedSurface], sweep: Sweep
 ) -> Scene:
     """Write a scene folder, whole or not at all, and load it as everybody else will.
 
@@ -70,7 +67,7 @@ def write_scene(
         name: Of the scene.
         header: Lines of the comment at the top.
         background: Tissue outside of all surfaces.
-        parts: The surfaces.
+        surfaces: What it is made of.
         sweep: The probe's path.
 
     Returns:
@@ -80,72 +77,35 @@ def write_scene(
         UssimError: The folder is not empty or cannot be written, or the scene does not pass its check.
     """
     require_new_folder(folder)
-    folder = folder.absolute()
-    scratch = folder.parent / f".{folder.name}.{uuid.uuid4().hex}.partial"
     try:
-        (scratch / "meshes").mkdir(parents=True)
-        for part in parts:
-            write_ply(Mesh(part.vertices_mm, part.triangles), scratch / "meshes" / f"{part.name}.ply")
-        (scratch / SCENE_FILE_NAME).write_text(scene_text(name, header, background, parts, sweep), "utf-8")
-        try:
-            Scene.load(scratch)
-        except UssimError as error:
-            raise UssimError(str(error).replace(str(scratch), str(folder))) from None
-        if folder.is_dir():
-            folder.rmdir()
-        os.rename(scratch, folder)
+        with whole_folder(folder) as scratch:
+            (scratch / "meshes").mkdir()
+            for surface in surfaces:
+                write_ply(Mesh(surface.vertices_mm, surface.triangles), scratch / _mesh_path(surface))
+            (scratch / SCENE_FILE_NAME).write_text(_scene_text(name, header, background, surfaces, sweep), "utf-8")
+            try:
+                Scene.load(scratch)
+            except UssimError as error:
+                raise UssimError(str(error).replace(str(scratch), str(folder))) from None
     except OSError as error:
         raise UssimError(f"cannot write the scene to {folder}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return Scene.load(folder)
 
 
-def scene_text(name: str, header: Sequence[str], background: str, parts: Sequence[Part], sweep: Sweep) -> str:
-    """The text of the scene.toml."""
-    lines = [f"# {line}".rstrip() for line in header]
-    lines += [
-        "",
-        "format = 1",
-        f"name = {_quoted(name)}",
-        _line("background", _quoted(background), "outside all surfaces"),
+def _mesh_path(surface: ImportedSurface) -> str:
+    return f"meshes/{surface.name}.ply"
+
+
+def _scene_text(
+    name: str, header: Sequence[str], background: str, surfaces: Sequence[ImportedSurface], sweep: Sweep
+) -> str:
+    ordered = sorted(surfaces, key=lambda surface: surface.priority)
+    entries = [
+        {"name": one.name, "mesh": _mesh_path(one), "tissue": one.tissue, "priority": one.priority} for one in ordered
     ]
-    lines += [
-        "",
-        "# Surfaces. Where two overlap, the one of higher priority fills the space. `tissue` is a name of the library;",
-        "# `ussim scene info` lists the values of those in use, docs/scenes.md says how to add your own.",
-    ]
-    for part in sorted(parts, key=lambda part: part.priority):
-        lines += ["", f"# From {_plain(part.source)}.", *(f"# {_plain(note)}" for note in part.notes), "[[surface]]"]
-        lines += [f"name = {_quoted(part.name)}", f"mesh = {_quoted(f'meshes/{part.name}.ply')}"]
-        lines += [_line("tissue", _quoted(part.tissue), part.why_tissue)]
-        lines += [_line("priority", str(part.priority), part.why_priority)]
-    lines += [
-        "",
-        "# The probe's path: the image is interpolated between these poses. position_mm is the middle of its face,",
-        "# axial points into the body, lateral from left to right in the image.",
-        "[[sweep]]",
-        f"name = {_quoted(sweep.name)}",
-        f"description = {_quoted(sweep.description)}",
-    ]
-    for key in sweep.keys:
-        lines += ["", "[[sweep.key]]"]
-        lines += [f"{field} = {_numbers(getattr(key, field))}" for field in ("position_mm", "axial", "lateral")]
-    return "\n".join([*lines, ""])
-
-
-def _line(key: str, value: str, comment: str) -> str:
-    return f"{f'{key} = {value}':<{_COMMENT_COLUMN}}# {_plain(comment)}".rstrip()
-
-
-def _plain(text: str) -> str:
-    """Text for a comment: one line, and nothing that TOML forbids."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return "[" + ", ".join(f"{float(value) + 0.0:.6f}".rstrip("0").rstrip(".") or "0" for value in values) + "]"
+    comments = {
+        one.name: SurfaceComments((f"From {one.source}.", *one.notes), one.why_tissue, one.why_priority)
+        for one in ordered
+    }
+    data = {"format": 1, "name": name, "background": background, "surface": entries, "sweep": [sweep_entry(sweep)]}
+    return scene_text(validated(SceneFile, data, "scene:"), header, comments)

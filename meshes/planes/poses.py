@@ -1,4 +1,4 @@
-"""Where the probe stands: sweeps over the abdominal skin and standard planes, as scene.toml keys.
+"""Where the probe stands: sweeps over the abdominal skin and standard planes.
 
 A key is a position at the skin (the centre of the probe face, pressed in a little), the beam's axis and the lateral
 direction of the image.
@@ -15,6 +15,7 @@ from meshes.errors import SurfaceError
 from meshes.planes.window import UNSEEN_DB, Obstacle, ray_losses_db
 from meshes.shapes import sdf
 from meshes.shapes.solids import Solid
+from ussim.scene.sweep import Sweep, SweepKey
 
 PRESS_MM = 4.0
 # the probe that the standard planes are chosen for: the default of the simulator
@@ -23,24 +24,6 @@ DEPTH_DB_MM = 0.35  # two-way loss in soft tissue: 0.5 dB/cm/MHz at 3.5 MHz
 FACING_DB = 20.0  # for a probe that lies along the skin instead of facing it
 AIMS_MM = (-18.0, 0.0, 18.0)  # how far beside the target the probe may point
 AIM_DB = 1.5  # for doing so
-
-
-@dataclass(frozen=True)
-class Key:
-    """One probe pose: position of the face centre (mm), unit axial and lateral vectors, scene frame."""
-
-    position_mm: np.ndarray
-    axial: np.ndarray
-    lateral: np.ndarray
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A named path of probe poses; one key is a standing probe."""
-
-    name: str
-    description: str
-    keys: tuple[Key, ...]
 
 
 @dataclass(frozen=True)
@@ -88,13 +71,13 @@ def image_lateral(axial, hint) -> np.ndarray:
     return lateral / np.linalg.norm(lateral)
 
 
-def key_on_skin(skin: Solid, contact, target, lateral, lean: float = 0.6) -> Key:
+def key_on_skin(skin: Solid, contact, target, lateral, lean: float = 0.6) -> SweepKey:
     """Probe at the skin point `contact`, leaning by the fraction `lean` from the inward normal towards `target`."""
     inward = -sdf.normal(skin, contact, 3.0)[0]
     towards = np.asarray(target, float) - contact
     axial = (1 - lean) * inward + lean * towards / np.linalg.norm(towards)
     axial /= np.linalg.norm(axial)
-    return Key(contact + PRESS_MM * inward, axial, image_lateral(axial, lateral))
+    return SweepKey(contact + PRESS_MM * inward, axial, image_lateral(axial, lateral))
 
 
 def exam(skin: Solid, half_width: float, low: float, high: float) -> Sweep:
@@ -118,7 +101,7 @@ def exam(skin: Solid, half_width: float, low: float, high: float) -> Sweep:
             contact = sdf.exits(skin, (x, 0.0, z), (0, -1, 0), "skin")[0]
             keys.append(key_on_skin(skin, contact, (0.35 * x, 10.0, middle + 0.8 * (z - middle)), (0, 0, -1)))
     text = "Regular exam: six transverse passes up the abdomen, then four longitudinal ones"
-    return Sweep("exam", text, tuple(keys))
+    return Sweep("exam", tuple(keys), text)
 
 
 def standing(planes: Sequence[Plane], reach: Reach) -> Sweep:
@@ -148,7 +131,8 @@ def standing(planes: Sequence[Plane], reach: Reach) -> Sweep:
     plane, position, axial, _ = tried[int(np.argmin(costs))]
     lateral = np.cross(plane.normal / np.linalg.norm(plane.normal), axial)
     leading = lateral[0] if abs(lateral[0]) > abs(lateral[2]) else -lateral[2]
-    return Sweep(plane.name, plane.description, (Key(position, axial, lateral if leading >= 0 else -lateral),))
+    key = SweepKey(position, axial, lateral if leading >= 0 else -lateral)
+    return Sweep(plane.name, (key,), plane.description)
 
 
 def _candidates(plane: Plane, reach: Reach) -> list[tuple[np.ndarray, np.ndarray, float]]:

@@ -77,8 +77,9 @@ def pose_faults(anatomy) -> list[str]:
     faults, skin = [], anatomy.mother.skin
     for sweep in plan_sweeps(anatomy):
         for number, key in enumerate(sweep.keys):
-            depth = -float(sdf.distance(skin, key.position_mm)[0])
-            ahead = -float(sdf.distance(skin, key.position_mm + 40 * key.axial)[0])
+            position_mm, axial = np.array(key.position_mm), np.array(key.axial)
+            depth = -float(sdf.distance(skin, position_mm)[0])
+            ahead = -float(sdf.distance(skin, position_mm + 40 * axial)[0])
             if not 0.0 <= depth <= PRESS_MM + 0.5 or ahead < 15.0:
                 faults.append(f"{sweep.name} key {number}: {depth:.1f} mm in the skin, {ahead:.1f} mm 40 mm ahead")
     return faults
@@ -88,6 +89,7 @@ def check_seed(seed: int) -> tuple[int, float, float, list[str]]:
     """Seed, age, seconds and faults of one anatomy."""
     from meshes import build_scene
     from meshes.build import plan_anatomy
+    from ussim.errors import UssimError
     from ussim.scene.scene import Scene
 
     weeks, began, faults = weeks_of(seed), time.perf_counter(), []
@@ -97,7 +99,7 @@ def check_seed(seed: int) -> tuple[int, float, float, list[str]]:
         with tempfile.TemporaryDirectory() as folder:
             path = build_scene("tiny", Path(folder), seed=seed, weeks=weeks)
             faults += [f"{report.name}: {report.verdict}" for report in Scene.inspect(path) if not report.ok]
-    except ValueError as error:  # the builder's errors; anything else is a bug and ends this program
+    except UssimError as error:  # the builder's errors; anything else is a bug and ends this program
         faults.append(f"not built: {error}")
     return seed, weeks, time.perf_counter() - began, faults
 

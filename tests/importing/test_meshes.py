@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tomllib
 from pathlib import Path
 
 import manifold3d
@@ -409,3 +411,17 @@ def test_mistakes_are_named_and_leave_nothing(nested, tmp_path):
     result = ussim("scene", "init", liver, *out, "--units", "mm")
     assert "looks like metres; say --units m" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_the_name_of_a_mesh_file_adds_nothing_to_the_scene_file(tmp_path):
+    path = tmp_path / 'ball\ntissues = ["evil.toml"]\n.stl'
+    sphere_mesh(50).export(path)
+    init(path, "-o", tmp_path / "scene")
+    table = tomllib.loads((tmp_path / "scene" / "scene.toml").read_text("utf-8"))
+    assert set(table) == {"format", "name", "background", "surface", "sweep"}
+
+
+def test_the_name_of_a_mesh_file_need_be_no_unicode(tmp_path):
+    path = tmp_path / os.fsdecode(b"ball\xff.stl")
+    sphere_mesh(50).export(path)
+    assert list(surfaces(init(path, "-o", tmp_path / "scene"))) == ["ball"]

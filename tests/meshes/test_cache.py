@@ -23,7 +23,7 @@ def quick_build(monkeypatch):
         built.append((detail, seed, weeks))
         (folder / "meshes").mkdir()
         (folder / "meshes" / "fetal_skin.ply").write_text(f"{seed}")
-        (folder / "scene.toml").write_text(f'{MARK}\nmesh = "meshes/fetal_skin.ply"\n')
+        (folder / "scene.toml").write_text(f'# {MARK}\nmesh = "meshes/fetal_skin.ply"\n')
         return folder / "scene.toml"
 
     monkeypatch.setattr(cache_module, "build_scene", build)
@@ -75,7 +75,7 @@ def test_a_build_copies_the_cached_scene_and_removes_meshes_of_the_last_one(tmp_
     out = tmp_path / "scene"
     (out / "meshes").mkdir(parents=True)
     (out / "meshes" / "old_organ.ply").write_text("stale")
-    (out / "scene.toml").write_text(f'{MARK}\nmesh = "meshes/old_organ.ply"\n')
+    (out / "scene.toml").write_text(f'# {MARK}\nmesh = "meshes/old_organ.ply"\n')
     assert place_cached_scene("tiny", out, seed=7) == out / "scene.toml"
     assert [mesh.name for mesh in (out / "meshes").iterdir()] == ["fetal_skin.ply"]
     assert (out / "meshes" / "fetal_skin.ply").read_text() == "7"

@@ -27,7 +27,8 @@ def picture(anatomy) -> np.ndarray:
     angle = np.arctan2(x, z + poses.FACE_RADIUS_MM)
     depth = np.hypot(x, z + poses.FACE_RADIUS_MM) - poses.FACE_RADIUS_MM
     sector = (np.abs(angle) < np.radians(poses.HALF_ANGLE_DEG)) & (depth > 0) & (depth < poses.DEEPEST_MM)
-    return key.position_mm + x[sector][:, None] * key.lateral + z[sector][:, None] * key.axial
+    position_mm, axial, lateral = map(np.array, vars(key).values())
+    return position_mm + x[sector][:, None] * lateral + z[sector][:, None] * axial
 
 
 def _shown_mm2(anatomy: Anatomy, picture: np.ndarray, name: str) -> float:

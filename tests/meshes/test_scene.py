@@ -169,10 +169,11 @@ def test_poses_touch_the_skin_and_look_inward(weeks_seed):
     skin = anatomy.mother.skin
     for sweep in plan_sweeps(anatomy):
         for key in sweep.keys:
-            depth = -sdf.distance(skin, key.position_mm)[0]
+            position_mm, axial, lateral = map(np.array, vars(key).values())
+            depth = -sdf.distance(skin, position_mm)[0]
             assert 0.0 <= depth <= PRESS_MM + 0.5, sweep.name
-            assert sdf.distance(skin, key.position_mm + 40 * key.axial)[0] < -20, sweep.name
-            assert abs(key.axial @ key.lateral) < 1e-6
+            assert sdf.distance(skin, position_mm + 40 * axial)[0] < -20, sweep.name
+            assert abs(axial @ lateral) < 1e-6
 
 
 def test_most_exam_frames_see_the_fetus(anatomy):
@@ -182,8 +183,8 @@ def test_most_exam_frames_see_the_fetus(anatomy):
     x, z = radius * np.sin(angle), radius * np.cos(angle) - 40.0
     seen = [
         (sdf.distance(body, anatomy.uterus.lie.to_fetus(
-            (k.position_mm + x[..., None] * k.lateral + z[..., None] * k.axial).reshape(-1, 3))) < 0).mean() > 0.03
-        for k in exam.keys
+            (position_mm + x[..., None] * lateral + z[..., None] * axial).reshape(-1, 3))) < 0).mean() > 0.03
+        for position_mm, axial, lateral in (map(np.array, vars(key).values()) for key in exam.keys)
     ]  # fmt: skip
     assert np.mean(seen) > 0.9
 

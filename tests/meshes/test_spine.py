@@ -14,11 +14,12 @@ from meshes.planes.standard import standard_planes
 def test_the_near_arches_leave_the_far_row_to_be_seen(seed):
     anatomy = plan_anatomy(22, seed)
     (key,) = next(sweep for sweep in plan_sweeps(anatomy) if sweep.name == "spine_coronal").keys
+    position_mm, axial, lateral = map(np.array, vars(key).values())
     (tilts,) = [
         several for several in standard_planes(anatomy.fetus, anatomy.uterus) if several[0].name == "spine_coronal"
     ]
-    plane = min(tilts, key=lambda one: abs(one.normal @ key.axial) + abs(one.normal @ key.lateral))
-    starts, ends, in_sector = poses.scan_lines(plane, key.position_mm, key.axial)
+    plane = min(tilts, key=lambda one: abs(one.normal @ axial) + abs(one.normal @ lateral))
+    starts, ends, in_sector = poses.scan_lines(plane, position_mm, axial)
     assert in_sector.all()
     assert len(ends) >= 14, "seven vertebrae or more, both arches of each"
     bones = window.obstacles(anatomy.parts, anatomy.uterus.lie)

@@ -43,7 +43,7 @@ def _plane(normal=(0, 0, 1)):
 
 
 def _way_in(sweep):
-    return -sweep.keys[0].axial
+    return -np.array(sweep.keys[0].axial)
 
 
 def _reach(*bones):
@@ -55,7 +55,7 @@ def test_the_probe_turns_within_the_plane_until_bone_is_out_of_the_way():
     free, shifted = (poses.standing([_plane()], _reach(*bones)) for bones in ((), (bone,)))
     assert _way_in(free) @ (0, -1, 0) > 0.95
     key = shifted.keys[0]
-    apex = key.position_mm - poses.FACE_RADIUS_MM * key.axial
+    apex = np.array(key.position_mm) - poses.FACE_RADIUS_MM * np.array(key.axial)
     assert ray_losses_db([bone], np.tile(apex, (3, 1)), _plane().landmarks).max() < 0.5
     assert abs(key.axial[2]) < 1e-6, "the plane is kept"
     assert _way_in(shifted) @ (0, -1, 0) < _way_in(free) @ (0, -1, 0)

@@ -39,7 +39,9 @@ def surface(
     mesh: trimesh.Trimesh, *, name: str = "body", tissue: str = "liver", priority: int = 10, group: str = ""
 ) -> Surface:
     """A trimesh as a Surface."""
-    return Surface(name, None, tissue, priority, group, mesh.vertices, mesh.faces)
+    return Surface(
+        name=name, tissue=tissue, vertices_mm=mesh.vertices, triangles=mesh.faces, priority=priority, group=group
+    )
 
 
 def box_mesh(size_mm: POINT, centre: POINT = (0, 0, 0)) -> trimesh.Trimesh:

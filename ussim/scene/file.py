@@ -1,18 +1,14 @@
-"""The scene.toml format, and the meshes it points to."""
+"""The scene.toml format and its reader; :mod:`ussim.scene.writer` writes it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ussim.errors import UssimError
 from ussim.toml import read_toml
-
-if TYPE_CHECKING:
-    pass
-
 
 SCENE_FILE_NAME = "scene.toml"
 

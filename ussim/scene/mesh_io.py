@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ussim.errors import UssimError
-
-if TYPE_CHECKING:
-    import numpy as np
+from ussim.scene.topology import count_bad_edges
 
 MESH_FORMATS = ("stl", "obj", "ply", "glb", "gltf", "off")
 
@@ -31,8 +30,6 @@ def load_mesh(path: Path, scale: float = 1.0, transform: list[list[float]] | Non
     Raises:
         UssimError: The file is missing, of another format, unreadable, or holds no triangles.
     """
-    import numpy as np
-
     vertices, triangles = _read_triangles(path)
     vertices = vertices * scale
     if transform is not None:
@@ -53,10 +50,6 @@ def tidy_mesh(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, 
     Returns:
         vertices (W, 3) as given, and triangles (T, 3) int32; the order of the triangles is kept.
     """
-    import numpy as np
-
-    from ussim.scene.topology import count_bad_edges
-
     if count_bad_edges(triangles, len(vertices))[0]:
         triangles = _merged_vertex_ids(vertices)[triangles]
     used = np.flatnonzero(np.bincount(triangles.ravel(), minlength=len(vertices)))
@@ -79,7 +72,6 @@ def _read_triangles(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise UssimError(f"'{path.suffix}' is no mesh format known here; allowed: {', '.join(MESH_FORMATS)}")
     if not path.is_file():
         raise UssimError(f"no such file: {path}")
-    import numpy as np
     import trimesh
 
     try:
@@ -99,8 +91,6 @@ def _read_triangles(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def _merged_vertex_ids(vertices: np.ndarray) -> np.ndarray:
     """Return for every vertex (V, 3) the number of one vertex at exactly its place, (V,)."""
-    import numpy as np
-
     x, y, z = vertices.T
     order = np.lexsort((z, y, x))
     placed = vertices[order]

@@ -91,10 +91,11 @@ class Scene:
         name: str = "scene",
         path: Path | None = None,
     ) -> Scene:
-        """Put surfaces together. The geometry is not checked: see :meth:`check`.
+        """Put surfaces together. Whether they are closed, outward and in mm is not checked: see :meth:`check`.
 
         Args:
             surfaces: At most 64, each with a name of its own; none at all is a uniform background.
+                :meth:`Surface.from_mesh` makes one of arrays or of a trimesh.
             background: Tissue outside all of them.
             library: Where tissues are looked up; the packaged library by default.
             sweeps: By name.
@@ -102,9 +103,17 @@ class Scene:
             path: The file the scene comes from.
 
         Raises:
-            UssimError: Too many surfaces, a name used twice, an unknown tissue.
+            UssimError: Something else than surfaces, too many of them, coordinates that are not finite, a name used
+                twice, an unknown tissue.
         """
-        ordered = tuple(sorted(surfaces, key=lambda surface: surface.priority))
+        given = list(surfaces)
+        for surface in given:
+            if not isinstance(surface, Surface):
+                raise UssimError(
+                    f"a {type(surface).__name__} is no surface; allowed: what Surface.from_mesh makes of it"
+                )
+            surface.require_finite()
+        ordered = tuple(sorted(given, key=lambda surface: surface.priority))
         _require_countable([surface.name for surface in ordered])
         media, surface_media = _collect_media(ordered, background, library or TissueLibrary.load())
         vertices, triangles, owners = _concatenate(ordered)
@@ -141,7 +150,7 @@ class Scene:
         """SHA-256, hexadecimal, over all that decides pixels: geometry, priorities, tissues, sweeps.
 
         File paths, names of surfaces, colours and descriptions take no part, so a moved or relabelled scene
-        keeps its digest.
+        keeps its digest; nor does the type of a number, so 1, 1.0 and a NumPy 1 are one.
         """
         words = {
             "media": [_physical(tissue) for tissue in self.media],
@@ -149,7 +158,7 @@ class Scene:
                 [surface.priority, int(medium), len(surface.triangles)]
                 for surface, medium in zip(self.surfaces, self.surface_media, strict=True)
             ],
-            "sweeps": {name: [asdict(key) for key in sweep.keys] for name, sweep in sorted(self.sweeps.items())},
+            "sweeps": {name: [_as_floats(key) for key in sweep.keys] for name, sweep in sorted(self.sweeps.items())},
         }
         digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
         digest.update(np.ascontiguousarray(self.vertices_mm, dtype="<f4").data)
@@ -216,7 +225,15 @@ def _load_surface(scene_path: Path, entry: SurfaceEntry, library: TissueLibrary)
         vertices, triangles = load_mesh(path, entry.scale, entry.transform)
     except UssimError as error:
         return report.with_problem(f"mesh = '{entry.mesh}': {error}")
-    return Surface(entry.name, path, entry.tissue, entry.priority, entry.group, vertices, triangles)
+    return Surface(
+        name=entry.name,
+        tissue=entry.tissue,
+        vertices_mm=vertices,
+        triangles=triangles,
+        priority=entry.priority,
+        group=entry.group,
+        path=path,
+    )
 
 
 def _require_countable(names: list[str]) -> None:
@@ -266,6 +283,6 @@ def _physical(tissue: Tissue) -> dict:
     return {key: value for key, value in asdict(tissue).items() if key not in ("color", "source")}
 
 
-def _numbers(key: SweepKey) -> list[list[float]]:
-    """Return a key frame as floats, so that 1, 1.0 and a NumPy 1 are one."""
-    return [[float(value) for value in vector] for vector in (key.position_mm, key.axial, key.lateral)]
+def _as_floats(key: SweepKey) -> dict[str, list[float]]:
+    """Return a key frame in one type of number, so that 1, 1.0 and a NumPy 1 are one."""
+    return {field: [float(value) for value in vector] for field, vector in asdict(key).items()}

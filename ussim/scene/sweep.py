@@ -16,7 +16,7 @@ SMALLEST_SINE = 1e-3
 
 @dataclass(frozen=True)
 class SweepKey:
-    """One key frame, in scene coordinates.
+    """One key frame, in scene coordinates; its vectors may be given as any row of numbers, and are kept as tuples.
 
     Attributes:
         position_mm: Centre of the transducer face, mm.
@@ -27,6 +27,12 @@ class SweepKey:
     position_mm: tuple[float, float, float]
     axial: tuple[float, float, float]
     lateral: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        for field, value in vars(self).items():
+            if isinstance(value, tuple | list | np.ndarray):
+                plain = tuple(one.item() if isinstance(one, np.generic) else one for one in value)
+                object.__setattr__(self, field, plain)
 
     def pose(self) -> np.ndarray:
         """Return the (4, 4) float64 pose, probe → scene, mm: columns lateral, elevational, axial, position.

@@ -13,7 +13,7 @@ from cli.show import show_table
 from ussim.errors import UssimError
 
 if TYPE_CHECKING:
-    from meshes.importing.finish import Made
+    from meshes.importing.assemble import ImportedScene
 
 background_option = click.option(
     "--background", default="gel", show_default=True, help="Tissue outside of all surfaces."
@@ -37,7 +37,7 @@ side_option = click.option(
     "--units", type=click.Choice(("um", "mm", "cm", "m")), default=None, help="Of the files.  [default: guessed]"
 )
 @click.option(
-    "--tissue", "tissues", multiple=True, metavar="NAME=TISSUE", help="What a surface is made of; again for more."
+    "--tissue", "tissues", multiple=True, metavar="NAME=TISSUE", help="What a surface is imported of; again for more."
 )
 @background_option
 @side_option
@@ -58,7 +58,7 @@ def scene_init(
     """
     from meshes.importing.from_meshes import scene_from_meshes
 
-    made = scene_from_meshes(
+    imported = scene_from_meshes(
         files,
         output,
         units=units,
@@ -68,7 +68,7 @@ def scene_init(
         repair=repair,
         say=_note,
     )
-    _show_made(made, output)
+    _show_imported(imported, output)
 
 
 @command(
@@ -81,7 +81,7 @@ def scene_init(
 @output_option("Folder to make.", "DIR", required=False)
 @click.option("--map", "label_map", type=PATH, default=None, metavar="FILE", help="What the labels are, as TOML.")
 @click.option(
-    "--tissue", "tissues", multiple=True, metavar="LABEL=TISSUE", help="What a label is made of; again for more."
+    "--tissue", "tissues", multiple=True, metavar="LABEL=TISSUE", help="What a label is imported of; again for more."
 )
 @click.option(
     "--ignore", "ignored", type=int, multiple=True, metavar="LABEL", help="A label to leave out; again for more."
@@ -112,7 +112,7 @@ def scene_from_labels(
         count = from_labels.write_map(volume, write_map)
         click.echo(f"wrote {write_map}: {count} labels to fill in")
         return
-    made = from_labels.scene_from_labels(
+    imported = from_labels.scene_from_labels(
         volume,
         output,
         label_map=label_map,
@@ -122,7 +122,7 @@ def scene_from_labels(
         side=side,
         say=_note,
     )
-    _show_made(made, output)
+    _show_imported(imported, output)
 
 
 def _by_label(pairs: dict[str, str]) -> dict[int, str]:
@@ -149,32 +149,32 @@ def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
     return pairs
 
 
-def _show_made(made: Made, output: Path) -> None:
+def _show_imported(imported: ImportedScene, output: Path) -> None:
     """What was guessed, and how to go on."""
-    sizes = {one.name: one.vertices_mm.max(axis=0) - one.vertices_mm.min(axis=0) for one in made.scene.surfaces}
+    sizes = {one.name: one.vertices_mm.max(axis=0) - one.vertices_mm.min(axis=0) for one in imported.scene.surfaces}
     show_table(
         ("surface", "size mm", "priority", "why", "tissue", "why"),
         [
             (
-                part.name,
-                " × ".join(f"{side:.1f}" for side in sizes[part.name]),
-                part.priority,
-                part.why_priority,
-                part.tissue,
-                part.why_tissue,
+                one.name,
+                " × ".join(f"{side:.1f}" for side in sizes[one.name]),
+                one.priority,
+                one.why_priority,
+                one.tissue,
+                one.why_tissue,
             )
-            for part in made.parts
+            for one in imported.surfaces
         ],
     )
     click.echo()
-    if made.units is not None:
-        click.echo(f"units: {made.units.name}, {made.units.why} (another: --units um|mm|cm|m)")
-    placement = made.placement
+    if imported.units is not None:
+        click.echo(f"units: {imported.units.name}, {imported.units.why} (another: --units um|mm|cm|m)")
+    placement = imported.placement
     click.echo(
-        f"probe: on {made.probe_on}, {placement.distance_mm:.0f} mm from the middle of the organs; "
+        f"probe: on {imported.probe_on}, {placement.distance_mm:.0f} mm from the middle of the organs; "
         f"{placement.why_settings}"
     )
-    for warning in made.warnings:
+    for warning in imported.warnings:
         click.echo(f"note: {warning}")
     advice = "".join(f" --set {setting}" for setting in placement.settings)
     click.echo(f"wrote {output / 'scene.toml'}; look at it, then:")

@@ -11,7 +11,7 @@ import numpy as np
 from meshes.importing.nesting import Nesting
 from meshes.importing.probe import Placement, place_probe
 from meshes.importing.units import Units
-from meshes.importing.writer import Part, write_scene
+from meshes.importing.writer import ImportedSurface, write_scene
 from ussim.scene.scene import Scene
 from ussim.scene.tissue import TissueLibrary
 
@@ -24,12 +24,12 @@ _WHOLLY_INSIDE = 0.9  # the rest is rounding, or a vessel that looks out
 
 
 @dataclass(frozen=True)
-class Made:
+class ImportedScene:
     """What was written.
 
     Attributes:
         scene: The scene, loaded from its folder.
-        parts: Its surfaces with what is known about them, by priority.
+        surfaces: Its surfaces with what is known about them, by priority.
         units: Unit of the files; None for a labelled volume.
         placement: Where the probe is.
         probe_on: Name of the surface that the probe lies on.
@@ -37,31 +37,31 @@ class Made:
     """
 
     scene: Scene
-    parts: tuple[Part, ...]
+    surfaces: tuple[ImportedSurface, ...]
     units: Units | None
     placement: Placement
     probe_on: str
     warnings: tuple[str, ...]
 
 
-def finish(
+def assemble_scene(
     folder: Path,
     header: Sequence[str],
     background: str,
-    parts: Sequence[Part],
+    surfaces: Sequence[ImportedSurface],
     nesting: Nesting,
     *,
     units: Units | None = None,
     side: str | None = None,
     is_patient: bool = False,
-) -> Made:
+) -> ImportedScene:
     """Place the probe, write the folder, collect what to say.
 
     Args:
         folder: New or empty.
         header: Lines of the comment at the top of the scene.toml.
         background: Tissue outside of all surfaces.
-        parts: The surfaces, checked.
+        surfaces: The surfaces, checked.
         nesting: How they lie in each other, in the same order.
         units: Unit of the files they are from, if that is known.
         side: Where the probe shall lie, a key of ``SIDES``; None chooses.
@@ -71,20 +71,20 @@ def finish(
         UssimError: No place for the probe, the scene fails a check, or the folder cannot be written.
     """
     library = TissueLibrary.load()
-    blocking = [library[part.tissue].attenuation_db_cm_mhz > _BLOCKING_DB_CM_MHZ for part in parts]
-    meshes = [(part.vertices_mm, part.triangles) for part in parts]
+    blocking = [library[surface.tissue].attenuation_db_cm_mhz > _BLOCKING_DB_CM_MHZ for surface in surfaces]
+    meshes = [(surface.vertices_mm, surface.triangles) for surface in surfaces]
     placement = place_probe(meshes, nesting, blocking, SIDES[side] if side else None, is_patient)
     advice = " ".join(f"--set {setting}" for setting in placement.settings)
-    name, probe_on = folder.absolute().name, parts[placement.on].name
+    name, probe_on = folder.absolute().name, surfaces[placement.on].name
     lines = [
         *header,
         "",
         f"Probe: on {probe_on}; {placement.why_settings}.",
         f"Render it with: ussim render {name} -o {name}.zarr --frames 20{' ' + advice if advice else ''}",
     ]
-    scene = write_scene(folder, name[:64], lines, background, parts, placement.sweep)
-    ordered = tuple(sorted(parts, key=lambda part: part.priority))
-    return Made(scene, ordered, units, placement, probe_on, tuple(_warnings(parts, nesting)))
+    scene = write_scene(folder, name[:64], lines, background, surfaces, placement.sweep)
+    ordered = tuple(sorted(surfaces, key=lambda surface: surface.priority))
+    return ImportedScene(scene, ordered, units, placement, probe_on, tuple(_warnings(surfaces, nesting)))
 
 
 def require_tissues(names: Sequence[str]) -> None:
@@ -122,16 +122,16 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names) if left < 2 else f"{', '.join(names[:_MOST_NAMED])} and {left} more"
 
 
-def _warnings(parts: Sequence[Part], nesting: Nesting) -> list[str]:
+def _warnings(surfaces: Sequence[ImportedSurface], nesting: Nesting) -> list[str]:
     found = []
     for first, second, share in nesting.touching:
         found.append(
-            f"{parts[first].name} and {parts[second].name} share {share:.0%} of their vertices: where walls coincide "
-            "a ray cannot tell them apart; let the one of lower priority reach 0.5 mm into the other"
+            f"{surfaces[first].name} and {surfaces[second].name} share {share:.0%} of their vertices: where walls "
+            "coincide a ray cannot tell them apart; let the one of lower priority reach 0.5 mm into the other"
         )
     outside = [
-        part.name
-        for number, part in enumerate(parts)
+        surface.name
+        for number, surface in enumerate(surfaces)
         if number != nesting.outermost and not nesting.containers(number) and not nesting.overlaps[number].any()
     ]
     if outside:
