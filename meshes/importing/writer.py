@@ -108,4 +108,4 @@ def _scene_text(
         for one in ordered
     }
     data = {"format": 1, "name": name, "background": background, "surface": entries, "sweep": [sweep_entry(sweep)]}
-    return scene_text(validated(SceneFile, data, "scene:"), header, comments)
+    return scene_text(validated(SceneFile, data, "scene: "), header, comments)
