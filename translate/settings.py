@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -24,7 +24,7 @@ tenth of the anatomies, at least one, are seen in testing only."""
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TrainSettings(_Frozen):
@@ -69,10 +69,10 @@ class TrainSettings(_Frozen):
     inputs: Inputs = "LMSA"
     model: Literal["pix2pix", "fast"] = "pix2pix"
     # networks
-    ngf: int = Field(64, ge=2, le=512)
-    depth: int = Field(8, ge=2, le=10)
-    ndf: int = Field(64, ge=2, le=512)
-    d_layers: int = Field(3, ge=1, le=6)
+    ngf: Annotated[int, Field(ge=2, le=512)] = 64
+    depth: Annotated[int, Field(ge=2, le=10)] = 8
+    ndf: Annotated[int, Field(ge=2, le=512)] = 64
+    d_layers: Annotated[int, Field(ge=1, le=6)] = 3
     norm: Literal["instance", "batch"] = "instance"
     upsample: Literal["transposed", "nearest"] = "transposed"
     decoder_maps: bool = False
@@ -83,27 +83,27 @@ class TrainSettings(_Frozen):
     attenuation: Literal["linear", "decibel"] = "linear"
     # what it is trained on
     split: Split = "frame"
-    iterations: int = Field(50_000, ge=1)
-    batch: int = Field(16, ge=1, le=4096)
-    crop: int = Field(512, ge=16, le=8192)
+    iterations: Annotated[int, Field(ge=1)] = 50_000
+    batch: Annotated[int, Field(ge=1, le=4096)] = 16
+    crop: Annotated[int, Field(ge=16, le=8192)] = 512
     flip: bool = False
-    full_frames: float = Field(0.0, ge=0, le=1)
-    full_batch: int = Field(2, ge=1, le=256)
+    full_frames: Annotated[float, Field(ge=0, le=1)] = 0.0
+    full_batch: Annotated[int, Field(ge=1, le=256)] = 2
     # losses and optimiser
-    learning_rate: float = Field(2e-4, gt=0, le=1)
-    beta1: float = Field(0.5, ge=0, lt=1)
-    beta2: float = Field(0.999, ge=0, lt=1)
-    l1_weight: float = Field(100.0, ge=0)
-    adversarial_weight: float = Field(1.0, ge=0)
-    feature_matching: float = Field(0.0, ge=0)
-    ema: float = Field(0.999, ge=0, lt=1)
-    seed: int = Field(0, ge=0, lt=2**63)
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    l1_weight: Annotated[float, Field(ge=0)] = 100.0
+    adversarial_weight: Annotated[float, Field(ge=0)] = 1.0
+    feature_matching: Annotated[float, Field(ge=0)] = 0.0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     # how it runs
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Literal["auto", "yes", "no"] = "auto"
-    log_every: int = Field(20, ge=1)
-    checkpoint_every: int = Field(1000, ge=1)
-    preview_every: int = Field(1000, ge=1)
+    log_every: Annotated[int, Field(ge=1)] = 20
+    checkpoint_every: Annotated[int, Field(ge=1)] = 1000
+    preview_every: Annotated[int, Field(ge=1)] = 1000
 
     @model_validator(mode="after")
     def _fits(self) -> TrainSettings:

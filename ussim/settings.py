@@ -180,12 +180,12 @@ def literal(text: str) -> Any:
         return text
 
 
-def apply_values(model: Model, values: Mapping[str, str], section: str) -> Model:
-    """A copy of a settings model with some fields replaced by what a user typed.
+def apply_values(model: Model, values: Mapping[str, Any], section: str) -> Model:
+    """A copy of a settings model with some fields replaced by what a user typed or gave.
 
     Args:
         model: The settings to start from.
-        values: Text of the new values by field name.
+        values: The new values by field name; text is read as it is typed, see :func:`literal`.
         section: What the settings are called on the command line.
 
     Raises:
@@ -198,14 +198,14 @@ def apply_values(model: Model, values: Mapping[str, str], section: str) -> Model
             raise UssimError(f"{section} has no setting {field!r}{nearest(field, known)}: must be {any_of(known)}")
     if not values:
         return model
-    typed = {field: literal(text) for field, text in values.items()}
+    typed = {field: literal(value) if isinstance(value, str) else value for field, value in values.items()}
     try:
         return kind.model_validate({**model.model_dump(), **typed})
     except ValidationError as error:
         raise UssimError(_explain_typed(error, kind, values, section)) from None
 
 
-def _explain_typed(error: ValidationError, kind: type[BaseModel], values: Mapping[str, str], section: str) -> str:
+def _explain_typed(error: ValidationError, kind: type[BaseModel], values: Mapping[str, Any], section: str) -> str:
     """One line for the first thing pydantic complains about."""
     first = error.errors()[0]
     field = str(first["loc"][0]) if first["loc"] else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -17,7 +17,7 @@ from ussim.settings import literal, parse_assignments, validated
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SceneSettings(_Section):
@@ -31,9 +31,9 @@ class SceneSettings(_Section):
     """
 
     detail: str = "demo"
-    seed: int = Field(0, ge=0)
+    seed: Annotated[int, Field(ge=0)] = 0
     weeks: str = "22"
-    count: int = Field(1, ge=1, le=65536)
+    count: Annotated[int, Field(ge=1, le=65536)] = 1
 
     @field_validator("weeks", mode="before")
     @classmethod
@@ -59,11 +59,11 @@ class RenderSettings(_Section):
         unit: Frames that are finished together.
     """
 
-    frames: int = Field(6669, ge=10, le=10**7)  # fewer leave nothing to test on
+    frames: Annotated[int, Field(ge=10, le=10**7)] = 6669  # fewer leave nothing to test on
     size: str = "1000x1386"
     sweep: str | None = None
-    seed: int = Field(0, ge=0, le=2**32 - 1)
-    unit: int = Field(8, ge=1, le=10**4)
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+    unit: Annotated[int, Field(ge=1, le=10**4)] = 8
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -84,10 +84,10 @@ class EvaluateSettings(_Section):
         seed: Seed of crops and bootstrap.
     """
 
-    crops: int = Field(4, ge=1)
-    crop: int | None = Field(None, ge=32)
-    images: int | None = Field(None, ge=1)
-    seed: int = Field(0, ge=0)
+    crops: Annotated[int, Field(ge=1)] = 4
+    crop: Annotated[int | None, Field(ge=32)] = None
+    images: Annotated[int | None, Field(ge=1)] = None
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 class ApplySettings(_Section):
@@ -117,7 +117,7 @@ class PipelineSettings(_Section):
     scene: SceneSettings = SceneSettings()
     render: RenderSettings = RenderSettings()
     overrides: dict[str, dict[str, str]] = {}
-    variants: tuple[Inputs, ...] = Field(("LM", "LMS", "LMSA"), min_length=1)
+    variants: Annotated[tuple[Inputs, ...], Field(min_length=1)] = ("LM", "LMS", "LMSA")
     train: dict[str, Any] = {}
     evaluate: EvaluateSettings = EvaluateSettings()
     apply: ApplySettings = ApplySettings()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -24,16 +26,16 @@ class Imaging(BaseModel):
         tgc_limit_db: Largest gain that time-gain compensation may give.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    attenuation_scale: float = Field(0.25, ge=0, le=10)
-    scatter_pitch_mm: float = Field(0.1, gt=0.01, le=2)
-    interface_gain_db: float = Field(28.0, ge=-120, le=120)
-    lobe_exponent: float = Field(6.0, ge=0, le=1e4)
-    acceptance_rad: float = Field(0.03, gt=0, le=1.6)
-    max_reflections: int = Field(10, ge=0, le=64)
-    max_segments: int = Field(40, ge=4, le=128)
-    reference_db: float = Field(15.0, ge=-200, le=200)
-    dynamic_range_db: float = Field(60.0, gt=1, le=200)
-    noise_db: float = Field(-72.0, ge=-300, le=100)
-    tgc_limit_db: float = Field(80.0, ge=0, le=300)
+    attenuation_scale: Annotated[float, Field(ge=0, le=10)] = 0.25
+    scatter_pitch_mm: Annotated[float, Field(gt=0.01, le=2)] = 0.1
+    interface_gain_db: Annotated[float, Field(ge=-120, le=120)] = 28.0
+    lobe_exponent: Annotated[float, Field(ge=0, le=1e4)] = 6.0
+    acceptance_rad: Annotated[float, Field(gt=0, le=1.6)] = 0.03
+    max_reflections: Annotated[int, Field(ge=0, le=64)] = 10
+    max_segments: Annotated[int, Field(ge=4, le=128)] = 40
+    reference_db: Annotated[float, Field(ge=-200, le=200)] = 15.0
+    dynamic_range_db: Annotated[float, Field(gt=1, le=200)] = 60.0
+    noise_db: Annotated[float, Field(ge=-300, le=100)] = -72.0
+    tgc_limit_db: Annotated[float, Field(ge=0, le=300)] = 80.0

@@ -12,7 +12,7 @@ which is a convex array (R > 0), a phased array (R = 0) or, with no angle, a lin
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,20 +41,20 @@ class Probe(BaseModel):
         image_height, image_width: Pixels of the scan-converted image.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    frequency_mhz: float = Field(8.0, ge=0.5, le=40)
-    bandwidth: float = Field(0.6, gt=0.05, le=1.5)
-    depth_mm: float = Field(150.0, ge=5, le=500)
-    scanlines: int = Field(256, ge=8, le=4096)
-    axial_samples: int = Field(3072, ge=64, le=65536)
-    focus_mm: float = Field(70.0, gt=1, le=500)
-    aperture_mm: float = Field(22.0, gt=0.5, le=200)
-    f_number: float = Field(2.0, ge=0.5, le=20)
-    elevation_aperture_mm: float = Field(12.0, gt=0.5, le=100)
-    elevation_focus_mm: float = Field(70.0, gt=1, le=500)
-    image_height: int = Field(1000, ge=16, le=8192)
-    image_width: int = Field(1386, ge=16, le=8192)
+    frequency_mhz: Annotated[float, Field(ge=0.5, le=40)] = 8.0
+    bandwidth: Annotated[float, Field(gt=0.05, le=1.5)] = 0.6
+    depth_mm: Annotated[float, Field(ge=5, le=500)] = 150.0
+    scanlines: Annotated[int, Field(ge=8, le=4096)] = 256
+    axial_samples: Annotated[int, Field(ge=64, le=65536)] = 3072
+    focus_mm: Annotated[float, Field(gt=1, le=500)] = 70.0
+    aperture_mm: Annotated[float, Field(gt=0.5, le=200)] = 22.0
+    f_number: Annotated[float, Field(ge=0.5, le=20)] = 2.0
+    elevation_aperture_mm: Annotated[float, Field(gt=0.5, le=100)] = 12.0
+    elevation_focus_mm: Annotated[float, Field(gt=1, le=500)] = 70.0
+    image_height: Annotated[int, Field(ge=16, le=8192)] = 1000
+    image_width: Annotated[int, Field(ge=16, le=8192)] = 1386
 
     # Geometry that a subclass fills in ------------------------------------------------------------
     @property
@@ -170,8 +170,8 @@ class ConvexProbe(Probe):
     """Curved array; the default reproduces the paper's 1000 × 1386 image of 150 mm and 70° isotropically."""
 
     kind: Literal["convex"] = "convex"
-    radius_mm: float = Field(40.0, ge=5, le=200)
-    field_of_view_deg: float = Field(70.0, ge=5, le=170)
+    radius_mm: Annotated[float, Field(ge=5, le=200)] = 40.0
+    field_of_view_deg: Annotated[float, Field(ge=5, le=170)] = 70.0
 
     @property
     def apex_radius_mm(self) -> float:
@@ -193,12 +193,12 @@ class LinearProbe(Probe):
     """Flat array with parallel scanlines."""
 
     kind: Literal["linear"] = "linear"
-    width_mm: float = Field(50.0, ge=5, le=300)
-    depth_mm: float = Field(60.0, ge=5, le=500)
-    focus_mm: float = Field(30.0, gt=1, le=500)
-    elevation_aperture_mm: float = Field(5.0, gt=0.5, le=100)
-    elevation_focus_mm: float = Field(25.0, gt=1, le=500)
-    image_width: int = Field(834, ge=16, le=8192)
+    width_mm: Annotated[float, Field(ge=5, le=300)] = 50.0
+    depth_mm: Annotated[float, Field(ge=5, le=500)] = 60.0
+    focus_mm: Annotated[float, Field(gt=1, le=500)] = 30.0
+    elevation_aperture_mm: Annotated[float, Field(gt=0.5, le=100)] = 5.0
+    elevation_focus_mm: Annotated[float, Field(gt=1, le=500)] = 25.0
+    image_width: Annotated[int, Field(ge=16, le=8192)] = 834
 
     @property
     def linear_pitch_mm(self) -> float:
@@ -215,9 +215,9 @@ class PhasedProbe(Probe):
     """Small flat array whose scanlines fan out from one point (sector scan)."""
 
     kind: Literal["phased"] = "phased"
-    field_of_view_deg: float = Field(80.0, ge=5, le=170)
-    aperture_mm: float = Field(18.0, gt=0.5, le=200)
-    image_width: int = Field(1286, ge=16, le=8192)
+    field_of_view_deg: Annotated[float, Field(ge=5, le=170)] = 80.0
+    aperture_mm: Annotated[float, Field(gt=0.5, le=200)] = 18.0
+    image_width: Annotated[int, Field(ge=16, le=8192)] = 1286
 
     @property
     def angular_pitch_rad(self) -> float:

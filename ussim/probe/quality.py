@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
@@ -16,11 +18,11 @@ class Quality(BaseModel):
             ``taps`` see the same scatterers in the central layer.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    rays: int = Field(1, ge=1, le=65536)
-    layers: int = Field(1, ge=1, le=63)
-    taps: int = Field(16, ge=1, le=1024)
+    rays: Annotated[int, Field(ge=1, le=65536)] = 1
+    layers: Annotated[int, Field(ge=1, le=63)] = 1
+    taps: Annotated[int, Field(ge=1, le=1024)] = 16
 
     @field_validator("layers")
     @classmethod

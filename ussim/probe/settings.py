@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
 from ussim.errors import UssimError
 from ussim.settings import any_of, apply_values, nearest, parse_assignments
 
 if TYPE_CHECKING:
     from ussim.probe.imaging import Imaging
+    from ussim.probe.probe import Probe
     from ussim.probe.quality import Quality
 
 SECTIONS = ("probe", "imaging", "lq", "hq")
@@ -28,7 +27,7 @@ class Settings:
         qualities: The images to render, by name, in the order ``lq``, ``hq``.
     """
 
-    probe: BaseModel
+    probe: Probe
     imaging: Imaging
     qualities: dict[str, Quality]
 
@@ -37,41 +36,63 @@ def build_settings(
     assignments: Iterable[str] = (),
     qualities: Iterable[str] = ("lq", "hq"),
     size: tuple[int, int] | None = None,
+    **sections: Mapping[str, Any],
 ) -> Settings:
-    """The default settings, changed by the assignments of a user.
+    """The default settings, changed by what a user says, as text or as values::
+
+        build_settings(["probe.kind=linear", "hq.rays=64"])
+        build_settings(probe={"kind": "linear"}, hq={"rays": 64})
 
     Args:
         assignments: ``section.field=value`` texts; sections are ``probe``, ``imaging``, ``lq`` and ``hq``.
         qualities: Names of the presets to render.
         size: Image height and width in pixels, short for ``probe.image_height`` and ``probe.image_width``.
+        **sections: The same sections as keywords: values by field name.
 
     Returns:
         The settings, validated.
 
     Raises:
-        UssimError: A section, field or value that is not allowed; the message names it and what is.
+        UssimError: A section, field or value that is not allowed, or one given twice; the message names it.
     """
     from ussim.probe.imaging import Imaging
     from ussim.probe.probe import KINDS, make_probe
     from ussim.probe.quality import PRESETS
 
     names = _quality_names(qualities, PRESETS)
-    values = parse_assignments(assignments, SECTIONS, "probe.depth_mm=120")
+    values = _joined(parse_assignments(assignments, SECTIONS, "probe.depth_mm=120"), sections)
     for field, pixels in zip(("image_height", "image_width"), size or (), strict=False):
         if field in values["probe"]:
             raise UssimError(f"--size and --set probe.{field} say the same thing twice: give one of them")
-        values["probe"][field] = str(pixels)
+        values["probe"][field] = pixels
     for name in PRESETS:
         if values[name] and name not in names:
             raise UssimError(f"--set {name}.{next(iter(values[name]))}: {name} is not rendered (--quality)")
 
     kind = values["probe"].pop("kind", "convex")
-    if kind not in KINDS:
-        raise UssimError(f"probe.kind = {kind!r} is not allowed{nearest(kind, KINDS)}: must be {any_of(KINDS)}")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise UssimError(f"probe.kind = {kind!r} is not allowed{nearest(str(kind), KINDS)}: must be {any_of(KINDS)}")
     probe = apply_values(make_probe(kind), values["probe"], "probe")
     imaging = apply_values(Imaging(), values["imaging"], "imaging")
     presets = {name: apply_values(PRESETS[name], values[name], name) for name in names}
     return Settings(probe=probe, imaging=imaging, qualities=presets)
+
+
+def _joined(
+    typed: Mapping[str, Mapping[str, str]], given: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """What was typed and what was given as values, by section and field."""
+    values: dict[str, dict[str, Any]] = {section: dict(fields) for section, fields in typed.items()}
+    for section, fields in given.items():
+        if section not in values:
+            raise UssimError(f"no section {section!r}{nearest(section, values)}: must be {any_of(values)}")
+        if not isinstance(fields, Mapping):
+            raise UssimError(f"{section} = {fields!r} is not allowed: must be values by field name")
+        for field, value in fields.items():
+            if field in values[section]:
+                raise UssimError(f"{section}.{field} is given twice, as text and as a value: give one of them")
+            values[section][field] = value
+    return values
 
 
 def _quality_names(wanted: Iterable[str], presets: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,61 @@
+"""Settings of a rendering: from Python as from the command line, finite and within their ranges."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from pydantic import ValidationError
+
+from translate.settings import TrainSettings
+from ussim.errors import UssimError
+from ussim.probe.imaging import Imaging
+from ussim.probe.probe import KINDS, LinearProbe
+from ussim.probe.quality import HQ
+from ussim.probe.settings import build_settings
+
+
+def test_values_say_the_same_as_texts():
+    texts = build_settings(["probe.kind=linear", "probe.depth_mm=40", "imaging.noise_db=-90", "hq.rays=8"])
+    values = build_settings(
+        probe={"kind": "linear", "depth_mm": 40}, imaging={"noise_db": -90}, hq={"rays": 8}, size=None
+    )
+    assert values == texts
+    assert values.probe == LinearProbe(depth_mm=40)
+    assert values.qualities["hq"] == HQ.model_copy(update={"rays": 8})
+
+
+def test_texts_and_values_add_up():
+    settings = build_settings(["probe.depth_mm=120"], ["lq"], (100, 140), probe={"frequency_mhz": 3.5})
+    assert (settings.probe.depth_mm, settings.probe.frequency_mhz) == (120, 3.5)
+    assert settings.probe.image_shape == (100, 140)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"prob": {"depth_mm": 9}}, "no section 'prob' (did you mean 'probe'?): must be one of probe, imaging, lq, hq"),
+        ({"probe": 120}, "probe = 120 is not allowed: must be values by field name"),
+        ({"probe": {"depth": 120}}, "probe has no setting 'depth' (did you mean 'depth_mm'?)"),
+        ({"probe": {"depth_mm": -5}}, "probe.depth_mm = -5 is not allowed: must be a number >= 5 and <= 500"),
+        ({"probe": {"kind": ["convex"]}}, "probe.kind = ['convex'] is not allowed"),
+        ({"assignments": ["lq.taps=4"], "lq": {"taps": 8}}, "lq.taps is given twice, as text and as a value"),
+        ({"size": (10, 10), "probe": {"image_width": 80}}, "probe.image_width say the same thing twice"),
+        ({"qualities": ["lq"], "hq": {"rays": 8}}, "hq is not rendered"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments, message):
+    with pytest.raises(UssimError) as caught:
+        build_settings(**arguments)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("model", [*KINDS.values(), Imaging, TrainSettings])
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_no_number_may_be_infinite(model, value):
+    numbers = [name for name, field in model.model_fields.items() if field.annotation is float]
+    assert len(numbers) >= 8
+    for name in numbers:
+        with pytest.raises(ValidationError):
+            model(**{name: value})
