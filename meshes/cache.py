@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from importlib.metadata import version
@@ -15,17 +14,15 @@ from meshes.errors import OutputError
 from meshes.fetus.growth import check_weeks
 from meshes.folder import new_scene
 from meshes.variation import check_seed
-from ussim.files import whole_folder
+from ussim.files import user_cache_folder, whole_folder
 
 _SOURCES = Path(__file__).parent
 _LIBRARIES = ("numpy", "scipy", "numba", "scikit-image", "manifold3d")  # another version may mesh differently
 
 
 def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/ussim/scenes``, else ``~/.cache/ussim/scenes``."""
-    root = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"  # the standard ignores relative paths
-    return base / "ussim" / "scenes"
+    """``$XDG_CACHE_HOME/ussim/scenes``, else ``~/.cache/ussim/scenes``; on macOS and Windows where caches lie there."""
+    return user_cache_folder() / "scenes"
 
 
 def scene_key(detail: str, seed: int, weeks: float) -> str:

@@ -121,3 +121,10 @@ def file_digest(path: Path) -> str:
 def is_litter(path: Path) -> bool:
     """Whether a name is one that operating systems and archivers strew about: nobody's data."""
     return any(part in LITTER or part.startswith("._") for part in path.parts)
+
+
+def user_cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/ussim``, else ``~/.cache/ussim``; on macOS and Windows where caches lie there."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("ussim", appauthor=False)

@@ -1,66 +1,118 @@
-"""How the scalar physics is compiled: one decorator for CPU, CUDA and the CUDA simulator.
+"""How functions are compiled: one set of decorators for the CPU, CUDA and the CUDA simulator.
 
 Physics functions are decorated with :func:`device`. The CPU kernels call them as ordinary Numba
 functions; numba-cuda compiles the same dispatchers again as device functions when a CUDA kernel calls
 them; under ``NUMBA_ENABLE_CUDASIM=1`` they stay plain Python, because the simulator cannot hand its
 arrays to compiled code.
 
-Numba's on-disk cache looks only at the file a function stands in, not at what that function calls. The
-cache folder therefore carries a digest of all sources that hold compiled code: an edit or an upgrade
-anywhere among them starts a fresh one.
+Numba keeps machine code on disk, but looks only at the file a function stands in, not at what that function
+calls or at constants of other files, which are frozen into its code. What is compiled here is therefore kept in
+a folder named after a digest of all sources that it can be made from: an edit or an upgrade starts a fresh one.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
+import tempfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import numba
+
+from ussim.errors import UssimError
+from ussim.files import user_cache_folder
 
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)
 """True when the CUDA simulator is on: device functions are then plain Python."""
 
+_PACKAGE = Path(__file__).parent
+_decorating = Lock()
 
-def _source_digest() -> str:
-    package = Path(__file__).parent
+
+def compiled(**options: Any) -> Callable[[Callable], Any]:
+    """``numba.njit(**options)``, with its machine code kept on disk for as long as no source of it changes.
+
+    Numba takes the place from a setting of the whole process. It is set while the function is decorated, which is
+    when Numba looks at it, and put back: code of other people keeps its own place, and nothing private is used.
+
+    Raises:
+        UssimError: When a function is decorated: the folder cannot be written.
+    """
+
+    def decorate(function: Callable) -> Any:
+        with _decorating:
+            before = numba.config.CACHE_DIR
+            numba.config.CACHE_DIR = str(code_folder(Path(function.__code__.co_filename), before))
+            try:
+                return numba.njit(cache=True, **options)(function)
+            finally:
+                numba.config.CACHE_DIR = before
+
+    return decorate
+
+
+@cache
+def code_folder(source: Path, chosen: str = "") -> Path:
+    """The folder for machine code of a source file's functions; made if missing.
+
+    Args:
+        source: The file.
+        chosen: The folder that the user named with ``NUMBA_CACHE_DIR``; that of ussim's cache if empty.
+
+    Raises:
+        UssimError: It cannot be written.
+    """
+    folder = (Path(chosen) if chosen else user_cache_folder()) / f"numba-{_digest(compiled_from(source))}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UssimError(
+            f"cannot keep compiled code in {folder}: {error.strerror}; choose another folder with NUMBA_CACHE_DIR"
+        ) from None
+    return folder
+
+
+def compiled_from(source: Path) -> tuple[Path, ...]:
+    """All files whose functions and constants may be part of a source file's machine code.
+
+    They are those of its room, of the renderer if it belongs to ``ussim``, and this one.
+    """
+    package, *rooms = source.parent.relative_to(_PACKAGE.parent).parts
+    folders = {_PACKAGE.parent.joinpath(package, *rooms[:1])}
+    if package == _PACKAGE.name:
+        folders.add(_PACKAGE / "render")
+    return tuple(sorted({_PACKAGE / "jit.py", *(path for folder in folders for path in folder.rglob("*.py"))}))
+
+
+@cache
+def _digest(sources: tuple[Path, ...]) -> str:
     digest = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(
-        [
-            *package.glob("*.py"),
-            *package.glob("physics/*.py"),
-            *package.glob("kernels/*.py"),
-            *package.glob("backends/*.py"),
-        ]
-    ):
-        digest.update(path.read_bytes())
+    for path in sources:
+        data = path.read_bytes()
+        digest.update(f"{path.relative_to(_PACKAGE.parent).as_posix()} {len(data)}\n".encode())
+        digest.update(data)
     return digest.hexdigest()[:16]
 
 
-def _use_own_cache_folder() -> None:
-    if "NUMBA_CACHE_DIR" in os.environ:  # the user has chosen a place: leave it
-        return
-    root = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    numba.config.CACHE_DIR = str(root / "ussim" / f"numba-{_source_digest()}")
-
-
-_use_own_cache_folder()
-
 # "contract" lets a·b + c become one instruction, as nvcc does; the other fast-math flags would let
 # NaN and infinity checks disappear.
-_CPU_OPTIONS = {"cache": True, "fastmath": {"contract"}, "error_model": "numpy"}
+_CPU_OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy"}
 
 
 def device(function):
     """Compile a scalar function that both backends call."""
-    return function if SIMULATED else numba.njit(**_CPU_OPTIONS)(function)
+    return function if SIMULATED else compiled(**_CPU_OPTIONS)(function)
 
 
 def exact_device(function):
     """Like :func:`device`, for code whose results must be the same bits wherever it is inlined."""
-    return function if SIMULATED else numba.njit(cache=True, error_model="numpy")(function)
+    return function if SIMULATED else compiled(error_model="numpy")(function)
 
 
 def cpu_kernel(function):
     """Compile a CPU stage whose outer loop is a ``prange`` over all cores; other Python threads run meanwhile."""
-    return numba.njit(parallel=True, nogil=True, **_CPU_OPTIONS)(function)
+    return compiled(parallel=True, nogil=True, **_CPU_OPTIONS)(function)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from meshes.errors import SurfaceError
 from meshes.shapes.solids import (
@@ -26,6 +26,7 @@ from meshes.shapes.solids import (
     UNION,
     Solid,
 )
+from ussim.jit import compiled
 
 BLOCK = 8
 _FAR = 1e9
@@ -33,7 +34,7 @@ _STACK = 8
 _SAFETY = 1.35  # first-order distances may overstate a true distance; blocks are skipped with this margin
 
 
-@njit(cache=True)
+@compiled()
 def _lattice(ix, iy, iz, seed):
     """Pseudo-random value in [-1, 1) of a lattice point."""
     h = (ix * 374761393 + iy * 668265263 + iz * 2147483647 + seed * 1274126177) & 0xFFFFFFFF
@@ -43,7 +44,7 @@ def _lattice(ix, iy, iz, seed):
     return h / 2147483648.0 - 1.0
 
 
-@njit(cache=True)
+@compiled()
 def _value_noise(x, y, z, seed):
     """Smooth value noise with one feature per unit length, range about ±1."""
     fx, fy, fz = math.floor(x), math.floor(y), math.floor(z)
@@ -59,7 +60,7 @@ def _value_noise(x, y, z, seed):
     return (a00 * (1.0 - v) + a10 * v) * (1.0 - w) + (a01 * (1.0 - v) + a11 * v) * w
 
 
-@njit(cache=True)
+@compiled()
 def relief(x, y, z, wavelength, seed):
     """Two octaves of noise, turned against each other so that the lattice does not show; about ±1."""
     s = 2.0 / wavelength  # value noise alternates: one wave spans about two lattice cells
@@ -79,7 +80,7 @@ def relief(x, y, z, wavelength, seed):
     return first * 0.8 + second * 0.3
 
 
-@njit(cache=True)
+@compiled()
 def _ellipsoid(x, y, z, a, b, c):
     """First-order distance k0·(k0 − 1)/k1, exact to first order at the surface; limited inside."""
     k0 = math.sqrt((x / a) ** 2 + (y / b) ** 2 + (z / c) ** 2)
@@ -90,7 +91,7 @@ def _ellipsoid(x, y, z, a, b, c):
     return max(k0 * (k0 - 1.0) / k1, -smallest)
 
 
-@njit(cache=True)
+@compiled()
 def _superellipsoid(x, y, z, a, b, c, p):
     """(f − 1)/|∇f| with f the p-norm of the scaled coordinates."""
     u, v, w = abs(x) / a, abs(y) / b, abs(z) / c
@@ -102,7 +103,7 @@ def _superellipsoid(x, y, z, a, b, c, p):
     return max((f - 1.0) / math.sqrt(gx * gx + gy * gy + gz * gz), -smallest)
 
 
-@njit(cache=True)
+@compiled()
 def _box(x, y, z, a, b, c, rounding):
     """Exact distance to a box with rounded edges."""
     qx, qy, qz = abs(x) - a + rounding, abs(y) - b + rounding, abs(z) - c + rounding
@@ -110,7 +111,7 @@ def _box(x, y, z, a, b, c, rounding):
     return outside + min(max(qx, max(qy, qz)), 0.0) - rounding
 
 
-@njit(cache=True)
+@compiled()
 def _cone(x, y, z, row):
     """Exact distance to the hull of two spheres."""
     bx, by, bz = row[6] - row[3], row[7] - row[4], row[8] - row[5]
@@ -136,19 +137,19 @@ def _cone(x, y, z, row):
     return (math.sqrt(x2 * a2 / length2) + along * dr) / length2 - r1
 
 
-@njit(cache=True)
+@compiled()
 def _halfspace(row, x, y, z):
     """Signed distance of a half space."""
     return (x - row[3]) * row[15] + (y - row[4]) * row[16] + (z - row[5]) * row[17]
 
 
-@njit(cache=True)
+@compiled()
 def _is_wall(row):
     """Whether a row cuts off a half space: convex rooms have hundreds of them."""
     return int(row[0]) == HALFSPACE and int(row[1]) == INTERSECT
 
 
-@njit(cache=True)
+@compiled()
 def _primitive(row, x, y, z):
     """Signed distance of one primitive row."""
     kind = int(row[0])
@@ -167,7 +168,7 @@ def _primitive(row, x, y, z):
     return _superellipsoid(u, v, w, row[15], row[16], row[17], row[18])
 
 
-@njit(cache=True)
+@compiled()
 def _combine(current, value, operator, blend):
     """Joins a distance to the running one; polynomial smooth minimum and maximum when blend > 0."""
     sign = 1.0
@@ -183,7 +184,7 @@ def _combine(current, value, operator, blend):
     return sign * result
 
 
-@njit(cache=True)
+@compiled()
 def _modify(current, row, x, y, z):
     """Applies a row that changes the running distance itself."""
     kind = int(row[0])
@@ -196,7 +197,7 @@ def _modify(current, row, x, y, z):
     return abs(current) - row[15]
 
 
-@njit(cache=True)
+@compiled()
 def _evaluate(rows, order, count, stack, x, y, z):
     """Signed distance of the rows order[:count] at one point."""
     current, depth = _FAR, 0
@@ -221,7 +222,7 @@ def _evaluate(rows, order, count, stack, x, y, z):
     return current
 
 
-@njit(cache=True)
+@compiled()
 def _plan(rows):
     """Splits the rows into top-level items (one row, or one bracket) and numbers the runs of unions.
 
@@ -252,7 +253,7 @@ def _plan(rows):
     return starts[:count], stops[:count], runs[:count]
 
 
-@njit(cache=True)
+@compiled()
 def _keep_rows(rows, first, last, radius, x, y, z, order, count):
     """Appends rows first:last to `order`, but of a stretch of walls only those that can matter near the point."""
     row = first
@@ -274,7 +275,7 @@ def _keep_rows(rows, first, last, radius, x, y, z, order, count):
     return count
 
 
-@njit(cache=True)
+@compiled()
 def _active_rows(rows, starts, stops, runs, values, radius, slack, x, y, z, order):
     """Fills `order` with the rows that can matter within `radius` of the point (x, y, z), where `values` were taken.
 
@@ -303,7 +304,7 @@ def _active_rows(rows, starts, stops, runs, values, radius, slack, x, y, z, orde
     return count
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _sample(rows, origin, step, shape, slack, starts, stops, runs):
     """Signed distance on a grid, float32 of `shape`; far blocks hold one value of the right sign."""
     grid = np.empty((shape[0], shape[1], shape[2]), np.float32)
@@ -358,7 +359,7 @@ def _sample(rows, origin, step, shape, slack, starts, stops, runs):
     return grid
 
 
-@njit(cache=True)
+@compiled()
 def _at_few_points(rows, points):
     """Signed distance at (n, 3) points on one thread."""
     out = np.empty(points.shape[0])
@@ -369,7 +370,7 @@ def _at_few_points(rows, points):
     return out
 
 
-@njit(cache=True, parallel=True)
+@compiled(parallel=True)
 def _at_many_points(rows, points):
     """The same on all threads."""
     out = np.empty(points.shape[0])

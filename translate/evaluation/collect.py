@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-import numba
 import numpy as np
 
 from translate.data.split import is_held_out
@@ -31,6 +30,7 @@ from translate.evaluation.results import (
 from translate.evaluation.speckle import Selection, Speckle, Statistics
 from ussim.dataset.store import Dataset, Frame
 from ussim.errors import UssimError
+from ussim.jit import compiled
 
 MIN_BAND_PX = 1024
 """A crop with fewer pixels of a depth band says nothing of that band."""
@@ -339,7 +339,7 @@ class _CropTarget:
         return bands
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _sums(label, output, target, similarity, count):
     """Sums of squared error and of similarity over the pixels of each label, (count, 2)."""
     sums = np.zeros((count, 2))

@@ -11,11 +11,11 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-import numba
 import numpy as np
 from scipy import stats
 
 from ussim.errors import UssimError
+from ussim.jit import compiled
 
 SSIM_SIGMA_PX = 1.5
 SSIM_RADIUS_PX = 5
@@ -210,7 +210,7 @@ def _window_mean(image: np.ndarray) -> np.ndarray:
     return result
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _separable_mean(image, kernel, padded, result):
     """Filter columns, then rows; pixels beyond the border repeat it.
 

@@ -22,9 +22,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from ussim.errors import UssimError
+from ussim.jit import compiled
 
 WIDTH = 8
 """Children of a node, and triangles of a leaf block."""
@@ -126,7 +126,7 @@ def _checked(vertices_mm: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray
     return vertices, faces
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _primitive_boxes(vertices, faces):
     """(T, 6) float32: lower corner, then upper corner."""
     boxes = np.empty((len(faces), 6), np.float32)
@@ -138,19 +138,19 @@ def _primitive_boxes(vertices, faces):
     return boxes
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _half_area(x, y, z):
     return x * y + y * z + z * x
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _bin(prims, i, axis, low, scale, bins):
     """Bin of the (doubled) centroid of a primitive."""
     c = prims[i, axis] + prims[i, axis + 3]
     return min(np.int32((c - low[axis]) * scale[axis]), np.int32(bins - 1))
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _fill_bins(prims, begin, end, low, scale, bins, counts, bounds):
     """Counts the primitives in every bin of every axis, and bounds them."""
     counts[:] = 0
@@ -165,7 +165,7 @@ def _fill_bins(prims, begin, end, low, scale, bins, counts, bounds):
                 bounds[axis, b, k + 3] = max(bounds[axis, b, k + 3], prims[i, k + 3])
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _best_split(counts, bounds, scale, bins, right_cost):
     """Cheapest plane over three axes: (axis, last bin of the left side), axis -1 if the centroids coincide.
 
@@ -193,12 +193,12 @@ def _best_split(counts, bounds, scale, bins, right_cost):
     return best_axis, best_bin
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _blocks(count):
     return np.float32((count + WIDTH - 1) // WIDTH)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _sweep_right(counts, bounds, bins, right_cost):
     """Cost of everything from bin b on, for every b; returns the count of all bins."""
     right = 0
@@ -215,7 +215,7 @@ def _sweep_right(counts, bounds, bins, right_cost):
     return right + counts[0]
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _partition(prims, order, begin, end, axis, low, scale, bins, last_left):
     """Moves the primitives of the left side to the front; returns where the right side begins."""
     i, j = begin, end - 1
@@ -231,7 +231,7 @@ def _partition(prims, order, begin, end, axis, low, scale, bins, last_left):
         order[i], order[j] = order[j], order[i]
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _split(prims, order, median_depth):
     """Binary tree. Reorders ``prims`` and ``order`` so that every node is a range of them.
 
@@ -280,7 +280,7 @@ def _split(prims, order, median_depth):
     return boxes[:made].copy(), links[:made].copy()
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _measure(prims, begin, end, box, low, high):
     """Box of a range of primitives, and the range of their (doubled) centroids."""
     for k in range(3):
@@ -294,7 +294,7 @@ def _measure(prims, begin, end, box, low, high):
         low[k], high[k] = c0, c1
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _plan(boxes, links):
     """How many of ``j`` wide children of a common parent the left half of a binary node should get.
 
@@ -321,7 +321,7 @@ def _plan(boxes, links):
     return roots
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _collapse(boxes, links, roots):
     """Makes the wide nodes, parents before children, siblings side by side.
 
@@ -361,7 +361,7 @@ def _collapse(boxes, links, roots):
     return wide[:nodes].copy(), children[:nodes].copy(), leaves[:blocks].copy()
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _open(links, roots, m, slots):
     """Fills ``slots`` with the binary nodes that become the children of wide node ``m``; returns how many."""
     todo, share = np.empty(WIDTH + 1, np.int32), np.empty(WIDTH + 1, np.int32)
@@ -381,7 +381,7 @@ def _open(links, roots, m, slots):
     return used
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _gather(leaves, order, vertices, faces):
     """Corners and original indices of the triangles of every leaf block."""
     corners = np.full((len(leaves), 9, WIDTH), np.nan, np.float32)
@@ -396,7 +396,7 @@ def _gather(leaves, order, vertices, faces):
     return corners, primitives
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _stack_need(children):
     """Most entries that can wait in a traversal: all siblings but one, at every level of the worst path."""
     need = np.ones(len(children), np.int32)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from ussim.jit import compiled
 
 _CREASE_DEG = 45.0
 """Faces that meet at a sharper angle keep an edge between them."""
@@ -38,7 +39,7 @@ def surface_normals(vertices_mm: np.ndarray, triangles: np.ndarray) -> tuple[np.
     return np.ascontiguousarray(flat, np.float32), smooth
 
 
-@njit(cache=True)
+@compiled()
 def _corner_normals(triangles, flat, area, around, begin, crease_cosine):
     """Average the triangles ``around[begin[v]:begin[v + 1]]`` of each corner's vertex v."""
     smooth = np.empty((triangles.shape[0], 3, 3), np.float32)

@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from numba import prange
 
-from ussim.jit import cpu_kernel
+from ussim.jit import compiled, cpu_kernel
 from ussim.render.bvh import STACK_SIZE
 from ussim.render.kernels.maps import (
     attenuate_line,
@@ -89,7 +89,7 @@ def _flatten(geometry, plane, flat):
         to_image(vertex, geometry, plane, flat)
 
 
-@numba.njit(cache=True)
+@compiled()
 def _count_crossings(geometry, flat, begin):
     """Rows' crossing counts, as the prefix sum ``begin``."""
     height = begin.size - 1
@@ -103,7 +103,7 @@ def _count_crossings(geometry, flat, begin):
         begin[row + 1] += begin[row]
 
 
-@numba.njit(cache=True)
+@compiled()
 def _collect_crossings(geometry, flat, begin, columns, surfaces):
     height = begin.size - 1
     filled = begin[:-1].copy()
