@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test lint docs wheel bench clean
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 8
 
@@ -29,17 +29,21 @@ demo: $(VENV)/.base  ## From nothing to an enhanced image and a report, on the C
 test: $(VENV)/.dev  ## Run the test suite
 	$(RUN)/python -m pytest
 
-lint: $(VENV)/.dev  ## Check style
+lint: $(VENV)/.dev  ## Check style and types
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
+	$(RUN)/mypy
 
 docs: $(VENV)/.dev  ## Build the documentation into build/docs; a warning is an error
 	$(RUN)/python -m sphinx -W --keep-going -n -q -b html docs build/docs
 	@echo "Documentation: $(abspath build/docs/index.html)"
+
+wheel: $(VENV)/.dev  ## Build wheel and sdist into dist, and use them outside the checkout
+	$(RUN)/python tests/project/check_wheel.py dist
 
 bench: $(VENV)/.dev  ## Time frames and closest hits on this machine
 	$(RUN)/ussim bench
 	$(RUN)/python tests/bench/closest_hits.py
 
 clean:  ## Remove the environment, the demo and the built documentation
-	rm -rf $(VENV) $(OUT) build/docs
+	rm -rf $(VENV) $(OUT) build/docs dist
