@@ -108,7 +108,7 @@ def _read_anatomies(
     from ussim.dataset.series import read_series
 
     sources = anatomy_sources(count, detail or "demo", first_seed or 0, parse_weeks(weeks or "22"))
-    with Reporter({"scenes": "building and checking scenes"}, unit="scenes") as progress:
+    with Reporter({"scenes": "building and checking scenes"}, units={"scenes": "scenes"}) as progress:
         return read_series(sources, frames, sweep, progress)
 
 

@@ -24,9 +24,8 @@ from cli.options import (
     version_option,
 )
 from cli.program import Program
-from cli.progress import Reporter
+from cli.progress import Reporter, training_reporter
 from cli.show import duration, show_pairs, show_table
-from cli.training_progress import TrainingProgress
 from ussim.errors import UssimError
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def train(
         return
     from translate.training.loop import train as train_networks
 
-    with TrainingProgress() as progress:
+    with training_reporter() as progress:
         summary = train_networks(
             settings, store, run, resume=resume, device=device, tensorboard=tensorboard, progress=progress
         )

@@ -97,7 +97,7 @@ class Context:
 
         scene, render = self.settings.scene, self.settings.render
         sources = anatomy_sources(scene.count, scene.detail, scene.seed, parse_weeks(scene.weeks))
-        with Reporter({"scenes": "building and checking scenes"}, unit="scenes") as progress:
+        with Reporter({"scenes": "building and checking scenes"}, units={"scenes": "scenes"}) as progress:
             return read_series(sources, render.frames, render.sweep, progress)
 
     @cached_property

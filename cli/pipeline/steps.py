@@ -17,8 +17,7 @@ from typing import Any, ClassVar, Protocol
 from cli.pipeline import ENHANCED
 from cli.pipeline.context import Context
 from cli.pipeline.records import digest_of
-from cli.progress import Reporter
-from cli.training_progress import TrainingProgress
+from cli.progress import Reporter, training_reporter
 from ussim.errors import UssimError
 from ussim.files import file_digest
 
@@ -195,7 +194,7 @@ class TrainStep:
                 _remove(folder)  # stopped before its first checkpoint
             if done != settings.iterations:
                 context.say(f"training {variant}: {settings.iterations} iterations")
-                with TrainingProgress() as progress:
+                with training_reporter() as progress:
                     summary = train(
                         settings,
                         context.store,
