@@ -174,11 +174,7 @@ def apply(
     if output is None and not is_store:
         raise UssimError(f"{source}: not a store; say with -o where its images are to go")
     generator = Generator.load(run, device=device, engine=engine, checkpoint=checkpoint)
-    with Reporter({"apply": "enhanced"}) as reporter:
-
-        def progress(done: int, total: int) -> None:
-            reporter("apply", done, total)
-
+    with Reporter({"apply": "enhanced"}) as progress:
         if into_store:
             count = apply_to_store(generator, source, name, split, progress)
         else:

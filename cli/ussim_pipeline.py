@@ -14,7 +14,7 @@ from cli.completion import add_completion
 from cli.options import CONTEXT_SETTINGS, PATH, backend_option, device_option, output_option, set_option, version_option
 from cli.pipeline import STEP_NAMES
 from cli.program import Program, command
-from cli.show import duration, gigabytes, show_pairs, show_table
+from cli.show import duration, show_pairs, show_table
 
 if TYPE_CHECKING:
     from cli.pipeline.context import Context
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.group(
     cls=Program,
-    optional=dict.fromkeys(("torch", "safetensors", "jinja2", "matplotlib", "psutil", "filelock"), "pipeline"),
+    optional=dict.fromkeys(("torch", "safetensors", "jinja2", "matplotlib", "filelock"), "pipeline"),
     context_settings=CONTEXT_SETTINGS,
     example="ussim-pipeline run -o demo\nussim-pipeline run my_scene -o mine --preset small",
 )
@@ -107,7 +107,7 @@ def _show_end(context: Context) -> None:
     click.echo()
     show_table(
         ("step", "time", "peak memory"),
-        [(name, duration(record.seconds), gigabytes(record.peak_memory_bytes)) for name, record in kept.items()],
+        [(name, duration(record.seconds), record.peak_memory) for name, record in kept.items()],
     )
     click.echo()
     images = sorted(context.enhanced.glob("*.png"))

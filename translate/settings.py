@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ussim.dataset.schema import ImageGeometry
 from ussim.errors import UssimError
 from ussim.files import write_text
-from ussim.settings import nearest, validated
+from ussim.settings import nearest, read_json, validated
 
 INPUTS = ("LM", "LMS", "LMSA", "SA")
 """Variants: low-quality image, mask, segmentation, attenuation."""
@@ -203,11 +202,7 @@ class Run(_Frozen):
             raise UssimError(f"{folder}: no such run")
         if not path.is_file():
             raise UssimError(f"{folder}: not a run folder (no settings.json in it)")
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UssimError(f"{path}: cannot be read: {error}") from None
-        return validated(cls, content, f"{path}: ")
+        return read_json(cls, path)
 
     def save(self, folder: Path) -> None:
         """Write it."""

@@ -7,6 +7,7 @@ import json
 import re
 import types
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -38,6 +39,21 @@ def validated(model: type[Model], data: Any, where: str) -> Model:
         return model.model_validate(data)
     except ValidationError as error:
         raise UssimError(f"{where}{explain(error, model, data)}") from None
+
+
+def read_json(model: type[Model], path: Path) -> Model:
+    """A JSON file as a checked model.
+
+    Raises:
+        UssimError: It cannot be read, is no JSON, or does not fit; one line that begins with its path.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UssimError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise UssimError(f"{path}: not valid JSON: {error}") from None
+    return validated(model, data, f"{path}: ")
 
 
 def explain(error: ValidationError, model: type[BaseModel], data: Any) -> str:

@@ -7,12 +7,13 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from cli.pipeline.settings import PipelineSettings
+from cli.show import gigabytes
 from ussim.errors import UssimError
 from ussim.files import write_text
-from ussim.settings import validated
+from ussim.settings import read_json
 
 SETTINGS_FILE = "pipeline.json"
 RECORDS = "steps"
@@ -43,6 +44,11 @@ class Record(BaseModel):
     device: str = ""
     notes: dict[str, Any] = {}
 
+    @property
+    def peak_memory(self) -> str:
+        """Its peak memory in words; – where it is not known."""
+        return gigabytes(self.peak_memory_bytes) if self.peak_memory_bytes else "–"
+
 
 class Records:
     """The records of a pipeline's folder, one JSON file a step."""
@@ -60,10 +66,9 @@ class Records:
         if not path.is_file():
             return None
         try:
-            return Record.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise UssimError(f"{path}: damaged ({reason}); redo the step: --from {step}") from None
+            return read_json(Record, path)
+        except UssimError as error:
+            raise UssimError(f"{error}; redo the step: --from {step}") from None
 
     def put(self, step: str, record: Record) -> None:
         """Write a record, whole or not at all."""
@@ -83,14 +88,10 @@ def load_settings(folder: Path) -> PipelineSettings | None:
     path = folder / SETTINGS_FILE
     if path.is_file():
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            return validated(PipelineSettings, content, f"{path}: ")
-        except OSError as error:
-            raise UssimError(f"{path}: cannot be read: {error.strerror or error}") from None
-        except (ValueError, UssimError) as error:
-            fault = error if isinstance(error, UssimError) else f"{path}: not valid JSON: {error}"
+            return read_json(PipelineSettings, path)
+        except UssimError as error:
             raise UssimError(
-                f"{fault}; it was damaged or made by another version of ussim: choose another folder"
+                f"{error}; it was damaged or made by another version of ussim: choose another folder"
             ) from None
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UssimError(f"{folder} exists and was not made by ussim-pipeline: choose another folder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from cli.pipeline.records import Record, Records, load_settings, save_settings
 from cli.pipeline.settings import PipelineSettings
 from cli.pipeline.steps import STEPS, Step
 from ussim.errors import UssimError
+from ussim.files import PARTIAL
 
 
 class StoppedPipelineError(UssimError):
@@ -147,6 +149,7 @@ def run(
         raise UssimError(f"{context.folder}: cannot be made: {error.strerror or error}") from None
     try:
         with FileLock(context.folder / ".lock", timeout=0):
+            _sweep(context.folder)
             due = survey(context, start)
             _require_permission(context.folder, due, changes, resume, start)
             save_settings(context.folder, context.settings)
@@ -156,6 +159,12 @@ def run(
             return due
     except Timeout:
         raise UssimError(f"{context.folder}: another ussim-pipeline is at work here") from None
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a process that was killed had not finished writing; nobody else writes here now."""
+    for path in folder.glob(f".*{PARTIAL}"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _require_permission(folder: Path, due: list[Due], changes: list[str], resume: bool, start: str | None) -> None:
@@ -234,8 +243,13 @@ def _explained(context: Context, step: Step, error: BaseException) -> BaseExcept
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    """Whether NumPy, torch or Python ran out of memory; torch says so in a RuntimeError."""
+    """Whether Python, NumPy, torch or the CUDA driver ran out of memory.
+
+    torch says so in a RuntimeError, numba-cuda in a CudaAPIError, which is none and not there without a GPU.
+    """
     if isinstance(error, MemoryError):
         return True
+    if any(kind.__name__ == "CudaAPIError" for kind in type(error).__mro__):
+        return "CUDA_ERROR_OUT_OF_MEMORY" in str(error)
     text = str(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

@@ -6,7 +6,6 @@ how to remove it (``clear``).
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from cli.pipeline.context import Context
 from cli.pipeline.records import digest_of
 from cli.progress import Reporter, training_reporter
 from ussim.errors import UssimError
-from ussim.files import file_digest
+from ussim.files import file_digest, whole_folder
 
 DISK_RESERVE_BYTES = 1 << 30
 """Left free beside the dataset: for checkpoints, reports and everybody else."""
@@ -230,16 +229,13 @@ class EvaluateStep:
         from translate.evaluation.evaluate import evaluate
 
         asked = context.settings.evaluate
-        scratch = context.folder / ".evaluation.partial"
-        _remove(scratch)
         _remove(context.evaluation)
         runs = [context.run_folder(variant) for variant in context.settings.variants]
         with Reporter() as progress:
             evaluate(
-                runs, context.store, scratch, crops=asked.crops, crop=context.settings.evaluation_crop, seed=asked.seed,
-                device=context.device, images=asked.images, progress=progress,
+                runs, context.store, context.evaluation, crops=asked.crops, crop=context.settings.evaluation_crop,
+                seed=asked.seed, device=context.device, images=asked.images, progress=progress,
             )  # fmt: skip
-        scratch.rename(context.evaluation)
         return Result({"report": file_digest(context.evaluation / "report.json")})
 
     def clear(self, context: Context) -> None:
@@ -265,11 +261,7 @@ class ApplyStep:
         from translate.use.inference import Generator
 
         generator = Generator.load(context.run_folder(context.settings.primary), device=context.device)
-        with Reporter({"apply": "enhanced"}) as reporter:
-
-            def progress(done: int, total: int) -> None:
-                reporter("apply", done, total)
-
+        with Reporter({"apply": "enhanced"}) as progress:
             apply_to_store(generator, context.store, ENHANCED, context.settings.apply.split, progress)
         self._save_images(context)
         return Result({"weights": generator.digest, "images": _image_digest(context.enhanced)})
@@ -283,9 +275,9 @@ class ApplyStep:
         array = zarr.open_array(context.store / ENHANCED, mode="r")
         _remove(context.enhanced)
         try:
-            context.enhanced.mkdir(parents=True)
-            for frame in context.shown_frames(Dataset.open(context.store)):
-                Image.fromarray(array[int(frame)]).save(context.enhanced / f"frame_{int(frame):06d}.png")
+            with whole_folder(context.enhanced) as scratch:
+                for frame in context.shown_frames(Dataset.open(context.store)):
+                    Image.fromarray(array[int(frame)]).save(scratch / f"frame_{int(frame):06d}.png")
         except OSError as error:
             raise UssimError(f"{context.enhanced}: cannot be written: {error.strerror or error}") from None
 
@@ -351,8 +343,10 @@ def _iterations_done(folder: Path) -> int | None:
 
 
 def _training_seconds(folder: Path) -> float:
-    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    return float(json.loads(lines[-1])["seconds"]) if lines else 0.0
+    from translate.training.log import read_log
+
+    lines = read_log(folder)
+    return float(lines[-1]["seconds"]) if lines else 0.0
 
 
 def _image_digest(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """Seconds that ``translate evaluate`` takes for untrained generators, and where they go.
 
-    python tests/bench/evaluation.py STORE [--runs 3] [--ngf 16] [--crops 4] [--crop 512] [--engine torch]
+    PYTHONPATH=.:tests python tests/bench/evaluation.py STORE
+        [--runs 3] [--ngf 16] [--crops 4] [--crop 512] [--engine torch]
 
 All frames of the store count as test frames, in a copy of it: 25 full-size frames give the 100 crops of the goal.
 """
@@ -16,17 +17,16 @@ import tempfile
 from pathlib import Path
 
 import zarr
-from inference import untrained_run
+from support.translate_runs import untrained_run
 
-from translate.data.store import StoreReader
 from translate.evaluation.evaluate import evaluate
 from translate.settings import TrainSettings
 from translate.use.inference import ENGINES
 
 VARIANTS = ("LM", "LMS", "LMSA")
 SHOWN = (
-    "inference.py:.*enhance|bench.py:.*(_score|_add_textures|result|_distance|_speckle_of)|report.py:.*save|"
-    "features.py:.*__call__|dataset.py:.*frame|speckle.py:.*(select|samples)"
+    "inference.py:.*enhance|scores.py:.*score_crops|collect.py:.*(_add_textures|result|_distance|_speckle_of)|report.py:.*save|"
+    "features.py:.*__call__|store.py:.*frame|speckle.py:.*(select|samples)"
 )
 
 
@@ -44,10 +44,10 @@ def main() -> None:
         folder = Path(name)
         store = shutil.copytree(options.store, folder / "store.zarr")
         zarr.open_group(store, mode="r+")["split"][:] = 1
-        reader, runs = StoreReader(store), []
+        runs = []
         for number in range(options.runs):
             settings = TrainSettings.make(inputs=VARIANTS[number % 3], ngf=options.ngf, crop=256, seed=number)
-            runs.append(untrained_run(folder / f"run{number}", reader, settings))
+            runs.append(untrained_run(folder / f"run{number}", store, settings))
         profile = cProfile.Profile()
         report = profile.runcall(
             evaluate, runs, store, folder / "report",

@@ -19,26 +19,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from support.translate_runs import untrained_run
 from support.translate_store import make_store
 
-from translate.data.channels import Encoder
 from translate.data.store import StoreReader
-from translate.model import checkpoint
-from translate.model.networks import make_generator, parameters
-from translate.settings import PRESETS, Run, TrainSettings
+from translate.model.networks import parameters
+from translate.settings import PRESETS, TrainSettings
 from translate.use.apply import apply_to_store
 from translate.use.inference import ENGINES, Generator
-
-
-def untrained_run(folder: Path, store: StoreReader, settings: TrainSettings) -> Path:
-    """A run folder as training leaves it, with the weights that training starts from."""
-    run = Run(train=settings, data=store.info())
-    folder.mkdir()
-    run.save(folder)
-    torch.manual_seed(settings.seed)
-    network = make_generator(settings, Encoder(run.train, run.data).channels)
-    checkpoint.save_weights(folder / checkpoint.WEIGHTS, network)
-    return folder
 
 
 class Subject:
@@ -96,7 +84,7 @@ def main() -> None:
         subjects = []
         for model in options.model or ("pix2pix",):
             settings = TrainSettings.make(model, ngf=options.ngf, **given)
-            run = untrained_run(folder / model, store, settings)
+            run = untrained_run(folder / model, store.path, settings)
             subjects += [Subject(run, engine, store) for engine in options.engine or ("torch", "openvino")]
         for index in range(options.frames):
             frame = store.frame(index)

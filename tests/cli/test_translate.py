@@ -17,6 +17,7 @@ import torch
 import zarr
 from click.testing import CliRunner, Result
 from support import ROOT
+from support.translate_runs import one_thread
 from support.translate_store import make_store
 
 from cli.translate import main
@@ -27,10 +28,8 @@ SMALL = ("--ngf=4", "--crop=32", "--batch=4", "--iterations=4", "--set=depth=4",
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
 
 
 def translate(*arguments: object) -> Result:
@@ -55,7 +54,6 @@ def store(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def run(store, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "LMSA"
-    torch.set_num_threads(1)
     result = translate("train", store, "-o", path, *SMALL)
     assert result.exit_code == 0, result.output
     assert "4 iterations" in result.stdout

@@ -160,8 +160,8 @@ def test_frames_can_be_spread_over_several_anatomies(tmp_path, monkeypatch):
 
 STOPS = {
     "render": ("ussim.dataset.store.Dataset.write_unit", 3),
-    "train": ("translate.training.loop.Trainer.step", 9),  # in the second variant, after a checkpoint
-    "evaluate": ("translate.evaluation.collect.Bench.add", 2),
+    "train": ("translate.training.trainer.Trainer.step", 9),  # in the second variant, after a checkpoint
+    "evaluate": ("translate.evaluation.collect.Collector.add", 2),
     "apply": ("translate.use.inference.View.enhance", 2),
     "report": ("cli.pipeline.report.page.frame_rows", 1),
 }
@@ -239,7 +239,7 @@ def test_a_killed_process_can_be_resumed_to_the_same_result(ball_scene, finished
 def test_running_out_of_memory_says_what_is_finished_and_how_to_go_on(copied, monkeypatch):
     for error in (MemoryError("Unable to allocate 9 GiB"), RuntimeError("DefaultCPUAllocator: can't allocate memory")):
         with monkeypatch.context() as patch:
-            stop_at(patch, "translate.training.loop.Trainer.step", 3, error)
+            stop_at(patch, "translate.training.trainer.Trainer.step", 3, error)
             result = pipeline("run", "-o", copied, "--from", "train")
         assert_one_line_error(result, "train: out of memory", "finished and kept: scene, render; go on with --resume")
 

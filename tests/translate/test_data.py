@@ -20,11 +20,6 @@ CPU = torch.device("cpu")
 SMALL = {"ngf": 4, "depth": 3, "crop": 32, "batch": 6}
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return make_store(tmp_path_factory.mktemp("data") / "store.zarr", frames=12)
-
-
 def source_of(store, **given) -> FrameSource:
     settings = TrainSettings.make(**{**SMALL, **given})
     reader = StoreReader(store)
@@ -33,7 +28,7 @@ def source_of(store, **given) -> FrameSource:
 
 def test_reader_knows_the_store(store):
     reader = StoreReader(store)
-    assert (reader.n, reader.shape, reader.media_count, reader.tissues) == (12, (72, 100), 4, TISSUES)
+    assert (reader.n, reader.shape, reader.tissues) == (12, (72, 100), TISSUES)
     assert reader.mask.shape == reader.shape
     assert sorted([*reader.frames("train"), *reader.frames("test")]) == list(range(12))
     frame = reader.frame(3)

@@ -17,45 +17,20 @@ from support.translate_store import TISSUES, make_store
 from translate.data.channels import PolarGrid
 from translate.data.store import StoreReader
 from translate.model.checkpoint import save_weights
-from translate.settings import TrainSettings
-from translate.training.loop import train
 from translate.use import apply, export
 from translate.use.apply import InterruptedApplyError, apply_to_folder, apply_to_store
 from translate.use.inference import ENGINES, Generator
 from ussim.errors import UssimError
 
-SMALL = {"ngf": 4, "depth": 3, "crop": 32, "batch": 4, "iterations": 6}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    """A folder with a store and runs trained on it."""
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("made")
-    make_store(folder / "store.zarr", frames=12)
-    train(TrainSettings.make(**SMALL), folder / "store.zarr", folder / "LMSA")
-    train(TrainSettings.make(**SMALL, inputs="LM"), folder / "store.zarr", folder / "LM")
-    train(TrainSettings.make(**SMALL, inputs="SA"), folder / "store.zarr", folder / "SA")
-    train(TrainSettings.make("fast", **SMALL), folder / "store.zarr", folder / "fast")
-    return folder
-
 
 @pytest.fixture
-def store(made, tmp_path) -> Path:
+def written(store, tmp_path) -> Path:
     """A copy of the store, to write to."""
-    return shutil.copytree(made / "store.zarr", tmp_path / "store.zarr")
+    return shutil.copytree(store, tmp_path / "store.zarr")
 
 
-def frame_of(made, index=0):
-    reader = StoreReader(made / "store.zarr")
+def frame_of(runs, index=0):
+    reader = StoreReader(runs / "store.zarr")
     frame = reader.frame(index)
     return reader, frame, (frame["lq"], reader.mask, frame["segmentation"], frame["attenuation"])
 
@@ -64,8 +39,8 @@ def frame_of(made, index=0):
 
 
 @pytest.mark.parametrize("shape", [(72, 100), (8, 8), (71, 33), (5, 97)])
-def test_output_has_size_kind_and_mask_of_the_input(made, shape):
-    generator = Generator.load(made / "LMSA")
+def test_output_has_size_kind_and_mask_of_the_input(runs, shape):
+    generator = Generator.load(runs / "LMSA")
     rng = np.random.default_rng(0)
     lq = rng.integers(0, 256, shape, np.uint8)
     mask = rng.integers(0, 2, shape, np.uint8)
@@ -76,9 +51,9 @@ def test_output_has_size_kind_and_mask_of_the_input(made, shape):
 
 
 @pytest.mark.parametrize("run", ["LM", "LMSA", "SA", "fast"])
-def test_a_batch_is_its_images_one_by_one(made, run):
-    generator = Generator.load(made / run)
-    reader = StoreReader(made / "store.zarr")
+def test_a_batch_is_its_images_one_by_one(runs, run):
+    generator = Generator.load(runs / run)
+    reader = StoreReader(runs / "store.zarr")
     frames = [reader.frame(index) for index in range(3)]
     names = ("lq", "segmentation", "attenuation")
     lq, segmentation, attenuation = (np.stack([frame[name] for frame in frames]) for name in names)
@@ -88,33 +63,33 @@ def test_a_batch_is_its_images_one_by_one(made, run):
         np.testing.assert_array_equal(together[index], alone)
 
 
-def test_numpy_and_torch_give_the_same(made):
-    generator = Generator.load(made / "LMSA")
-    _, _, arguments = frame_of(made)
+def test_numpy_and_torch_give_the_same(runs):
+    generator = Generator.load(runs / "LMSA")
+    _, _, arguments = frame_of(runs)
     tensors = generator.enhance(*map(torch.from_numpy, map(np.copy, arguments)))
     assert isinstance(tensors, torch.Tensor)
     np.testing.assert_array_equal(tensors.numpy(), generator.enhance(*arguments))
 
 
-def test_an_image_on_the_generators_device_is_not_copied(made):
-    generator = Generator.load(made / "LM")
+def test_an_image_on_the_generators_device_is_not_copied(runs):
+    generator = Generator.load(runs / "LM")
     image = torch.zeros((8, 8), dtype=torch.uint8)
     assert generator._tensor(image).data_ptr() == image.data_ptr()
     array = np.zeros((8, 8), np.uint8)
     assert generator._tensor(array).data_ptr() == array.ctypes.data
 
 
-def test_padding_is_background(made):
+def test_padding_is_background(runs):
     """An image that was padded by hand to a multiple of 2^depth gives the same pixels."""
-    generator = Generator.load(made / "LMSA")
-    _, _, arguments = frame_of(made)
+    generator = Generator.load(runs / "LMSA")
+    _, _, arguments = frame_of(runs)
     padded = [np.pad(values, ((0, 0), (0, 4))) for values in arguments]
     np.testing.assert_array_equal(generator.enhance(*padded)[:, :100], generator.enhance(*arguments))
 
 
-def test_polar_channels_need_the_place_of_a_crop(made):
-    generator = Generator.load(made / "fast")
-    reader, _, arguments = frame_of(made)
+def test_polar_channels_need_the_place_of_a_crop(runs):
+    generator = Generator.load(runs / "fast")
+    reader, _, arguments = frame_of(runs)
     crop = [values[20:52, 30:62] for values in arguments]
     with pytest.raises(UssimError, match=r"polar channels: for images of 32 × 32 px instead of 72 × 100"):
         generator.enhance(*crop)
@@ -124,9 +99,9 @@ def test_polar_channels_need_the_place_of_a_crop(made):
     np.testing.assert_array_equal(generator.enhance(*crop, origin=(20, 30), geometry=geometry), one)
 
 
-def test_last_and_averaged_weights_differ(made):
-    _, _, arguments = frame_of(made)
-    one, other = (Generator.load(made / "LMSA", checkpoint=which) for which in ("ema", "last"))
+def test_last_and_averaged_weights_differ(runs):
+    _, _, arguments = frame_of(runs)
+    one, other = (Generator.load(runs / "LMSA", checkpoint=which) for which in ("ema", "last"))
     assert one.digest != other.digest
     assert (one.enhance(*arguments) != other.enhance(*arguments)).any()
 
@@ -142,9 +117,9 @@ def test_last_and_averaged_weights_differ(made):
         ({"segmentation": np.full((72, 100), 9, np.uint8)}, "segmentation has id 9; the generator knows 4 tissues"),
     ],
 )
-def test_inputs_that_do_not_fit_are_named(made, change, message):
-    generator = Generator.load(made / "LMSA")
-    _, _, (lq, mask, segmentation, attenuation) = frame_of(made)
+def test_inputs_that_do_not_fit_are_named(runs, change, message):
+    generator = Generator.load(runs / "LMSA")
+    _, _, (lq, mask, segmentation, attenuation) = frame_of(runs)
     given = {"lq": lq, "mask": mask, "segmentation": segmentation, "attenuation": attenuation, **change}
     with pytest.raises(UssimError, match=message):
         generator.enhance(**given)
@@ -160,50 +135,50 @@ def test_a_folder_without_a_run_is_an_error(tmp_path):
         Generator.load(tmp_path / "none")
 
 
-def test_weights_of_other_inputs_are_an_error(made, tmp_path):
-    run = shutil.copytree(made / "LMSA", tmp_path / "run")
-    shutil.copy(made / "LM" / "generator.safetensors", run)
+def test_weights_of_other_inputs_are_an_error(runs, tmp_path):
+    run = shutil.copytree(runs / "LMSA", tmp_path / "run")
+    shutil.copy(runs / "LM" / "generator.safetensors", run)
     with pytest.raises(UssimError, match=r"weights of another network: down\.0\.0\.weight is \(4, 2, 4, 4\)"):
         Generator.load(run)
 
 
-def test_a_run_without_weights_is_an_error(made, tmp_path):
-    run = shutil.copytree(made / "LMSA", tmp_path / "run")
+def test_a_run_without_weights_is_an_error(runs, tmp_path):
+    run = shutil.copytree(runs / "LMSA", tmp_path / "run")
     (run / "generator.safetensors").unlink()
     with pytest.raises(UssimError, match="has not reached its first checkpoint"):
         Generator.load(run)
 
 
-def test_damaged_weights_are_an_error(made, tmp_path):
-    run = shutil.copytree(made / "LMSA", tmp_path / "run")
+def test_damaged_weights_are_an_error(runs, tmp_path):
+    run = shutil.copytree(runs / "LMSA", tmp_path / "run")
     (run / "generator.safetensors").write_bytes(b"{}")
     with pytest.raises(UssimError, match="damaged weights"):
         Generator.load(run)
 
 
-def test_unknown_engines_and_checkpoints_are_errors(made):
+def test_unknown_engines_and_checkpoints_are_errors(runs):
     with pytest.raises(UssimError, match="must be one of torch, onnx, openvino"):
-        Generator.load(made / "LM", engine="tensorrt")
+        Generator.load(runs / "LM", engine="tensorrt")
     with pytest.raises(UssimError, match="must be one of ema, last"):
-        Generator.load(made / "LM", checkpoint="best")
+        Generator.load(runs / "LM", checkpoint="best")
 
 
 # Engines ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def exported(made) -> Path:
+def exported(runs) -> Path:
     pytest.importorskip("onnxscript")
     pytest.importorskip("openvino")
     for format in export.FORMATS:
-        assert export.export(made / "fast", format).difference < 1e-5
-    return made / "fast"
+        assert export.export(runs / "fast", format).difference < 1e-5
+    return runs / "fast"
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_engines_agree_at_any_size(exported, made, engine):
+def test_engines_agree_at_any_size(exported, runs, engine):
     torch_only, generator = Generator.load(exported), Generator.load(exported, engine=engine)
-    _, _, arguments = frame_of(made)
+    _, _, arguments = frame_of(runs)
     for rows, columns in ((72, 100), (40, 56), (33, 100)):
         part = [values[:rows, :columns] for values in arguments]
         expected = torch_only.enhance(*part, origin=(0, 0)).astype(int)
@@ -233,35 +208,35 @@ def test_safetensors_carry_their_settings(exported):
         assert json.loads(file.metadata()["run"])["train"]["model"] == "fast"
 
 
-def test_a_missing_package_is_an_error(made, monkeypatch, tmp_path):
+def test_a_missing_package_is_an_error(runs, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UssimError, match="onnx is not installed: pip install"):
-        export.export(made / "LM", "onnx", tmp_path / "g.onnx")
+        export.export(runs / "LM", "onnx", tmp_path / "g.onnx")
 
 
 # Stores -----------------------------------------------------------------------------------------------
 
 
-def test_enhanced_array_lies_beside_the_others_and_is_like_them(made, store):
-    generator = Generator.load(made / "LMSA")
-    assert apply_to_store(generator, store) == 12
-    lq, enhanced = (json.loads((store / name / "zarr.json").read_text()) for name in ("lq", "enhanced"))
+def test_enhanced_array_lies_beside_the_others_and_is_like_them(runs, written):
+    generator = Generator.load(runs / "LMSA")
+    assert apply_to_store(generator, written) == 12
+    lq, enhanced = (json.loads((written / name / "zarr.json").read_text()) for name in ("lq", "enhanced"))
     for key in ("shape", "data_type", "chunk_grid", "codecs", "fill_value", "dimension_names"):
         assert lq[key] == enhanced[key]
     assert enhanced["attributes"]["weights_sha256"] == generator.digest
-    _, _, arguments = frame_of(made, 5)
-    np.testing.assert_array_equal(zarr.open_group(store, mode="r")["enhanced"][5], generator.enhance(*arguments))
+    _, _, arguments = frame_of(runs, 5)
+    np.testing.assert_array_equal(zarr.open_group(written, mode="r")["enhanced"][5], generator.enhance(*arguments))
 
 
-def test_what_is_there_is_kept_and_the_rest_is_written(made, store):
-    generator = Generator.load(made / "LM")
-    assert apply_to_store(generator, store, frames="test") == StoreReader(store).split.sum()
-    assert apply_to_store(generator, store) == 12 - StoreReader(store).split.sum()
-    assert apply_to_store(generator, store) == 0
+def test_what_is_there_is_kept_and_the_rest_is_written(runs, written):
+    generator = Generator.load(runs / "LM")
+    assert apply_to_store(generator, written, frames="test") == StoreReader(written).split.sum()
+    assert apply_to_store(generator, written) == 12 - StoreReader(written).split.sum()
+    assert apply_to_store(generator, written) == 0
 
 
-def test_an_interrupted_apply_goes_on(made, store, monkeypatch):
-    generator = Generator.load(made / "LM")
+def test_an_interrupted_apply_goes_on(runs, written, monkeypatch):
+    generator = Generator.load(runs / "LM")
     enhance, calls = Generator.enhance, []
 
     def interrupted(self, *arguments, **named):
@@ -272,55 +247,55 @@ def test_an_interrupted_apply_goes_on(made, store, monkeypatch):
 
     monkeypatch.setattr(Generator, "enhance", interrupted)
     with pytest.raises(InterruptedApplyError, match="3 of 12 images; run it again"):
-        apply_to_store(generator, store)
-    assert apply_to_store(generator, store) == 9
+        apply_to_store(generator, written)
+    assert apply_to_store(generator, written) == 9
 
 
-def test_tissues_are_matched_by_name(made, tmp_path):
+def test_tissues_are_matched_by_name(runs, tmp_path):
     """A scene that numbers its tissues differently gives the same images."""
     names = ("bone", "gel", "fat", "muscle")
     other = StoreReader(make_store(tmp_path / "other.zarr", frames=12, tissues=names))
-    view = Generator.load(made / "LMSA").view(other)
+    view = Generator.load(runs / "LMSA").view(other)
     assert [TISSUES[view.table[number] - 1] for number in range(1, 5)] == list(names)
-    _, frame, arguments = frame_of(made)
+    _, frame, arguments = frame_of(runs)
     lookup = np.zeros(256, np.uint8)
     lookup[view.table[1:5]] = np.arange(1, 5)
     renumbered = {**frame, "segmentation": lookup[frame["segmentation"]]}
     np.testing.assert_array_equal(view.enhance(renumbered, other.mask), view.generator.enhance(*arguments))
 
 
-def test_tissues_that_were_never_seen_are_an_error(made, tmp_path):
+def test_tissues_that_were_never_seen_are_an_error(runs, tmp_path):
     other = make_store(tmp_path / "other.zarr", frames=12, tissues=("gel", "muscle", "steel"))
     with pytest.raises(UssimError, match="has not been trained on: steel; it knows gel"):
-        apply_to_store(Generator.load(made / "LMSA"), other)
-    assert apply_to_store(Generator.load(made / "LM"), other) == 12
+        apply_to_store(Generator.load(runs / "LMSA"), other)
+    assert apply_to_store(Generator.load(runs / "LM"), other) == 12
 
 
-def test_an_array_of_another_generator_is_not_overwritten(made, store):
-    apply_to_store(Generator.load(made / "LM"), store, frames="test")
+def test_an_array_of_another_generator_is_not_overwritten(runs, written):
+    apply_to_store(Generator.load(runs / "LM"), written, frames="test")
     with pytest.raises(UssimError, match="'enhanced' is from other weights; choose another --name"):
-        apply_to_store(Generator.load(made / "LMSA"), store)
+        apply_to_store(Generator.load(runs / "LMSA"), written)
 
 
 @pytest.mark.parametrize("name", ["lq", "done", "a/b", "../x", ""])
-def test_names_that_would_do_harm_are_refused(made, store, name):
+def test_names_that_would_do_harm_are_refused(runs, written, name):
     with pytest.raises(UssimError, match="must be letters, digits and _"):
-        apply_to_store(Generator.load(made / "LM"), store, name)
+        apply_to_store(Generator.load(runs / "LM"), written, name)
 
 
-def test_a_store_without_the_needed_array_is_an_error(made, tmp_path):
+def test_a_store_without_the_needed_array_is_an_error(runs, tmp_path):
     other = make_store(tmp_path / "hq.zarr", frames=4, qualities=("hq",))
     with pytest.raises(UssimError, match="holds no lq: it has hq"):
-        apply_to_store(Generator.load(made / "LM"), other)
+        apply_to_store(Generator.load(runs / "LM"), other)
 
 
 # Images -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def images(made, tmp_path) -> Path:
+def images(runs, tmp_path) -> Path:
     """Folders of PNGs of three frames."""
-    reader = StoreReader(made / "store.zarr")
+    reader = StoreReader(runs / "store.zarr")
     for name in ("lq", "segmentation", "attenuation"):
         (tmp_path / name).mkdir()
         for index in range(3):
@@ -331,29 +306,29 @@ def images(made, tmp_path) -> Path:
     return tmp_path
 
 
-def test_images_give_what_the_store_gives(made, images):
-    generator = Generator.load(made / "LMSA")
+def test_images_give_what_the_store_gives(runs, images):
+    generator = Generator.load(runs / "LMSA")
     maps = {"segmentation": images / "segmentation", "attenuation": images / "attenuation"}
     assert apply_to_folder(generator, images / "lq", images / "out", **maps) == 3
-    assert apply_to_folder(generator, made / "store.zarr", images / "from_store") == 12
+    assert apply_to_folder(generator, runs / "store.zarr", images / "from_store") == 12
     for index in range(3):
         one, other = images / "out" / f"{index}.png", images / "from_store" / f"{index:06d}.png"
         np.testing.assert_array_equal(np.asarray(Image.open(one)), np.asarray(Image.open(other)))
     assert apply_to_folder(generator, images / "lq", images / "out", **maps) == 0
 
 
-def test_a_generator_without_low_quality_image_takes_segmentations(made, images):
-    generator = Generator.load(made / "SA")
+def test_a_generator_without_low_quality_image_takes_segmentations(runs, images):
+    generator = Generator.load(runs / "SA")
     written = apply_to_folder(generator, images / "segmentation", images / "out", attenuation=images / "attenuation")
     assert written == 3
 
 
 @pytest.mark.parametrize("case", ["maps", "mask", "colour", "text", "foreign", "nothing", "other_weights"])
-def test_images_that_do_not_do_are_named(made, images, case):
-    lm, source, output = Generator.load(made / "LM"), images / "lq", images / "out"
+def test_images_that_do_not_do_are_named(runs, images, case):
+    lm, source, output = Generator.load(runs / "LM"), images / "lq", images / "out"
     if case == "maps":
         with pytest.raises(UssimError, match="trained on LMSA needs --segmentation"):
-            apply_to_folder(Generator.load(made / "LMSA"), source, output)
+            apply_to_folder(Generator.load(runs / "LMSA"), source, output)
     if case == "mask":
         Image.new("L", (50, 40)).save(images / "lq" / "0.png")
         with pytest.raises(UssimError, match="40 × 50 px, but the mask is 72 × 100 px; give one with --mask"):
@@ -376,8 +351,8 @@ def test_images_that_do_not_do_are_named(made, images, case):
     if case == "other_weights":
         apply_to_folder(lm, source, output)
         with pytest.raises(UssimError, match="from other weights; choose another folder"):
-            apply_to_folder(Generator.load(made / "LM", checkpoint="last"), source, output)
+            apply_to_folder(Generator.load(runs / "LM", checkpoint="last"), source, output)
 
 
-def test_reserved_names_are_the_arrays_of_a_store(made):
-    assert {path.name for path in (made / "store.zarr").iterdir() if path.is_dir()} == apply.RESERVED
+def test_reserved_names_are_the_arrays_of_a_store(runs):
+    assert {path.name for path in (runs / "store.zarr").iterdir() if path.is_dir()} == apply.RESERVED

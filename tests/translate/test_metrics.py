@@ -11,7 +11,6 @@ from translate.evaluation.distances import (
     _resampler,
     frechet_distance,
     frechet_interval,
-    frechet_of_moments,
     kernel_distance,
     mmd2_unbiased,
 )
@@ -226,8 +225,6 @@ def test_frechet_distance_of_commuting_gaussians_is_the_closed_form():
     expected = 1 + 4 + ((s - t) ** 2).sum()
     a, b = exact_sample(40, mean_a, np.diag(s**2), 1), exact_sample(55, mean_b, np.diag(t**2), 2)
     assert frechet_distance(a, b) == pytest.approx(expected, abs=1e-9)
-    moments = frechet_of_moments(mean_a, np.diag(s**2), mean_b, np.diag(t**2))
-    assert moments == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("n", [9, 60])
@@ -240,7 +237,6 @@ def test_frechet_distance_equals_the_matrix_root_with_few_and_with_many_samples(
     cross = np.sqrt(np.maximum(np.linalg.eigvals(cov_a @ cov_b).real, 0)).sum()
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * cross
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-5)
-    assert frechet_of_moments(a.mean(0), cov_a, b.mean(0), cov_b) == pytest.approx(expected, rel=1e-5)
 
 
 def test_frechet_distance_of_identical_sets_is_zero():

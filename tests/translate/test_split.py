@@ -9,7 +9,7 @@ from support.translate_store import make_store
 from translate.data.split import is_held_out
 from translate.data.store import StoreReader
 from translate.evaluation.evaluate import evaluate
-from translate.evaluation.protocol import Protocol, frames_to_use
+from translate.evaluation.protocol import EvaluationProtocol, frames_to_use
 from translate.settings import Run, TrainSettings
 from translate.training.devices import Team
 from translate.training.loop import Session, train
@@ -19,14 +19,6 @@ from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
 
 SCENES = 5
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +34,6 @@ def single(tmp_path_factory):
 @pytest.fixture(scope="module")
 def runs(many, tmp_path_factory):
     """A run for each split, by its name."""
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("runs")
     for split in ("frame", "scene"):
         train(settings(split), many, folder / split, device="cpu")
@@ -136,13 +127,13 @@ def test_a_store_of_one_anatomy_cannot_be_split_by_scene(single, runs, tmp_path)
         train(settings("scene"), single, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
     with pytest.raises(UssimError, match=message):
-        frames_to_use(Dataset.open(single), Protocol(crop=64, split="scene"))
+        frames_to_use(Dataset.open(single), EvaluationProtocol(crop=64, split="scene"))
     with pytest.raises(UssimError, match=message):
         apply_to_folder(Generator.load(runs / "scene", device="cpu"), single, tmp_path / "out", frames="test")
 
 
 def test_an_unknown_split_is_named(many):
     with pytest.raises(UssimError, match="split = 'week': must be frame or scene"):
-        frames_to_use(Dataset.open(many), Protocol(crop=64, split="week"))
+        frames_to_use(Dataset.open(many), EvaluationProtocol(crop=64, split="week"))
     with pytest.raises(UssimError, match="split = 'week'"):
         TrainSettings.make(split="week")

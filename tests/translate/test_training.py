@@ -23,23 +23,12 @@ from translate.model import losses
 from translate.model.checkpoint import load_state
 from translate.settings import Run, TrainSettings
 from translate.training.devices import Team, choose_device
-from translate.training.loop import Session, StoppedError, Trainer, train
+from translate.training.loop import Session, train
+from translate.training.stop import StoppedError
+from translate.training.trainer import Trainer
 from ussim.errors import UssimError
 
 SMALL = {"ngf": 4, "depth": 4, "crop": 32, "batch": 4, "iterations": 8, "log_every": 2}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # tiny layers: a second thread only waits
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return make_store(tmp_path_factory.mktemp("data") / "store.zarr", frames=12)
 
 
 def settings(**given) -> TrainSettings:
@@ -248,7 +237,6 @@ def test_a_run_folder_that_exists_is_an_error(store, tmp_path):
 
 @pytest.fixture(scope="module")
 def finished(store, tmp_path_factory):
-    torch.set_num_threads(1)
     run = tmp_path_factory.mktemp("runs") / "finished"
     train(settings(iterations=2), store, run)
     return run

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,11 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from translate.data.channels import Encoder, PolarGrid
+from translate.data.memory import free_memory_bytes
 from translate.data.store import StoreReader
 from ussim.errors import UssimError
 
 DEVICE_RESERVE_BYTES = 16 << 30
 """Left free on a GPU for the networks when the dataset is put there."""
+
+MEMORY_SHARE = 0.9
+"""Of the free memory that the dataset may take."""
 
 READERS = 8
 
@@ -52,7 +55,9 @@ class Batch:
 
 
 class FrameSource:
-    """Frames of a store, decoded once and kept as bytes: on the device if they fit there, else in (pinned) memory.
+    """Frames of a store, decoded once and kept as bytes: on the device if they fit there, else in memory.
+
+    Frames in memory are not page-locked: every batch is gathered from them into fresh memory, and that is.
 
     Args:
         reader: The store.
@@ -79,7 +84,7 @@ class FrameSource:
         if len(frames) == 0:
             raise UssimError(f"{reader.path}: the split has no frames")
         self.data = self._decode(progress or (lambda done, total: None))
-        self.resident = self.data.device == device
+        self.resident = self.data.device.type == device.type  # "cuda" and "cuda:0" are one device
         self.mask = torch.tensor(reader.mask, device=device)
         self._ahead: tuple[tuple, Future] | None = None
         self._pool = ThreadPoolExecutor(1)
@@ -88,7 +93,7 @@ class FrameSource:
         shape = (len(self.frames), len(self.names), *self.reader.shape)
         size = int(np.prod(shape))
         home = self._home(size)
-        data = torch.empty(shape, dtype=torch.uint8, device=home, pin_memory=home != self.device)
+        data = torch.empty(shape, dtype=torch.uint8, device=home)
 
         def load(position: int) -> None:
             for channel, name in enumerate(self.names):
@@ -106,8 +111,8 @@ class FrameSource:
             free, _ = torch.cuda.mem_get_info(self.device)
             if size + DEVICE_RESERVE_BYTES < free:
                 return self.device
-        free = _free_memory()
-        if size > 0.9 * free:
+        free = free_memory_bytes()
+        if free is not None and size > MEMORY_SHARE * free:
             raise UssimError(
                 f"{self.reader.path}: {size / 1e9:.1f} GB of frames do not fit in the {free / 1e9:.1f} GB that are free"
             )
@@ -195,11 +200,3 @@ class FrameSource:
             mirrored[0][:, -1] *= -1  # the angle changes sign: a mirrored crop is one from the other side
         kept = (batch.inputs, batch.target, batch.mask)
         return Batch(*(torch.where(chosen, new, old) for new, old in zip(mirrored, kept, strict=True)))
-
-
-def _free_memory() -> int:
-    """Memory that can be taken without swapping [bytes]."""
-    for line in Path("/proc/meminfo").read_text().splitlines() if Path("/proc/meminfo").exists() else ():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 1 << 62  # unknown here: let the allocation decide

@@ -1,4 +1,4 @@
-"""From a store to batches: frames resident as bytes, crops keyed by iteration, channels of the networks."""
+"""A store as the networks need it: its frames, its split and what a run remembers of it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,8 @@ class StoreReader:
         mask: 1 inside the sector, uint8 of shape (H, W).
         split: The store's split by frame: 0 train, 1 test; uint8 of shape (n,).
         tissues: Tissue names; position + 1 is the id in a segmentation.
-        media_count: Number of tissues: the highest id.
         probe: Settings of the probe.
         image: The pixel grid.
-        spacing_mm: Side of a pixel [mm].
         digest: SHA-256 of the store's attributes, which decide all it holds.
 
     Raises:
@@ -42,12 +40,10 @@ class StoreReader:
         self.n = header.frames
         self.image: ImageGeometry = header.image
         self.shape = (header.image.height, header.image.width)
-        self.spacing_mm = header.image.mm_per_pixel
         self.mask = self._dataset.mask
         self.split = self._dataset.split
         names = {row["id"]: row["name"] for row in header.tissues if row["id"] > 0}  # 0 is outside the sector
         self.tissues = tuple(names[number] for number in range(1, len(names) + 1))
-        self.media_count = len(self.tissues)
         self.probe: dict[str, Any] = header.probe
         self.digest = self._dataset.digest
 

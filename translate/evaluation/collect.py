@@ -15,8 +15,9 @@ from translate.data.split import is_held_out
 from translate.evaluation.distances import frechet_distance, frechet_interval, kernel_distance
 from translate.evaluation.features import PIECE_PX, Extractor, centre_pieces
 from translate.evaluation.figures import Example
-from translate.evaluation.metrics import PKL_PATCH_PX, Target, nan_mean, paired_test, psnr_of_mse, summarise
-from translate.evaluation.protocol import Protocol, crop_places
+from translate.evaluation.full_view import compare_views, overlap_difference
+from translate.evaluation.metrics import paired_test, summarise
+from translate.evaluation.protocol import EvaluationProtocol, crop_places
 from translate.evaluation.results import (
     FIGURES,
     HIGH_QUALITY,
@@ -24,19 +25,15 @@ from translate.evaluation.results import (
     Comparison,
     Distance,
     Evaluation,
-    FullView,
     RowResult,
 )
+from translate.evaluation.scores import CropScore, CropTarget, score_crops
 from translate.evaluation.speckle import Selection, Speckle, Statistics
 from ussim.dataset.store import Dataset, Frame
 from ussim.errors import UssimError
-from ussim.jit import compiled
 
-MIN_BAND_PX = 1024
-"""A crop with fewer pixels of a depth band says nothing of that band."""
 _PATCH_EXAMPLES = 4
 _FULL_EXAMPLES = 2
-
 
 Enhance = Callable[[dict[str, np.ndarray], np.ndarray, tuple[int, int]], np.ndarray]
 """Translates a frame or a window of it: arrays by name, mask, row and column of the window → uint8 (H, W)."""
@@ -57,14 +54,14 @@ class Candidate:
     run: str = ""
 
 
-class Bench:
+class Collector:
     """Gathers the figures of all test frames."""
 
     def __init__(
         self,
         candidates: Sequence[Candidate],
         dataset: Dataset,
-        protocol: Protocol,
+        protocol: EvaluationProtocol,
         extractor: Extractor | None,
         frames: np.ndarray,
     ):
@@ -75,8 +72,8 @@ class Bench:
         edges = self.speckle.band_edges_mm[1:-1]
         self.bands = np.digitize(self.speckle.pixel_depths_mm, edges).astype(np.int64)
         self.places: list[tuple[int, int, int]] = []
-        self.crop_scores: dict[str, list[_Score]] = {name: [] for name in self.names}
-        self.full_scores: dict[str, list[_Score]] = {name: [] for name in self.names[1:]}
+        self.crop_scores: dict[str, list[CropScore]] = {name: [] for name in self.names}
+        self.full_scores: dict[str, list[CropScore]] = {name: [] for name in self.names[1:]}
         self.overlap = {name: np.zeros(2) for name in self.names[1:]}
         self.features: dict[str, list[np.ndarray]] = {name: [] for name in (*self.names, HIGH_QUALITY)}
         self.piece_frames: list[int] = []
@@ -103,16 +100,16 @@ class Bench:
         self.places += [(index, int(row), int(col)) for row, col in corners]
 
         targets = [
-            _CropTarget(frame.hq[window], frame.mask[window], self.bands[window], self.protocol) for window in windows
+            CropTarget(frame.hq[window], frame.mask[window], self.bands[window], self.protocol) for window in windows
         ]
-        scores = _score(self.names, targets, crops, pool)
+        scores = score_crops(self.names, targets, crops, pool)
         cuts = {name: [full[name][window] for window in windows] for name in self.names[1:]}
         for name, found in scores.items():
             self.crop_scores[name] += found
-        for name, found in _score(self.names[1:], targets, cuts, pool).items():
+        for name, found in score_crops(self.names[1:], targets, cuts, pool).items():
             self.full_scores[name] += found
         for name in self.names[1:]:
-            self.overlap[name] += _overlap(crops[name], windows, frame.mask)
+            self.overlap[name] += overlap_difference(crops[name], windows, frame.mask)
         self._add_textures(frame, full, pool)
         self._add_examples(frame, full, crops, windows)
 
@@ -191,7 +188,9 @@ class Bench:
             inside=summaries["inside"],
             distance=self._distance(name),
             speckle=self._speckle_of(name),
-            full_view=self._full_view(name) if name in self.full_scores else None,
+            full_view=compare_views(self.crop_scores[name], self.full_scores[name], self.overlap[name])
+            if name in self.full_scores
+            else None,
         )
 
     def _speckle_of(self, name: str) -> Statistics:
@@ -210,31 +209,6 @@ class Bench:
         kid = kernel_distance(found, wanted, seed=self.protocol.seed)
         distance = frechet_distance(found, wanted)
         return Distance(distance, low, high, kid, len(groups), len(set(self.piece_frames)))
-
-    def _full_view(self, name: str) -> FullView:
-        crop, full = self.crop_scores[name], self.full_scores[name]
-        inside_crop, inside_full = (np.array([score.inside for score in scores]) for scores in (crop, full))
-        core_crop, core_full = (np.array([score.core for score in scores]) for scores in (crop, full))
-        with np.errstate(invalid="ignore"):  # infinite − infinite, where an output equals its target
-            inside, core = inside_full - inside_crop, core_full - core_crop
-        gap, core_gap = (
-            {figure: _finite_mean(part[:, k]) for k, figure in enumerate(FIGURES)} for part in (inside, core)
-        )
-        band_gap, band_relative_pkl = _band_gaps(*([score.bands for score in scores] for scores in (crop, full)))
-        core_bands, core_band_pkl = _band_gaps(*([score.core_bands for score in scores] for scores in (crop, full)))
-        pkl = FIGURES.index("pkl")
-        total, count = self.overlap[name]
-        return FullView(
-            gap=gap,
-            core_gap=core_gap,
-            band_gap=band_gap,
-            core_band_gap=core_bands,
-            relative_pkl=_ratio(gap["pkl"], nan_mean(inside_crop[:, pkl])),
-            core_relative_pkl=_ratio(core_gap["pkl"], nan_mean(core_crop[:, pkl])),
-            band_relative_pkl=band_relative_pkl,
-            core_band_relative_pkl=core_band_pkl,
-            overlap_grey=_ratio(total, count),
-        )
 
     def _notes(self) -> list[str]:
         notes = []
@@ -269,100 +243,6 @@ class Bench:
         return notes
 
 
-@dataclass(frozen=True)
-class _Score:
-    """PSNR, SSIM, pKL of one output crop.
-
-    Attributes:
-        whole: Over all pixels.
-        inside: Inside the mask.
-        core: Inside the mask and away from the crop's edges; NaN where too little is left.
-        bands: Inside the mask in each depth band, (B, 3).
-        core_bands: The same for the core alone; NaN where too little is left.
-    """
-
-    whole: tuple[float, float, float]
-    inside: tuple[float, float, float]
-    core: tuple[float, float, float]
-    bands: np.ndarray
-    core_bands: np.ndarray
-
-
-class _CropTarget:
-    """A target crop and its depth bands."""
-
-    def __init__(self, target: np.ndarray, mask: np.ndarray, bands: np.ndarray, protocol: Protocol):
-        self.target = Target(target, mask)
-        self.count = count = protocol.bands
-        self.margin = protocol.core_margin
-        edge = np.ones(mask.shape, bool)
-        height, width = mask.shape
-        edge[self.margin : height - self.margin, self.margin : width - self.margin] = False
-        # bands of the core, the same bands at the edge, background: one pass sums everything
-        self.label = np.where(mask, bands + count * edge, 2 * count).astype(np.uint8)
-        self.pixels = np.bincount(self.label.ravel(), minlength=2 * count + 1)
-        rows, columns = self.target.patch_shape
-        half = PKL_PATCH_PX // 2
-        patch_band = bands[half::PKL_PATCH_PX, half::PKL_PATCH_PX][:rows, :columns]
-        self.patch_bands = [patch_band == band for band in range(count)]
-        patches = self.margin // PKL_PATCH_PX
-        self.core_patches = (slice(patches, -patches or None),) * 2
-
-    def score(self, output: np.ndarray) -> _Score:
-        """PSNR, SSIM and pKL of an output, uint8 of the target's shape."""
-        similarity = self.target.ssim_map(output)
-        sums = _sums(self.label, output, self.target.image, similarity, 2 * self.count + 1)
-        kl_whole, kl_inside = self.target.pkl_patches(output)
-        kl_core = np.full_like(kl_inside, np.nan)
-        kl_core[self.core_patches] = kl_inside[self.core_patches]
-        everything, inside, core = (slice(0, stop) for stop in (None, 2 * self.count, self.count))
-        return _Score(
-            self._means(sums, everything, kl_whole),
-            self._means(sums, inside, kl_inside),
-            self._means(sums, core, kl_core) if self.pixels[core].sum() >= MIN_BAND_PX else (math.nan,) * 3,
-            self._bands(sums, 2, kl_inside),
-            self._bands(sums, 1, kl_core),
-        )
-
-    def _means(self, sums: np.ndarray, part: slice, divergence: np.ndarray) -> tuple[float, float, float]:
-        error, similar = sums[part].sum(axis=0) / self.pixels[part].sum()
-        return float(psnr_of_mse(error)), float(similar), nan_mean(divergence)
-
-    def _bands(self, sums: np.ndarray, parts: int, divergence: np.ndarray) -> np.ndarray:
-        """Of the core alone (one part) or of core and edge (two)."""
-        bands = np.full((self.count, 3), np.nan)
-        pixels = self.pixels[:-1].reshape(2, -1)[:parts].sum(axis=0)
-        enough = pixels >= MIN_BAND_PX
-        means = sums[:-1].reshape(2, -1, 2)[:parts].sum(axis=0)[enough] / pixels[enough, None]
-        bands[enough, 0], bands[enough, 1] = psnr_of_mse(means[:, 0]), means[:, 1]
-        bands[:, 2] = [nan_mean(divergence[here]) for here in self.patch_bands]
-        return bands
-
-
-@compiled(nogil=True)
-def _sums(label, output, target, similarity, count):
-    """Sums of squared error and of similarity over the pixels of each label, (count, 2)."""
-    sums = np.zeros((count, 2))
-    for y in range(label.shape[0]):
-        for x in range(label.shape[1]):
-            error = np.int64(output[y, x]) - np.int64(target[y, x])
-            sums[label[y, x], 0] += error * error
-            sums[label[y, x], 1] += similarity[y, x]
-    return sums
-
-
-def _score(
-    names: Sequence[str], targets: Sequence[_CropTarget], crops: dict[str, Any], pool: ThreadPoolExecutor
-) -> dict[str, list[_Score]]:
-    """Scores of every name's crops. One thread for each crop: its target is worked out once."""
-
-    def one(k: int) -> list[_Score]:
-        return [targets[k].score(crops[name][k]) for name in names]
-
-    by_crop = list(pool.map(one, range(len(targets))))
-    return {name: [scores[k] for scores in by_crop] for k, name in enumerate(names)}
-
-
 def _enhanced(
     candidate: Candidate,
     maps: dict[str, np.ndarray],
@@ -378,44 +258,7 @@ def _enhanced(
     return output
 
 
-def _overlap(crops: Sequence[np.ndarray], windows: Sequence[tuple], mask: np.ndarray) -> np.ndarray:
-    """Sum of absolute differences between overlapping crops inside the mask, and the number of pixels."""
-    total = np.zeros(2)
-    for (a, (rows_a, cols_a)), (b, (rows_b, cols_b)) in combinations(zip(crops, windows, strict=True), 2):
-        top, bottom = max(rows_a.start, rows_b.start), min(rows_a.stop, rows_b.stop)
-        left, right = max(cols_a.start, cols_b.start), min(cols_a.stop, cols_b.stop)
-        if top >= bottom or left >= right:
-            continue
-        part_a = a[top - rows_a.start : bottom - rows_a.start, left - cols_a.start : right - cols_a.start]
-        part_b = b[top - rows_b.start : bottom - rows_b.start, left - cols_b.start : right - cols_b.start]
-        inside = mask[top:bottom, left:right].astype(bool)
-        difference = np.abs(part_a.astype(np.int16) - part_b)[inside]
-        total += difference.sum(), difference.size
-    return total
-
-
 def _tests(scores: dict[str, dict[str, np.ndarray]]) -> Iterator[Comparison]:
     for (first, a), (second, b) in combinations(scores.items(), 2):
         for k, figure in enumerate(FIGURES):
             yield Comparison(figure, first, second, paired_test(b["whole"][:, k], a["whole"][:, k]))
-
-
-def _band_gaps(
-    crop: Sequence[np.ndarray], full: Sequence[np.ndarray]
-) -> tuple[dict[str, tuple[float, ...]], tuple[float, ...]]:
-    """Figures of the whole view minus those of crops by depth band, each (B, 3) a crop; and pKL's as a share."""
-    by_crop, by_full = np.array(crop), np.array(full)
-    with np.errstate(invalid="ignore"):  # infinite − infinite, where an output equals its target
-        by_band = by_full - by_crop
-    bands = range(by_band.shape[1])
-    gap = {figure: tuple(_finite_mean(by_band[:, band, k]) for band in bands) for k, figure in enumerate(FIGURES)}
-    pkl = FIGURES.index("pkl")
-    return gap, tuple(_ratio(gap["pkl"][band], nan_mean(by_crop[:, band, pkl])) for band in bands)
-
-
-def _finite_mean(values: np.ndarray) -> float:
-    return nan_mean(np.where(np.isfinite(values), values, np.nan))
-
-
-def _ratio(part: float, whole: float) -> float:
-    return float(part / whole) if whole else math.nan

@@ -25,20 +25,6 @@ def _as_sets(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndar
     return first, second
 
 
-def frechet_of_moments(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_b: np.ndarray) -> float:
-    """Fréchet distance of two Gaussians: |μa − μb|² + tr(Σa + Σb − 2·(Σa·Σb)^½).
-
-    Args:
-        mean_a, mean_b: (D,).
-        cov_a, cov_b: Symmetric positive semidefinite, (D, D).
-    """
-    values, vectors = np.linalg.eigh(cov_a)
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    # (Σa·Σb)^½ and (Σa^½·Σb·Σa^½)^½ share their eigenvalues, and the latter is symmetric
-    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ cov_b @ root), 0)).sum()
-    return float(((mean_a - mean_b) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * cross)
-
-
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     """Fréchet distance of the Gaussians that fit two feature sets.
 

@@ -8,24 +8,23 @@ view falls behind crops, in depth bands; whether overlapping crops agree; whethe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from translate.data.split import Split
-from translate.evaluation.collect import Bench, Candidate
+from translate.evaluation.collect import Candidate, Collector
 from translate.evaluation.features import Extractor, ExtractorMissingError, load_extractor
-from translate.evaluation.protocol import Protocol, frames_to_use
+from translate.evaluation.protocol import EvaluationProtocol, frames_to_use
 from translate.evaluation.report import Report, new_folder
 from translate.evaluation.results import Evaluation
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
+from ussim.progress import Progress
 
 if TYPE_CHECKING:
     from translate.data.store import StoreReader
-
-Progress = Callable[[str, int, int], None]
 
 
 def evaluate(
@@ -67,7 +66,7 @@ def evaluate(
     """
     folder = new_folder(Path(report))
     dataset = Dataset.open(store)
-    protocol = Protocol(crops, crop, seed, images, split=split_of(runs))
+    protocol = EvaluationProtocol(crops, crop, seed, images, split=split_of(runs))
     frames_to_use(dataset, protocol)  # the mistakes that cost nothing to find come first
     extractor, missing = _extractor(inception_weights, device)
     from translate.data.store import StoreReader  # needs torch
@@ -148,7 +147,7 @@ def row_names(inputs: Sequence[str], runs: Sequence[str]) -> list[str]:
 def compare(
     candidates: Sequence[Candidate],
     dataset: Dataset,
-    protocol: Protocol,
+    protocol: EvaluationProtocol,
     extractor: Extractor | None = None,
     *,
     digest: str = "",
@@ -171,13 +170,13 @@ def compare(
     """
     start = time.perf_counter()
     frames = frames_to_use(dataset, protocol)
-    bench = Bench(candidates, dataset, protocol, extractor, frames)
+    collector = Collector(candidates, dataset, protocol, extractor, frames)
     with ThreadPoolExecutor(2) as pool:
         for done, frame in enumerate(frames):
             if progress:
                 progress("evaluate", done, len(frames))
-            bench.add(int(frame), pool)
+            collector.add(int(frame), pool)
     if progress:
         progress("evaluate", len(frames), len(frames))
         progress("summarise", 0, 1)
-    return bench.result(digest, list(notes), time.perf_counter() - start)
+    return collector.result(digest, list(notes), time.perf_counter() - start)

@@ -13,9 +13,9 @@ from functools import cached_property
 
 import numpy as np
 from scipy import stats
+from scipy.ndimage import gaussian_filter
 
 from ussim.errors import UssimError
-from ussim.jit import compiled
 
 SSIM_SIGMA_PX = 1.5
 SSIM_RADIUS_PX = 5
@@ -35,8 +35,6 @@ PKL_RULE = (
 printed beside every pKL."""
 
 _BIN_OF_GREY = np.minimum(np.arange(256) * PKL_BINS // 255, PKL_BINS - 1)
-_SSIM_KERNEL = np.exp(-0.5 * (np.arange(-SSIM_RADIUS_PX, SSIM_RADIUS_PX + 1) / SSIM_SIGMA_PX) ** 2)
-_SSIM_KERNEL /= _SSIM_KERNEL.sum()
 
 
 def as_uint8(image: np.ndarray) -> np.ndarray:
@@ -202,42 +200,8 @@ class Target:
 
 
 def _window_mean(image: np.ndarray) -> np.ndarray:
-    """Gaussian mean around each pixel, (H, W) float64."""
-    height, width = image.shape
-    padded = np.empty((height, width + 2 * SSIM_RADIUS_PX))
-    result = np.empty((height, width))
-    _separable_mean(image, _SSIM_KERNEL, padded, result)
-    return result
-
-
-@compiled(nogil=True)
-def _separable_mean(image, kernel, padded, result):
-    """Filter columns, then rows; pixels beyond the border repeat it.
-
-    Symmetric taps are added before they are weighted, and the innermost loops run along a row: they vectorise.
-    """
-    height, width = image.shape
-    radius = kernel.size // 2
-    for y in range(height):
-        row = padded[y, radius : radius + width]
-        middle = image[y]
-        for x in range(width):
-            row[x] = kernel[radius] * middle[x]
-        for k in range(1, radius + 1):
-            above, below = image[max(y - k, 0)], image[min(y + k, height - 1)]
-            weight = kernel[radius + k]
-            for x in range(width):
-                row[x] += weight * (above[x] + below[x])
-        padded[y, :radius] = row[0]
-        padded[y, radius + width :] = row[width - 1]
-        out = result[y]
-        line = padded[y]
-        for x in range(width):
-            out[x] = kernel[radius] * line[x + radius]
-        for k in range(1, radius + 1):
-            weight = kernel[radius + k]
-            for x in range(width):
-                out[x] += weight * (line[x + radius - k] + line[x + radius + k])
+    """Gaussian mean around each pixel, (H, W) float64; pixels beyond the border repeat it."""
+    return gaussian_filter(image, SSIM_SIGMA_PX, mode="nearest", radius=SSIM_RADIUS_PX)
 
 
 def _patches(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -250,7 +214,7 @@ def _patches(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 # Over many images -----------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class Summary:
+class FigureSummary:
     """A figure over many crops.
 
     Attributes:
@@ -267,15 +231,15 @@ class Summary:
     left_out: int
 
 
-def summarise(values: np.ndarray, more_is_better: bool) -> Summary:
+def summarise(values: np.ndarray, more_is_better: bool) -> FigureSummary:
     """Mean, spread and the percentile on the bad side of a figure, of shape (crops,)."""
     values = np.asarray(values, float)
     finite = values[np.isfinite(values)]
     if not finite.size:
-        return Summary(math.nan, math.nan, math.nan, 0, len(values))
+        return FigureSummary(math.nan, math.nan, math.nan, 0, len(values))
     std = float(finite.std(ddof=1)) if finite.size > 1 else 0.0
     tail = float(np.percentile(finite, 5 if more_is_better else 95))
-    return Summary(float(finite.mean()), std, tail, int(finite.size), int(len(values) - finite.size))
+    return FigureSummary(float(finite.mean()), std, tail, int(finite.size), int(len(values) - finite.size))
 
 
 @dataclass(frozen=True)

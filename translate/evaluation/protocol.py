@@ -18,7 +18,7 @@ _DRAWS = 64  # positions tried for each crop
 
 
 @dataclass(frozen=True)
-class Protocol:
+class EvaluationProtocol:
     """How the crops are drawn and which test images are used.
 
     Attributes:
@@ -57,7 +57,7 @@ class Protocol:
                 raise UssimError(f"{name} = {value}: must be at least 1")
 
 
-def frames_to_use(dataset: Dataset, protocol: Protocol) -> np.ndarray:
+def frames_to_use(dataset: Dataset, protocol: EvaluationProtocol) -> np.ndarray:
     """The test frames to use, in order.
 
     Raises:
@@ -80,7 +80,7 @@ def frames_to_use(dataset: Dataset, protocol: Protocol) -> np.ndarray:
     return frames
 
 
-def crop_places(mask: np.ndarray, frame: int, protocol: Protocol) -> np.ndarray:
+def crop_places(mask: np.ndarray, frame: int, protocol: EvaluationProtocol) -> np.ndarray:
     """Random (row, column) of a frame's crops, (crops, 2): a function of seed and frame alone.
 
     Raises:

@@ -8,8 +8,8 @@ import numpy as np
 
 from translate.evaluation.distances import KernelDistance
 from translate.evaluation.figures import Example
-from translate.evaluation.metrics import PairedTest, Summary
-from translate.evaluation.protocol import Protocol
+from translate.evaluation.metrics import FigureSummary, PairedTest
+from translate.evaluation.protocol import EvaluationProtocol
 from translate.evaluation.speckle import Statistics
 
 LOW_QUALITY = "Low quality"
@@ -78,8 +78,8 @@ class RowResult:
 
     name: str
     run: str
-    whole: dict[str, Summary]
-    inside: dict[str, Summary]
+    whole: dict[str, FigureSummary]
+    inside: dict[str, FigureSummary]
     distance: Distance | None
     speckle: Statistics
     full_view: FullView | None
@@ -120,7 +120,7 @@ class Evaluation:
 
     store: str
     digest: str
-    protocol: Protocol
+    protocol: EvaluationProtocol
     shape: tuple[int, int]
     test_images: int
     crops: int

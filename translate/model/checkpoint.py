@@ -1,14 +1,16 @@
-"""What a run keeps on disk: the state to go on from, and the generator's weights to use."""
+"""What a run keeps on disk: the state to go on from, the generator's weights and the mask to use."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from translate.data.channels import Encoder
+from translate.data.images import read_png
 from translate.model.networks import UNet, make_generator
 from translate.settings import Run
 from ussim.errors import UssimError
@@ -16,6 +18,7 @@ from ussim.files import file_digest, whole_file
 
 LAST = "checkpoint_last.pt"
 WEIGHTS = "generator.safetensors"
+MASK = "mask.png"
 CHECKPOINTS = ("ema", "last")
 """Weights of a run that can be used: the moving average, or the generator of the last checkpoint."""
 
@@ -102,3 +105,13 @@ def load_network(folder: Path, run: Run, which: str = "ema") -> tuple[UNet, str]
     weights = load_weights(path) if which == "ema" else load_state(folder)["generator"]
     fill(network, weights, path)
     return network.eval().requires_grad_(False), file_digest(path)
+
+
+def load_mask(folder: Path) -> np.ndarray | None:
+    """The mask of the store that a run was trained on, uint8 of shape (H, W); None if the run holds none.
+
+    Raises:
+        UssimError: It is damaged.
+    """
+    path = folder / MASK
+    return (read_png(path) > 0).astype(np.uint8) if path.is_file() else None

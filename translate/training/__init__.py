@@ -1,1 +1,1 @@
-"""Learning: settings, the loop, its processes and checkpoints."""
+"""Learning: updates of the networks, the loop, the run folder, and the processes that share the work."""

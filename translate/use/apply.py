@@ -14,12 +14,13 @@ import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from translate.data.images import read_png, save_png
 from translate.data.store import StoreReader
 from translate.use.inference import Generator
 from ussim.errors import UssimError
-from ussim.files import whole_file, write_text
+from ussim.files import write_text
+from ussim.progress import Progress
 
-Progress = Callable[[int, int], None]
 RESERVED = {
     "lq", "hq", "segmentation", "attenuation", "attenuation_scale", "mask", "pose", "split", "done",
 }  # fmt: skip
@@ -115,7 +116,7 @@ def apply_to_folder(
     pending = [(name, item) for name, item in work.items if not (output / name).is_file()]
 
     def finish(item: tuple[str, int], maps: _Maps) -> None:
-        _save_png(output / item[0], work.enhance(item[1], maps))
+        save_png(output / item[0], work.enhance(item[1], maps))
 
     return _each(pending, lambda item: work.read(item[1]), finish, str(output), progress)
 
@@ -164,7 +165,7 @@ def _image_files(
         if given[name] is None:
             raise UssimError(f"a generator trained on {generator.inputs} needs --{name}")
     paths = {name: [_beside(given[name], file) if given[name] != source else file for file in files] for name in needed}
-    fixed = _read_png(mask) if mask else None
+    fixed = read_png(mask) if mask else None
 
     def read(index: int) -> _Maps:
         return {name: _read_map(name, paths[name][index]) for name in needed}
@@ -197,26 +198,12 @@ def _beside(place: Path, file: Path) -> Path:
 
 
 def _read_map(name: str, path: Path) -> np.ndarray:
-    values = _read_png(path)
+    values = read_png(path)
     if name != "attenuation":
         if values.dtype != np.uint8:
             raise UssimError(f"{path}: {name} must be an 8-bit greyscale PNG")
         return values
     return values.astype(np.float32) / (255 if values.dtype == np.uint8 else 65535)
-
-
-def _read_png(path: Path) -> np.ndarray:
-    """A greyscale PNG of 8 or 16 bits, of shape (H, W)."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("L", "I;16", "I"):
-                raise UssimError(f"{path}: is {image.mode}, not a greyscale image")
-            values = np.asarray(image)
-    except OSError as error:
-        raise UssimError(f"{path}: cannot be read: {error}") from None
-    return values if values.dtype == np.uint8 else values.astype(np.uint16)
 
 
 # Targets ----------------------------------------------------------------------------------------------
@@ -269,13 +256,6 @@ def _claim(output: Path, generator: Generator) -> None:
         raise UssimError(f"{output}: cannot be used: {error}") from None
 
 
-def _save_png(path: Path, image: np.ndarray) -> None:
-    from PIL import Image
-
-    with whole_file(path) as scratch:
-        Image.fromarray(image).save(scratch, format="png")
-
-
 def _each(
     items: list[_Item],
     load: Callable[[_Item], _Loaded],
@@ -286,13 +266,13 @@ def _each(
     """Load each item, one ahead of the one that is finished."""
     done = 0
     if progress:
-        progress(0, len(items))
+        progress("apply", 0, len(items))
     try:
         for item, loaded in _ahead(items, load):
             finish(item, loaded)
             done += 1
             if progress:
-                progress(done, len(items))
+                progress("apply", done, len(items))
     except KeyboardInterrupt:
         raise InterruptedApplyError(
             f"interrupted: {where}: {done} of {len(items)} images; run it again to go on"

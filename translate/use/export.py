@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import shutil
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor
 
 from translate.model import checkpoint
+from translate.model.checkpoint import load_network
 from translate.model.networks import UNet
 from translate.settings import Run
 from ussim.errors import UssimError
@@ -51,8 +54,6 @@ def export(run: Path, format: str, output: Path | None = None, which: str = "ema
     Raises:
         UssimError: No such format or run, a package that is missing, or a result that differs from torch.
     """
-    from translate.model.checkpoint import load_network
-
     if format not in FORMATS:
         raise UssimError(f"format {format!r}: must be one of {', '.join(FORMATS)}")
     stored = Run.load(run)
@@ -180,16 +181,15 @@ def write_onnx(network: UNet, run: Run, path: Path, digest: str) -> None:
 def write_openvino(network: UNet, run: Run, path: Path, digest: str) -> None:
     """Write a network as OpenVINO's pair of files, float32."""
     openvino = _package("openvino")
-    between = path.with_suffix(".between.onnx")
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        between = Path(folder) / "generator.onnx"
         write_onnx(network, run, between, digest)
         model = openvino.convert_model(str(between))
         model.set_rt_info(digest, [_DIGEST])
-        openvino.save_model(model, str(path), compress_to_fp16=False)
-    except OSError as error:
-        raise UssimError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        between.unlink(missing_ok=True)
+        openvino.save_model(model, str(between.with_suffix(".xml")), compress_to_fp16=False)
+        for suffix in (".bin", ".xml"):  # the description last: it says which weights lie beside it
+            with whole_file(path.with_suffix(suffix)) as scratch:
+                shutil.copyfile(between.with_suffix(suffix), scratch)
 
 
 def _compare(network: UNet, engine: Any, run: Run, path: Path) -> float:

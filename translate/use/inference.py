@@ -14,15 +14,13 @@ from torch import Tensor
 
 from translate.data.channels import Encoder, PolarGrid
 from translate.data.store import StoreReader
-from translate.model.checkpoint import load_network
+from translate.model.checkpoint import load_mask, load_network
 from translate.model.networks import UNet, streamline_for_cpu
 from translate.settings import Run, TrainSettings
 from translate.training.devices import choose_device
 from ussim.errors import UssimError
 
 ENGINES = ("torch", "onnx", "openvino")
-
-MASK = "mask.png"
 
 
 class Engine(Protocol):
@@ -91,7 +89,7 @@ class Generator:
             from translate.use import export
 
             call = export.open_engine(folder, engine, network, stored, digest, checkpoint)
-        return cls(stored, network, where, engine=engine, call=call, digest=digest, mask=_load_mask(folder / MASK))
+        return cls(stored, network, where, engine=engine, call=call, digest=digest, mask=load_mask(folder))
 
     @property
     def inputs(self) -> str:
@@ -293,11 +291,3 @@ class TorchEngine:
         torch.compiler.cudagraph_mark_step_begin()
         with torch.autocast("cuda", dtype=torch.bfloat16):
             return self._compiled(inputs)
-
-
-def _load_mask(path: Path) -> np.ndarray | None:
-    if not path.is_file():
-        return None
-    from PIL import Image
-
-    return (np.asarray(Image.open(path)) > 0).astype(np.uint8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import zarr
 
 from cli.pipeline import ENHANCED
 from cli.pipeline.context import Context
+from translate.training.log import read_log
 from ussim.dataset.store import Dataset
 
 COLOURS = {"low quality": "#ff8f5a", "enhanced": "#5ad1c8", "high quality": "#f2f2f2"}
@@ -27,7 +27,7 @@ def loss_chart(runs: Mapping[str, Path]) -> str:
     figure, axes = _figure(len(_LOSSES), "iteration")
     for axis, (name, title) in zip(axes, _LOSSES.items(), strict=True):
         for index, (variant, folder) in enumerate(runs.items()):
-            lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+            lines = read_log(folder)
             axis.plot(
                 [line["iteration"] for line in lines], [line[name] for line in lines], color=LINES[index], label=variant
             )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from translate.evaluation.report import Table
-from ussim.errors import UssimError
+from pydantic import BaseModel, Field
+
+from translate.evaluation.tables import Table
+from ussim.settings import read_json
 
 MORE_IS_BETTER = {"psnr": True, "ssim": True, "pkl": False}
 WORDS = {
@@ -44,21 +46,50 @@ class Verdict:
         return f"{WORDS[self.figure]}: {before} → {after}{unit}, {'better' if self.is_better else 'not better'}"
 
 
-@dataclass(frozen=True)
-class WrittenEvaluation:
-    """What ``translate evaluate`` wrote.
+class Mean(BaseModel):
+    """A figure over all crops, of which the page needs the mean; None where none of them had one."""
+
+    mean: float | None
+
+
+class Row(BaseModel):
+    """A generator's figures, or the low-quality images'."""
+
+    name: str
+    whole: dict[Literal["psnr", "ssim", "pkl"], Mean] = Field(min_length=3)
+
+
+class Crops(BaseModel):
+    """How the evaluation was done, as far as the page tells it."""
+
+    crop: int
+
+
+class WrittenEvaluation(BaseModel):
+    """What ``translate evaluate`` wrote to ``report.json``, as far as the page tells it.
 
     Attributes:
         tables: All tables, the paper's first.
-        verdicts: Every generator in every figure, against the low-quality images.
+        rows: The low-quality images, then every generator.
         notes: What a reader has to know.
-        content: The whole file.
+        test_images: How many images were used.
+        crops: How many crops of them.
+        protocol: How it was done.
     """
 
-    tables: list[Table]
-    verdicts: list[Verdict]
+    format: Literal[1]
+    tables: list[Table] = Field(min_length=1)
+    rows: list[Row] = Field(min_length=2)
     notes: list[str]
-    content: dict[str, Any]
+    test_images: int
+    crops: int
+    protocol: Crops
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Every generator in every figure, against the low-quality images."""
+        low, *rest = self.rows
+        return [_verdict(low, row, figure) for row in rest for figure in MORE_IS_BETTER]
 
 
 def load_evaluation(folder: Path) -> WrittenEvaluation:
@@ -67,18 +98,11 @@ def load_evaluation(folder: Path) -> WrittenEvaluation:
     Raises:
         UssimError: There is none, or it is damaged.
     """
-    path = folder / "report.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        tables = [Table.from_dict(fields) for fields in content["tables"]]
-        low, *rest = content["rows"]
-        verdicts = [_verdict(low, row, figure) for row in rest for figure in MORE_IS_BETTER]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UssimError(f"{path}: cannot be read: {type(error).__name__}: {error}") from None
-    return WrittenEvaluation(tables, verdicts, list(content["notes"]), content)
+    return read_json(WrittenEvaluation, folder / "report.json")
 
 
-def _verdict(low: dict[str, Any], row: dict[str, Any], figure: str) -> Verdict:
-    before, after = (part["whole"][figure]["mean"] for part in (low, row))
+def _verdict(low: Row, row: Row, figure: str) -> Verdict:
+    means = (part.whole[figure].mean for part in (low, row))
+    before, after = (math.nan if mean is None else mean for mean in means)
     better = after > before if MORE_IS_BETTER[figure] else after < before
-    return Verdict(row["name"], figure, before, after, better)
+    return Verdict(row.name, figure, before, after, better)

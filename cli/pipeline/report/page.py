@@ -76,7 +76,7 @@ def _content(context: Context) -> dict[str, Any]:
         "error_range": ERROR_RANGE_GREY,
         "steps": [_step_row(name, record) for name, record in kept.items()],
         "total": duration(sum(record.seconds for record in kept.values())),
-        "most_memory": gigabytes(max(record.peak_memory_bytes for record in kept.values())),
+        "most_memory": max(kept.values(), key=lambda record: record.peak_memory_bytes).peak_memory,
         "command": _command(context),
         "versions": _versions(),
         "machine": f"{platform.platform(terse=True)}, Python {platform.python_version()}",
@@ -96,7 +96,7 @@ def _scene_of(context: Context, dataset, frame: int):
 
 def _step_row(name: str, record: Record) -> StepRow:
     return StepRow(
-        name, _what(name, record), record.seconds, duration(record.seconds), gigabytes(record.peak_memory_bytes),
+        name, _what(name, record), record.seconds, duration(record.seconds), record.peak_memory,
         record.device,
     )  # fmt: skip
 

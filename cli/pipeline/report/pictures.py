@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from cli.pipeline import ENHANCED
 from cli.pipeline.context import Context
 from ussim.dataset.store import Dataset, Frame
-from ussim.errors import UssimError
+from ussim.files import whole_file
 from ussim.pictures.contact_sheet import BLACK, INK, palette
 from ussim.pictures.cutaway import Standing, draw_still
 from ussim.scene.scene import Scene
@@ -141,10 +141,8 @@ def save_overview(context: Context, dataset: Dataset, numbers: Sequence[int]) ->
             small = Image.fromarray(image).convert("RGB").resize((OVERVIEW_PX, height), method)
             sheet.paste(small, (column * OVERVIEW_PX, HEAD_PX + row * height))
     path = context.folder / "overview.jpg"
-    try:
-        sheet.save(path, quality=86)
-    except OSError as error:
-        raise UssimError(f"{path}: cannot be written: {error.strerror or error}") from None
+    with whole_file(path) as scratch:
+        sheet.save(scratch, "JPEG", quality=86)
     return path
 
 

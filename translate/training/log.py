@@ -1,0 +1,77 @@
+"""The log of a run: a line of losses now and then, in ``log.jsonl`` and, if wanted, for TensorBoard."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ussim.errors import UssimError
+from ussim.files import write_text
+
+LOG = "log.jsonl"
+
+
+class Log:
+    """Appends to the log of a run.
+
+    Args:
+        run: The run folder.
+        iteration: Where training goes on; what was logged after it is trained, and logged, again.
+        tensorboard: Write for TensorBoard too.
+
+    Raises:
+        UssimError: The log that is there is damaged or cannot be written, or TensorBoard is not installed.
+    """
+
+    def __init__(self, run: Path, iteration: int, tensorboard: bool):
+        kept = [line for line in read_log(run) if line["iteration"] <= iteration]
+        path = run / LOG
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._writer = None
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:
+                raise UssimError("TensorBoard is not installed: pip install tensorboard") from None
+            self._writer = SummaryWriter(run / "tensorboard", purge_step=iteration)
+
+    def write(self, iteration: int, losses: dict[str, float], seconds: float) -> None:
+        """Add a line: mean losses since the last, and the time spent on the run so far [s]."""
+        self._file.write(json.dumps({"iteration": iteration, **losses, "seconds": round(seconds, 3)}) + "\n")
+        if self._writer:
+            for name, value in losses.items():
+                self._writer.add_scalar(name, value, iteration)
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._file.close()
+        if self._writer:
+            self._writer.close()
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log, none if there is no log: ``iteration``, the losses by name and ``seconds``.
+
+    A last line without an end was cut off when its process was killed, and is left out.
+
+    Raises:
+        UssimError: It is damaged, or cannot be read.
+    """
+    path = run / LOG
+    if not path.exists():
+        return []
+    lines = []
+    try:
+        whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+        for text in whole.splitlines():
+            line = json.loads(text)
+            if not (isinstance(line, dict) and isinstance(line.get("iteration"), int)):
+                raise ValueError("no iteration in it")
+            lines.append(line)
+    except OSError as error:
+        raise UssimError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        raise UssimError(f"{path}: line {len(lines) + 1} is damaged: {error}; remove it from there on") from None
+    return lines
