@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ussim.errors import UssimError
-from ussim.scene.mesh_io import MESH_FORMATS, no_triangles, tidy_mesh
+from ussim.scene.mesh_io import no_triangles, open_mesh_file, tidy_mesh
 
 # Names that exporters and readers give where a user gave none.
 _NAMELESS = re.compile(r"(geometry|mesh|object|node|world|scene|shape|solid)?[ _.-]*\d*")
@@ -68,7 +67,10 @@ def clean_name(text: str) -> str:
 
 def _read_file(path: Path) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
     """Name, source, vertices and triangles of every part of one file."""
-    loaded = _load(path)
+    try:
+        loaded = open_mesh_file(path, split_objects=True)
+    except UssimError as error:
+        raise UssimError(f"{path}: {error}") from None
     parts = []
     for node in sorted(loaded.graph.nodes_geometry):
         matrix, key = loaded.graph[node]
@@ -94,24 +96,6 @@ def _read_file(path: Path) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
         )
         for node, key, vertices, triangles in parts
     ]
-
-
-def _load(path: Path) -> Any:
-    """The file as a trimesh scene."""
-    suffix = path.suffix.lower().lstrip(".")
-    if suffix not in MESH_FORMATS:
-        raise UssimError(f"{path}: '{path.suffix}' is no mesh format known here; allowed: {', '.join(MESH_FORMATS)}")
-    if not path.is_file():
-        raise UssimError(f"{path}: no such file")
-    import trimesh
-
-    # process=False: what the file stores, since trimesh would remove NaN and merge vertices silently.
-    options = {"split_objects": True, "group_material": False, "skip_materials": True} if suffix == "obj" else {}
-    try:
-        return trimesh.load_scene(path, file_type=suffix, process=False, **options)
-    except Exception as error:  # trimesh's readers fail in as many ways as there are broken files
-        reason = str(error).strip().split("\n")[0] or "no reason given"
-        raise UssimError(f"{path}: cannot be read as {suffix.upper()}: {type(error).__name__}: {reason}") from None
 
 
 def _part_name(candidates: Iterable[str], path: Path, several: bool) -> str:

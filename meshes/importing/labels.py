@@ -12,6 +12,7 @@ inside of the walls of what is higher where those border on something else. The 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -31,6 +32,8 @@ BLUR_VOXELS = 1.3
 """Standard deviation of the blur of a label along each axis: takes the steps of the voxels away."""
 OVERLAP_MM = 1.5
 """A surface reaches at least so far beneath its neighbour of higher priority."""
+MOST_VOXELS = 512 * 512 * 2048
+"""Of a volume; with 4 bytes each they take 2 GiB."""
 _RECESS_MM = 0.6
 _MOST_CELLS = 8_000_000  # of the grid on which one surface is made: about 300 MB while it is
 _FINEST_STEP_MM = 0.3
@@ -79,9 +82,12 @@ def read_volume(path: Path) -> LabelVolume:
         raise UssimError(f"{path}: no format known here; allowed: NIfTI, .nii or .nii.gz")
     try:
         image = nibabel.load(path)
+        _require_voxels(path, image.shape)  # before they are read: what is packed may unfold a thousandfold
         data = np.asanyarray(image.dataobj)
         affine = np.asarray(image.affine, dtype=np.float64)
         unit = image.header.get_xyzt_units()[0]
+    except UssimError:
+        raise
     except Exception as error:  # a broken file shows in as many ways as there are
         reason = str(error).strip().split("\n")[0] or "no reason given"
         raise UssimError(f"{path}: cannot be read as NIfTI: {type(error).__name__}: {reason}") from None
@@ -94,6 +100,13 @@ def read_volume(path: Path) -> LabelVolume:
     if not found:
         raise UssimError(f"{path}: all voxels are 0; allowed: labels of 1 and more")
     return LabelVolume(path, labels, affine, found)
+
+
+def _require_voxels(path: Path, shape: Sequence[int]) -> None:
+    count = math.prod(int(side) for side in shape)
+    if count > MOST_VOXELS:
+        sides = " × ".join(map(str, shape))
+        raise UssimError(f"{path}: {sides} voxels; allowed: at most {MOST_VOXELS:,}; crop it, or use larger voxels")
 
 
 def _whole_numbers(path: Path, data: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
 from itertools import permutations
 from pathlib import Path
@@ -369,6 +370,17 @@ def test_mistakes_are_named_and_leave_nothing(volume, tmp_path):
     assert "every label is ignored" in refused(volume, *out, "--ignore=1", "--ignore=3", "--ignore=4", "--ignore=7")
     assert "give either -o DIR or --write-map FILE" in refused(volume)
     assert not (tmp_path / "s").exists()
+
+
+def test_a_volume_that_unfolds_to_too_much_is_not_read(monkeypatch, tmp_path):
+    header = nibabel.Nifti1Header()
+    header.set_data_shape((2000, 2000, 2000))
+    path = tmp_path / "bomb.nii.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(header.binaryblock + bytes(4))
+    monkeypatch.setattr(np, "asanyarray", None)
+    found = refused(path, "-o", tmp_path / "s")
+    assert "2000 × 2000 × 2000 voxels; allowed: at most 536,870,912; crop it, or use larger voxels" in found
 
 
 def test_a_missing_nibabel_says_what_to_install(monkeypatch, volume, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -418,3 +419,10 @@ def test_the_name_of_a_mesh_file_adds_nothing_to_the_scene_file(tmp_path):
     init(path, "-o", tmp_path / "scene")
     table = tomllib.loads((tmp_path / "scene" / "scene.toml").read_text("utf-8"))
     assert set(table) == {"format", "name", "background", "surface", "sweep"}
+
+
+def test_the_name_of_a_mesh_file_must_be_text(tmp_path):
+    path = tmp_path / os.fsdecode(b"ball\xff.stl")
+    sphere_mesh(50).export(path)
+    message = refused(path, "-o", tmp_path / "scene")
+    assert r"the file name 'ball\udcff.stl' is no UTF-8 text; rename the file" in message

@@ -521,6 +521,23 @@ def test_surfaces_of_different_priority_may_overlap():
     assert problems(box((10, 10, 10), name="a"), box((10, 10, 10), (5, 0, 0), name="b", priority=11)) == 2 * ["ok"]
 
 
+@pytest.mark.parametrize(
+    ("centre", "far"), [((9000, 0, 0), "9020"), ((5, -8180, 12), "8200"), ((0, 0, 4e6), "4.00002e+06")]
+)
+def test_scene_too_far_from_the_origin_is_told_how_far_and_where_to(centre, far):
+    inner = box((10, 10, 10), centre, name="inner", priority=11)
+    verdicts = problems(box((40, 40, 40), centre), inner)
+    assert f"its coordinates reach {far} mm, where float32 steps by " in verdicts[0]
+    shift = ", ".join(f"{-round(value)}" for value in centre)
+    assert (
+        f"; allowed: below 8192 mm; move all surfaces and sweeps together, for example by [{shift}] mm" in verdicts[0]
+    )
+
+
+def test_scene_of_a_few_metres_from_the_origin_is_fine():
+    assert problems(box((40, 40, 40), (8100, -8100, 8100))) == ["ok"]
+
+
 # --- bad input in a file ------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Checks of surfaces: can the tracer tell in from out, and is the size one of a body in millimetres?"""
+"""Checks of surfaces: can the tracer tell in from out, and are size and place those of a body in millimetres?"""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ LARGEST_SCENE_MM = 10_000.0
 # One surface in metres among others in mm is small and close to the origin; a point target is only small.
 SMALLEST_SURFACE_MM = 1.0
 CLOSE_TO_ORIGIN_MM = 2.0
+# From here on float32 coordinates lie 1 µm apart, as far as a ray is moved off a wall that it has met.
+FARTHEST_FROM_ORIGIN_MM = 8192.0
 # Less shared volume than this (a cube of 0.05 mm) is rounding.
 SMALLEST_OVERLAP_MM3 = 1e-4
 
@@ -107,7 +109,7 @@ class SurfaceReport:
 
 
 def check_surfaces(surfaces: Sequence[Surface]) -> list[SurfaceReport]:
-    """Check every surface by itself, then their sizes and overlaps together.
+    """Check every surface by itself, then their sizes, places and overlaps together.
 
     What is not looked for: one connected body that passes through itself.
 
@@ -119,6 +121,7 @@ def check_surfaces(surfaces: Sequence[Surface]) -> list[SurfaceReport]:
     """
     reports = [_check_one(surface) for surface in surfaces]
     reports = _check_units(surfaces, reports)
+    reports = _check_places(surfaces, reports)
     return _check_overlaps(surfaces, reports)
 
 
@@ -252,13 +255,13 @@ def _join(bodies: list[Mesh]) -> Mesh:
 
 def _check_units(surfaces: Sequence[Surface], reports: list[SurfaceReport]) -> list[SurfaceReport]:
     """Add a problem to every surface whose size belongs to another unit."""
-    measured = [number for number, report in enumerate(reports) if report.triangles and not report.bad_vertices]
-    if not measured:
+    boxes = _boxes(surfaces, reports)
+    if not boxes:
         return reports
-    boxes = np.stack([bounds(surfaces[number].vertices_mm) for number in measured])
-    scene_mm = float((boxes[:, 1].max(axis=0) - boxes[:, 0].min(axis=0)).max())
+    scene = _box_around(boxes)
+    scene_mm = float((scene[1] - scene[0]).max())
     reports = list(reports)
-    for number, box in zip(measured, boxes, strict=True):
+    for number, box in boxes.items():
         size = float((box[1] - box[0]).max())
         tiny = size < SMALLEST_SURFACE_MM and np.abs(box).max() < CLOSE_TO_ORIGIN_MM
         if scene_mm < SMALLEST_SCENE_MM or tiny:
@@ -270,6 +273,36 @@ def _check_units(surfaces: Sequence[Surface], reports: list[SurfaceReport]) -> l
         allowed = f"allowed: millimetres, a scene of {SMALLEST_SCENE_MM:g} to {LARGEST_SCENE_MM:g} mm"
         reports[number] = reports[number].with_problem(f"{_label(surfaces[number])}: {problem}; {allowed}")
     return reports
+
+
+def _check_places(surfaces: Sequence[Surface], reports: list[SurfaceReport]) -> list[SurfaceReport]:
+    """Add a problem to every otherwise sound surface whose coordinates are too large to be fine."""
+    boxes = _boxes(surfaces, reports)
+    if not boxes:
+        return reports
+    shift = ", ".join(f"{0 - round(middle)}" for middle in _box_around(boxes).mean(axis=0))
+    reports = list(reports)
+    for number, box in boxes.items():
+        far = float(np.abs(box).max())
+        if reports[number].ok and far >= FARTHEST_FROM_ORIGIN_MM:
+            reports[number] = reports[number].with_problem(
+                f"{_label(surfaces[number])}: its coordinates reach {far:.6g} mm, where float32 steps by "
+                f"{1000 * np.spacing(np.float32(far)):.2g} µm; allowed: below {FARTHEST_FROM_ORIGIN_MM:g} mm; move all "
+                f"surfaces and sweeps together, for example by [{shift}] mm (transform), or correct the scale"
+            )
+    return reports
+
+
+def _boxes(surfaces: Sequence[Surface], reports: list[SurfaceReport]) -> dict[int, np.ndarray]:
+    """Bounds (2, 3) of the surfaces that have some, by number."""
+    measured = [number for number, report in enumerate(reports) if report.triangles and not report.bad_vertices]
+    return {number: bounds(surfaces[number].vertices_mm) for number in measured}
+
+
+def _box_around(boxes: dict[int, np.ndarray]) -> np.ndarray:
+    """Bounds (2, 3) of all together."""
+    corners = np.concatenate(list(boxes.values()))
+    return np.stack([corners.min(axis=0), corners.max(axis=0)])
 
 
 def _check_overlaps(surfaces: Sequence[Surface], reports: list[SurfaceReport]) -> list[SurfaceReport]:

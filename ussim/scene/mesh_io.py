@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ussim.errors import UssimError
 from ussim.scene.topology import count_bad_edges
 
+if TYPE_CHECKING:
+    import trimesh
+
 MESH_FORMATS = ("stl", "obj", "ply", "glb", "gltf", "off")
+MOST_MESH_BYTES = 2 * 2**30
+"""Largest mesh file that is read, and largest array in one once it is unfolded."""
+MOST_TRIANGLES = 50_000_000
+"""Of one mesh file."""
 
 
 def load_mesh(path: Path, scale: float = 1.0, transform: list[list[float]] | None = None) -> tuple:
@@ -65,23 +74,72 @@ def no_triangles(path: Path) -> str:
     return "holds no triangles; allowed: a triangle mesh (a point cloud or a set of lines is none)"
 
 
-def _read_triangles(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return vertices (V, 3) float64 and triangles (T, 3) int64 exactly as the file stores them."""
+def open_mesh_file(path: Path, split_objects: bool = False) -> trimesh.Scene:
+    """Read a mesh file as a tree of meshes, exactly as the file stores them; materials and textures stay unread.
+
+    Args:
+        path: STL, OBJ, PLY, GLB, GLTF or OFF file.
+        split_objects: Keep the objects of an OBJ file apart.
+
+    Raises:
+        UssimError: The file is missing, of another format, unreadable or too large. The message begins with what is
+            wrong, for the caller to say where.
+    """
     suffix = path.suffix.lower().lstrip(".")
     if suffix not in MESH_FORMATS:
         raise UssimError(f"'{path.suffix}' is no mesh format known here; allowed: {', '.join(MESH_FORMATS)}")
     if not path.is_file():
-        raise UssimError(f"no such file: {path}")
+        raise UssimError("no such file")
+    if path.name != path.name.encode(errors="replace").decode():  # trimesh makes names of it
+        raise UssimError(f"the file name {path.name!a} is no UTF-8 text; rename the file")
+    _require_bytes(path.stat().st_size, "the file has")
     import trimesh
 
+    options: dict[str, bool] = {"skip_materials": True} if suffix in ("obj", "ply", "glb", "gltf") else {}
+    if suffix == "obj" and split_objects:
+        options |= {"split_objects": True, "group_material": False}
     try:
+        if suffix in ("glb", "gltf"):
+            _check_gltf_sizes(path)
         # process=False: what the file stores, since trimesh would remove NaN and merge vertices silently.
-        mesh = trimesh.load_mesh(path, file_type=suffix, process=False)
-        vertices = np.asarray(mesh.vertices, dtype=np.float64)
-        triangles = np.asarray(mesh.faces, dtype=np.int64)
+        loaded = trimesh.load_scene(path, file_type=suffix, process=False, **options)
+    except UssimError:
+        raise
     except Exception as error:  # trimesh's readers fail in as many ways as there are broken files
         reason = str(error).strip().split("\n")[0] or "no reason given"
         raise UssimError(f"cannot be read as {suffix.upper()}: {type(error).__name__}: {reason}") from None
+    placed = [loaded.geometry[loaded.graph[node][1]] for node in loaded.graph.nodes_geometry]
+    triangles = sum(len(getattr(part, "faces", ())) for part in placed)  # a mesh counts as often as it is placed
+    if triangles > MOST_TRIANGLES:
+        raise UssimError(f"holds {triangles:,} triangles; allowed: at most {MOST_TRIANGLES:,}")
+    return loaded
+
+
+def _require_bytes(size: int, what: str) -> None:
+    if size > MOST_MESH_BYTES:
+        raise UssimError(f"{what} {size / 2**30:.3g} GiB; allowed: at most {MOST_MESH_BYTES / 2**30:.3g} GiB")
+
+
+def _check_gltf_sizes(path: Path) -> None:
+    """Refuse a glTF file that would unfold to more than may be: its arrays may be empty but for a length, or packed."""
+    with path.open("rb") as file:
+        start = file.read(20)
+        if start[:4] == b"glTF":  # a header of 12 bytes, then the length and kind of the JSON chunk
+            header = json.loads(file.read(int.from_bytes(start[12:16], "little")))
+        else:
+            header = json.loads(start + file.read())
+    for accessor in header.get("accessors", ()):
+        numbers = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}.get(accessor.get("type"), 16)
+        _require_bytes(4 * numbers * int(accessor.get("count", 0)), "an array in it has")
+    for buffer in (*header.get("buffers", ()), *header.get("bufferViews", ())):
+        _require_bytes(int(buffer.get("byteLength", 0)), "a buffer in it has")
+
+
+def _read_triangles(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return vertices (V, 3) float64 and triangles (T, 3) int64 of all parts, exactly as the file stores them."""
+    mesh = open_mesh_file(path).to_mesh()
+    vertices = np.asarray(mesh.vertices, dtype=np.float64)
+    triangles = np.asarray(mesh.faces, dtype=np.int64)
     if not len(triangles):
         raise UssimError(no_triangles(path))
     if triangles.min() < 0 or triangles.max() >= len(vertices):
