@@ -7,10 +7,8 @@ and no way into the skull beyond the critical angle of its bone.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +17,15 @@ from meshes.mother.uterus import Lie
 from meshes.shapes import sdf, solids
 from meshes.shapes.part import Part
 from meshes.shapes.solids import Solid
+from ussim.scene.tissue import TissueLibrary
 
 FREQUENCY_MHZ = 3.5
 SOFT_TISSUE_SPEED_M_S = 1545.0
 UNSEEN_DB = 30.0  # two-way loss at which a landmark no longer stands out of the noise; losses are capped here
+TISSUES = Path(__file__).parents[1] / "tissues.toml"
+"""Tissues of the anatomy, beside those of the packaged library."""
 STEP_MM = 1.2
 SHORT_MM = 3.0  # rays end before the landmark, which may be bone itself
-# dB/cm at 1 MHz and speed of the two bones of the packaged library; all others are in tissues.toml beside this file
-_PACKAGED = {"fetal_bone": (5.0, 2500.0), "bone": (5.0, 3500.0)}
 _BONES = (
     "fetal_skull", "fetal_face_bones", "fetal_vertebrae", "fetal_ribs", "fetal_girdles", "fetal_limb_bones",
     "maternal_pelvis",
@@ -54,26 +53,20 @@ class Obstacle:
         return points if self.lie is None else self.lie.to_fetus(points)
 
 
-@cache
-def _bone_tissues() -> dict[str, tuple[float, float]]:
-    """Attenuation in dB/cm at 1 MHz and speed in m/s by tissue name."""
-    rows = tomllib.loads(Path(__file__).parents[1].joinpath("tissues.toml").read_text("utf-8"))["tissue"]
-    return _PACKAGED | {row["name"]: (row["attenuation_db_cm_mhz"], row["speed_m_s"]) for row in rows}
-
-
 def obstacles(parts: Sequence[Part], lie: Lie) -> list[Obstacle]:
     """The bones among the parts of an anatomy; the skull as the plate that it is."""
     solid = {part.name: part.solid for part in parts}
+    library = TissueLibrary.load(TISSUES)
     found = []
     for part in parts:
         if part.name not in _BONES:
             continue
-        attenuation, speed = _bone_tissues()[part.tissue]
-        loss = 2.0 * 0.1 * attenuation * FREQUENCY_MHZ
+        tissue = library[part.tissue]
+        loss = 2.0 * 0.1 * tissue.attenuation_db_cm(FREQUENCY_MHZ)
         frame = lie if part.group == "fetus" else None
         if part.name == "fetal_skull":
             plate = solids.subtract(part.solid, solid["fetal_subarachnoid"])
-            found.append(Obstacle(plate, frame, loss, SOFT_TISSUE_SPEED_M_S / speed))
+            found.append(Obstacle(plate, frame, loss, SOFT_TISSUE_SPEED_M_S / tissue.speed_m_s))
         else:
             found.append(Obstacle(part.solid, frame, loss))
     return found
