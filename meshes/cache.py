@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import ussim.scene
 from meshes.build import build_scene, check_detail
 from meshes.errors import OutputError
 from meshes.fetus.growth import check_weeks
@@ -16,7 +17,8 @@ from meshes.folder import new_scene
 from meshes.variation import check_seed
 from ussim.files import user_cache_folder, whole_folder
 
-_SOURCES = Path(__file__).parent
+_SOURCES = (Path(__file__).parent, Path(ussim.scene.__file__).parent)
+"""This package, and the one with the tissues that poses are chosen by and the writer of scenes."""
 _LIBRARIES = ("numpy", "scipy", "numba", "scikit-image", "manifold3d")  # another version may mesh differently
 
 
@@ -28,17 +30,18 @@ def cache_folder() -> Path:
 def scene_key(detail: str, seed: int, weeks: float) -> str:
     """Name of a scene in the cache: readable settings and a digest over them and all that builds the scene."""
     digest = hashlib.sha256(json.dumps([detail, seed, weeks, [version(name) for name in _LIBRARIES]]).encode())
-    for path in _sources():
-        data = path.read_bytes()
-        digest.update(f"{path.relative_to(_SOURCES)} {len(data)}\n".encode())
-        digest.update(data)
+    for folder in _SOURCES:
+        for path in _files(folder):
+            data = path.read_bytes()
+            digest.update(f"{path.relative_to(folder)} {len(data)}\n".encode())
+            digest.update(data)
     return f"{detail}-{weeks:g}w-seed{seed}-{digest.hexdigest()[:20]}"
 
 
-def _sources() -> list[Path]:
-    """Everything that shapes an anatomy: all files of this package but those for geometry that users bring."""
-    found = [*_SOURCES.rglob("*.py"), *_SOURCES.rglob("*.toml")]
-    return sorted(path for path in found if "importing" not in path.relative_to(_SOURCES).parts)
+def _files(folder: Path) -> list[Path]:
+    """What of a package may shape an anatomy: all files but those for geometry that users bring."""
+    found = [*folder.rglob("*.py"), *folder.rglob("*.toml")]
+    return sorted(path for path in found if "importing" not in path.relative_to(folder).parts)
 
 
 def cached_scene(detail: str, seed: int = 0, weeks: float = 22, progress: Callable[[str], None] | None = None) -> Path:

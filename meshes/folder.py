@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from meshes.errors import OutputError
-from ussim.files import flush, flush_tree, scratch_beside
+from ussim.files import flush, flush_tree, scratch_beside, write_text
+from ussim.scene.file import SCENE_FILE_NAME
 from ussim.toml import toml_comment
 
 MARK = "made by: ussim scene build"
@@ -53,7 +54,7 @@ def meshes_built_into(out_dir: Path) -> list[Path]:
     Raises:
         OutputError: A scene or meshes lie there that no earlier build made.
     """
-    path, own = out_dir / "scene.toml", set()
+    path, own = out_dir / SCENE_FILE_NAME, set()
     if path.is_file():
         text = path.read_text("utf-8", errors="replace")
         if not text.startswith(toml_comment(MARK)):
@@ -67,14 +68,21 @@ def meshes_built_into(out_dir: Path) -> list[Path]:
 
 
 def _put_in_place(scratch: Path, out_dir: Path) -> None:
-    """Replace files one by one; the scene file goes first and comes back last, so that no half scene loads."""
+    """Replace files one by one; meanwhile a list of all meshes stands for the scene file.
+
+    It is no scene, so that no half of one loads, and says whose the meshes are, so that the next build may replace
+    them if this one is killed here.
+    """
     old = meshes_built_into(out_dir)
-    (out_dir / "scene.toml").unlink(missing_ok=True)
-    for mesh in old:
-        mesh.unlink()
     (out_dir / "meshes").mkdir(exist_ok=True)
     files = sorted(file.relative_to(scratch) for file in scratch.rglob("*") if file.is_file())
-    for file in sorted(files, key=lambda file: file.name == "scene.toml"):
+    names = sorted({mesh.name for mesh in (*old, *files) if mesh.suffix == ".ply"})
+    listed = "\n".join(f'mesh = "meshes/{name}"' for name in names)
+    unfinished = toml_comment("unfinished: build it again")
+    write_text(out_dir / SCENE_FILE_NAME, f"{toml_comment(MARK)}\n{unfinished}\nformat =\n{listed}\n")
+    for mesh in old:
+        mesh.unlink()
+    for file in sorted(files, key=lambda file: file.name == SCENE_FILE_NAME):
         os.replace(scratch / file, out_dir / file)
     flush(out_dir / "meshes")
     flush(out_dir)

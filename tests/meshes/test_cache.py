@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
-from meshes import OutputError, SettingError, cache_folder, cached_scene, place_cached_scene
+from meshes import (
+    MeshesError,
+    OutputError,
+    SettingError,
+    SurfaceError,
+    build_scene,
+    cache_folder,
+    cached_scene,
+    place_cached_scene,
+)
+from meshes import build as build_module
 from meshes import cache as cache_module
 from meshes.folder import MARK
+from ussim.errors import UssimError
+from ussim.scene.scene import Scene
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +54,7 @@ def test_a_scene_is_built_once_and_then_taken_from_the_cache(quick_build):
 
 
 def test_the_key_changes_with_the_sources(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache_module, "_SOURCES", tmp_path)
+    monkeypatch.setattr(cache_module, "_SOURCES", (tmp_path,))
     (tmp_path / "a.py").write_text("one")
     before = cache_module.scene_key("tiny", 0, 22.0)
     (tmp_path / "a.py").write_text("two")
@@ -90,3 +104,51 @@ def test_what_somebody_else_made_is_refused_and_kept(tmp_path, quick_build, file
     with pytest.raises(OutputError, match="was not made by this command"):
         place_cached_scene("tiny", out)
     assert all((out / name).read_text() == "years of work" for name in files)
+
+
+@pytest.fixture
+def old_scene(tmp_path, quick_build):
+    """A folder with a built scene and a file of the user's."""
+    out = place_cached_scene("tiny", tmp_path / "scene", seed=7).parent
+    (out / "notes.txt").write_text("mine")
+    return out
+
+
+def content(folder) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SurfaceError("not closed"), OSError(28, "No space left on device")])
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_build_that_ends_early_leaves_the_old_scene_whole(old_scene, monkeypatch, end, cached):
+    before = content(old_scene)
+
+    def stop(*arguments):
+        raise end
+
+    monkeypatch.setattr(cache_module, "build_scene", stop)
+    monkeypatch.setattr(build_module, "plan_anatomy", stop)
+    with pytest.raises((KeyboardInterrupt, MeshesError)):
+        (place_cached_scene if cached else build_scene)("tiny", old_scene, seed=8)
+    assert content(old_scene) == before
+
+
+def test_a_build_killed_while_it_replaces_the_old_scene_leaves_none_and_the_next_one_mends_it(old_scene, monkeypatch):
+    replace, calls = os.replace, []
+
+    def killed(source, target):
+        calls.append(target)
+        if len(calls) == 2:  # the first puts the list of meshes in place
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            place_cached_scene("tiny", old_scene, seed=8)
+    with pytest.raises(UssimError, match="not valid TOML"):
+        Scene.load(old_scene)
+    place_cached_scene("tiny", old_scene, seed=9)
+    assert content(old_scene) == {
+        "meshes/fetal_skin.ply": "9", "notes.txt": "mine", "scene.toml": f'# {MARK}\nmesh = "meshes/fetal_skin.ply"\n'
+    }  # fmt: skip
