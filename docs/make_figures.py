@@ -25,7 +25,7 @@ sys.path[:0] = [str(DOCS.parent), str(DOCS)]
 
 from figure_frame import PROBE, figure_pose, figure_scene
 
-from ussim.pictures.contact_sheet import INK, tissue_legend
+from ussim.pictures.drawing import INK, tissue_legend
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import ConvexProbe, LinearProbe
 from ussim.probe.quality import HQ, LQ, Quality

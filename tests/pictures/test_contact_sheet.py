@@ -11,7 +11,8 @@ from PIL import Image
 from ussim.dataset.schema import Header
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
-from ussim.pictures.contact_sheet import _axes, contact_sheet, nice_step, save_sheet
+from ussim.pictures.contact_sheet import _axes, contact_sheet, save_sheet
+from ussim.pictures.drawing import nice_step
 
 HEIGHT, WIDTH, MM = 100, 139, 1.5
 ORIGIN = (-(WIDTH - 1) / 2 * MM, -7.0)

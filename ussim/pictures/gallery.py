@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from ussim.dataset.job import TGC_POSES
 from ussim.dataset.poses import check_poses
 from ussim.errors import UssimError
 from ussim.files import whole_file
-from ussim.pictures.contact_sheet import BLACK, FAINT, INK, LARGEST_SHEET_PX, nice_step, tissue_legend
+from ussim.pictures.drawing import BLACK, INK, LARGEST_SHEET_PX, Axes, colour_table, draw_depths, tissue_legend
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import Probe
 from ussim.probe.quality import Quality
@@ -99,9 +99,7 @@ def save_gallery(
 def _picture(scene: Scene, probe: Probe, name: str, image: np.ndarray, labels: np.ndarray, width: int) -> Image.Image:
     """The B-mode image and the segmentation side by side, a depth scale between them, the tissues below."""
     rows = [{"name": tissue.name, "color": tissue.color} for tissue in scene.media]
-    colours = np.zeros((256, 3), np.uint8)
-    for index, row in enumerate(rows, start=1):
-        colours[index] = ImageColor.getrgb(row["color"])
+    colours = colour_table({index: row["color"] for index, row in enumerate(rows, start=1)})
     scale = width / image.shape[1]
     size = (width, round(image.shape[0] * scale))
     font, title = ImageFont.load_default(14), ImageFont.load_default(18)
@@ -119,20 +117,11 @@ def _picture(scene: Scene, probe: Probe, name: str, image: np.ndarray, labels: n
     draw.text((MARGIN, 10), f"{name}: {description}" if description else name, INK, title)
     for number, panel in enumerate(panels):
         sheet.paste(panel, (MARGIN + number * (width + 3 * MARGIN), HEAD))
-    _depth_scale(draw, probe, scale, MARGIN + width, size[1], font)
+    top_mm = probe.image_origin_mm[1] - probe.mm_per_pixel / 2
+    axes = Axes(size, (probe.image_origin_mm[0] - probe.mm_per_pixel / 2, top_mm), scale / probe.mm_per_pixel)
+    draw_depths(draw, (MARGIN + width, HEAD), axes, font)
     sheet.paste(foot, (MARGIN, HEAD + size[1] + MARGIN))
     return sheet
-
-
-def _depth_scale(draw: ImageDraw.ImageDraw, probe: Probe, scale: float, left: int, height: int, font) -> None:
-    """Ticks at round depths below the probe's face, in mm."""
-    px_per_mm = scale / probe.mm_per_pixel
-    top_mm = probe.image_origin_mm[1] - probe.mm_per_pixel / 2
-    step = nice_step(45 / px_per_mm)
-    for number in range(int(-(-top_mm // step)), int((top_mm + height / px_per_mm) // step) + 1):
-        y = HEAD + round((number * step - top_mm) * px_per_mm)
-        draw.line([(left, y), (left + 5, y)], FAINT)
-        draw.text((left + 7, y), f"{number * step:g}", FAINT, font, anchor="lm")
 
 
 def _make_folder(folder: Path) -> None:
