@@ -88,11 +88,14 @@ def load_settings(folder: Path) -> PipelineSettings | None:
     path = folder / SETTINGS_FILE
     if path.is_file():
         try:
-            return read_json(PipelineSettings, path)
+            settings = read_json(PipelineSettings, path)
+            settings.check()
         except UssimError as error:
+            fault = str(error).removeprefix(f"{path}: ")
             raise UssimError(
-                f"{error}; it was damaged or made by another version of ussim: choose another folder"
+                f"{path}: {fault}; it was damaged or made by another version of ussim: choose another folder"
             ) from None
+        return settings
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UssimError(f"{folder} exists and was not made by ussim-pipeline: choose another folder")
     return None

@@ -174,6 +174,8 @@ class PipelineSettings(_Section):
         Raises:
             UssimError: The first mistake.
         """
+        if self.preset not in PRESETS:
+            raise UssimError(f"preset = {self.preset!r}: must be one of {', '.join(PRESETS)}")
         self.rendering()
         side = min(self.render.shape)
         for variant in self.variants:
@@ -279,6 +281,8 @@ def change_settings(settings: PipelineSettings, assignments: Iterable[str]) -> P
                 fields["overrides"].setdefault(section, {}).update(given)
             continue
         for name, text in given.items():
+            if (section, name) == ("train", "inputs"):
+                raise UssimError("train.inputs: each variant has its own; choose them with train.variants=LM,LMSA")
             if (section, name) == ("train", "variants"):
                 fields["variants"] = text
             else:

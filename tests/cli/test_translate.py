@@ -154,11 +154,70 @@ def test_mistakes_in_train_are_named(run, store, tmp_path):
     assert "was trained with inputs = 'LMSA'" in refused("train", store, "-o", run, "--resume", "--inputs=LM")
     assert "no such run" in refused("train", store, "-o", new, "--resume")
     assert "crop 512 px is larger than the frames" in refused("train", store, "-o", new)
-    assert "crop 40 must be a multiple of 2^depth = 256" in refused("train", store, "-o", new, "--crop=40")
-    assert "did you mean 'learning_rate'" in refused("train", store, "-o", new, "--set=learnrate=1")
-    assert "write key=value" in refused("train", store, "-o", new, "--set=ema")
-    assert "learning_rate = 'fast'" in refused("train", store, "-o", new, "--set=learning_rate=fast")
     assert not new.exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("learnrate=1", ("'learnrate'", "did you mean 'learning_rate'")),
+        ("ema", ("--set ema: write key=value",)),
+        ("a.b=3", ("--set a.b=3: write key=value",)),
+        ("ngf=", ("ngf = ''", "integer", "at least 2, at most 512")),
+        ("ngf=none", ("ngf = None", "integer", "at least 2, at most 512")),
+        ("ngf=1.5", ("ngf = 1.5", "integer", "at least 2, at most 512")),
+        ("iterations=0", ("iterations = 0", "at least 1")),
+        ("seed=-1", ("seed = -1", "at least 0")),
+        ("crop=40", ("crop 40 must be a multiple of 2^depth = 256",)),
+        ("learning_rate=fast", ("learning_rate = 'fast'", "number", "above 0, at most 1")),
+        ("learning_rate=nan", ("learning_rate = 'nan'", "finite", "above 0, at most 1")),
+        ("l1_weight=inf", ("l1_weight = 'inf'", "finite", "at least 0")),
+        ("l1_weight=1e999", ("l1_weight = inf", "finite", "at least 0")),
+        ("norm=group", ("norm = 'group'", "'instance' or 'batch'")),
+        ("split=week", ("split = 'week'", "'frame' or 'scene'")),
+        ("residual=perhaps", ("residual = 'perhaps'", "boolean")),
+        ("model=resnet", ("model = 'resnet'", "pix2pix, fast")),
+        ("inputs=LA", ("inputs = 'LA'", "'LM', 'LMS', 'LMSA' or 'SA'")),
+    ],
+)
+def test_a_setting_that_does_not_do_is_named_with_its_value_and_what_is_allowed(store, tmp_path, typed, words):
+    message = refused("train", store, "-o", tmp_path / "new", f"--set={typed}")
+    for word in words:
+        assert word in message
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("train", "ngf"), 1, ("train.ngf = 1", "at least 2, at most 512")),
+        (("train", "ngff"), 4, ("train: unknown key 'ngff'", "did you mean 'ngf'")),
+        (("train", "norm"), "group", ("train.norm = 'group'", "'instance' or 'batch'")),
+        (("data", "tissues"), 3, ("data.tissues = 3", "tuple")),
+        (("data", "image", "height"), "tall", ("data.image.height = 'tall'", "integer")),
+        (("format",), 2, ("format = 2", "must be 1")),
+        (("data",), None, ("data = None", "DataInfo")),
+    ],
+)
+def test_damaged_settings_of_a_run_are_named(run, store, tmp_path, place, value, words):
+    folder = shutil.copytree(run, tmp_path / "run")
+    content = json.loads((folder / "settings.json").read_text())
+    part = content
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
+    (folder / "settings.json").write_text(json.dumps(content))
+    for command in (("apply", folder, store, "-o", tmp_path / "out"), ("train", store, "-o", folder, "--resume")):
+        message = refused(*command)
+        for word in (f"{folder / 'settings.json'}: ", *words):
+            assert word in message
+
+
+def test_settings_of_a_run_that_are_no_json_are_named(run, store, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "run")
+    for text in ("{", "[" * 100_000):
+        (folder / "settings.json").write_text(text)
+        assert f"{folder / 'settings.json'}: not valid JSON: " in refused("apply", folder, store)
 
 
 def test_a_store_without_training_frames_is_named(tmp_path):

@@ -29,8 +29,8 @@ def ussim_process(*arguments: object, **environment: str) -> subprocess.Popen:
     )
 
 
-def assert_one_line_error(result: Result, *words: str) -> None:
-    assert result.exit_code == 2, result.output
+def assert_one_line_error(result: Result, *words: str, code: int = 2) -> None:
+    assert result.exit_code == code, result.output
     line = result.stderr.strip().splitlines()[-1]
     assert line.startswith("error: "), result.stderr
     assert "Traceback" not in result.output

@@ -9,6 +9,7 @@ import pytest
 import torch
 from support.translate_store import TISSUES, make_store
 
+from translate.data import crops
 from translate.data.channels import Encoder, PolarGrid
 from translate.data.crops import FrameSource, draw
 from translate.data.store import StoreReader
@@ -143,6 +144,32 @@ def test_whole_frames_are_padded_with_background(store):
     assert batch.inputs.shape == (2, 4, 72, 104)
     assert not batch.mask[..., 100:].any()
     assert (batch.inputs[..., 100:] == -1).all()
+
+
+# Where the frames are ---------------------------------------------------------------------------------
+
+
+def test_a_device_and_its_first_number_are_one(store):
+    reader = StoreReader(store)
+    encoder = Encoder(TrainSettings.make(**SMALL), reader.info())
+    source = FrameSource(reader, reader.frames("train"), encoder, torch.device("cpu:0"))
+    assert source.resident
+    assert source.crops(source.places(0, 0, 6, 32), 32).inputs.shape == (6, 4, 32, 32)
+
+
+def test_frames_that_are_not_on_the_device_are_not_page_locked(store):
+    reader = StoreReader(store)
+    encoder = Encoder(TrainSettings.make(**SMALL), reader.info())
+    source = FrameSource(reader, reader.frames("train"), encoder, torch.device("meta"))
+    assert not source.resident
+    assert source.data.device.type == "cpu"
+    assert not source.data.is_pinned()
+
+
+def test_frames_that_do_not_fit_in_memory_are_an_error(store, monkeypatch):
+    monkeypatch.setattr(crops, "free_memory_bytes", lambda: 10_000)
+    with pytest.raises(UssimError, match=r"store\.zarr: 0\.0 GB of frames do not fit in the 0\.0 GB that are free"):
+        source_of(store)
 
 
 # Mistakes ---------------------------------------------------------------------------------------------

@@ -156,6 +156,13 @@ def test_damaged_weights_are_an_error(runs, tmp_path):
         Generator.load(run)
 
 
+def test_a_damaged_mask_is_an_error(runs, tmp_path):
+    run = shutil.copytree(runs / "LM", tmp_path / "run")
+    (run / "mask.png").write_bytes((run / "mask.png").read_bytes()[:60])
+    with pytest.raises(UssimError, match=r"mask\.png: cannot be read: "):
+        Generator.load(run)
+
+
 def test_unknown_engines_and_checkpoints_are_errors(runs):
     with pytest.raises(UssimError, match="must be one of torch, onnx, openvino"):
         Generator.load(runs / "LM", engine="tensorrt")

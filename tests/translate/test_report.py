@@ -43,6 +43,16 @@ def test_the_report_has_all_its_files_and_they_agree(result, tmp_path):
     assert content["pkl_rule"] == PKL_RULE
 
 
+def test_a_report_that_cannot_be_finished_leaves_nothing(result, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("translate.evaluation.report.save_full_views", full)
+    with pytest.raises(UssimError, match=r"report: cannot write the report: No space left on device"):
+        Report(result).save(tmp_path / "report")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_report_is_never_written_over_another(result, tmp_path):
     Report(result).save(tmp_path / "report")
     with pytest.raises(UssimError, match="exists already"):

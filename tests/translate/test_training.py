@@ -23,6 +23,7 @@ from translate.model import losses
 from translate.model.checkpoint import load_state
 from translate.settings import Run, TrainSettings
 from translate.training.devices import Team, choose_device
+from translate.training.log import read_log
 from translate.training.loop import Session, train
 from translate.training.stop import StoppedError
 from translate.training.trainer import Trainer
@@ -111,6 +112,25 @@ def test_a_log_line_is_not_repeated_after_resume(store, tmp_path):
         file.write('{"iteration": 6}\n')
     train(settings(), store, run, resume=True)
     assert [line["iteration"] for line in losses_of(run)] == [2, 4, 6, 8]
+
+
+def test_a_log_line_that_was_cut_off_by_a_kill_is_left_out(store, tmp_path):
+    run = tmp_path / "run"
+    train(settings(iterations=4), store, run)
+    with (run / "log.jsonl").open("a") as file:
+        file.write('{"iteration": 6, "discri')
+    assert [line["iteration"] for line in read_log(run)] == [2, 4]
+    train(settings(), store, run, resume=True)
+    assert [line["iteration"] for line in losses_of(run)] == [2, 4, 6, 8]
+
+
+@pytest.mark.parametrize("line", ["nothing", "[1]", '{"discriminator": 0.1}', '{"iteration": "two"}'])
+def test_a_damaged_log_is_an_error(store, finished, tmp_path, line):
+    run = shutil.copytree(finished, tmp_path / "run")
+    text = (run / "log.jsonl").read_text()
+    (run / "log.jsonl").write_text(f"{text}{line}\n{text}")
+    with pytest.raises(UssimError, match=r"log\.jsonl: line 2 is damaged: [^\n]*; remove it and what follows$"):
+        train(settings(), store, run, resume=True)
 
 
 def test_averaged_weights_follow_the_trained_ones(store, tmp_path):

@@ -73,5 +73,5 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise UssimError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:
-        raise UssimError(f"{path}: line {len(lines) + 1} is damaged: {error}; remove it from there on") from None
+        raise UssimError(f"{path}: line {len(lines) + 1} is damaged: {error}; remove it and what follows") from None
     return lines
