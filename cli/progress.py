@@ -14,6 +14,11 @@ from cli.show import duration
 SECONDS_BETWEEN_LINES = 5.0
 
 
+def say_warning(text: str) -> None:
+    """Tell the user in one line on stderr what is no error."""
+    click.echo(f"warning: {text}", err=True)
+
+
 class Reporter:
     """Shows progress while a ``with`` block runs.
 

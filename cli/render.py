@@ -10,7 +10,7 @@ import click
 from cli.options import PATH, backend_option, output_option, seed_option, set_option
 from cli.plan import plan_json, show_plan
 from cli.program import command
-from cli.progress import Reporter
+from cli.progress import Reporter, say_warning
 from cli.show import duration, show_json
 from ussim.errors import UssimError
 
@@ -91,7 +91,7 @@ def render(
         "render": "rendered",
     }
     with Reporter(phases) as progress:
-        summary = job.run(plan, output, resume=resume, shard=part, progress=progress)
+        summary = job.run(plan, output, resume=resume, shard=part, progress=progress, warn=say_warning)
     if summary.rendered:
         speed = duration(summary.seconds / summary.rendered)
         click.echo(f"{summary.rendered} frames in {duration(summary.seconds)}, {speed} a frame, on {summary.device}")

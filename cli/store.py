@@ -31,7 +31,10 @@ def preview(store: Path, frames: tuple[int, ...], output: Path, width: int) -> N
 @json_option
 @click.pass_context
 def verify(context: click.Context, store: Path, as_json: bool) -> None:
-    """Check a store: schema, checksums, done flags, value ranges. Exit code 1 if something is wrong."""
+    """Check a store: schema, checksums, done flags, value ranges. Exit code 1 if something is wrong.
+
+    Arrays of others and stray files of operating systems are named, and are no problem.
+    """
     from dataclasses import asdict
 
     from ussim.dataset.verify import verify as check
@@ -43,6 +46,10 @@ def verify(context: click.Context, store: Path, as_json: bool) -> None:
     else:
         for problem in verdict.problems:
             click.echo(problem)
+        for array in verdict.added:
+            click.echo(f"{array.name}: made by {array.made_by}, {array.frames} of {verdict.frames} frames")
+        if verdict.litter:
+            click.echo(f"stray files, no harm: {', '.join(verdict.litter)}")
         size = f"{verdict.chunks} chunks, {gigabytes(verdict.bytes_on_disk)}"
         state = "sound" if verdict.ok else f"{len(verdict.problems)} problems"
         click.echo(f"{store}: {state}; {verdict.frames_done} of {verdict.frames} frames done, {size}")

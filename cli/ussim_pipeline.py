@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.group(
     cls=Program,
-    optional=dict.fromkeys(("torch", "safetensors", "jinja2", "matplotlib", "filelock"), "pipeline"),
+    optional=dict.fromkeys(("torch", "safetensors", "jinja2", "matplotlib"), "pipeline"),
     context_settings=CONTEXT_SETTINGS,
     example="ussim-pipeline run -o demo\nussim-pipeline run my_scene -o mine --preset small",
 )

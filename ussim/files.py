@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -90,13 +91,27 @@ def scratch_beside(path: Path) -> Path:
 
 def flush(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
-    if os.name == "nt" and path.is_dir():  # Windows opens no folder, and keeps its names by itself
+    is_folder = path.is_dir()
+    if os.name == "nt" and is_folder:  # Windows opens no folder, and keeps its names by itself
         return
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if not (is_folder and error.errno in (errno.EINVAL, errno.ENOTSUP)):  # some network drives flush files only
+            raise
     finally:
         os.close(handle)
+
+
+def flush_files(files: Iterable[Path], root: Path) -> None:
+    """Wait until files are on the disk, and the names that lead to them from a folder above them all."""
+    folders = set()
+    for file in files:
+        flush(file)
+        folders.update(file.parents[: len(file.relative_to(root).parts)])
+    for folder in sorted(folders, reverse=True):  # a folder after all that is in it
+        flush(folder)
 
 
 def flush_tree(folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from support.tables import tissue_rows
 
 from ussim.dataset.schema import Header, array_specs, make_split
 from ussim.dataset.store import Dataset, StoreExistsError
@@ -35,7 +36,7 @@ def make_header(frames: int = 10, unit_frames: int = 4, qualities: tuple[str, ..
         probe={"kind": "convex", "depth_mm": 150.0},
         imaging={"dynamic_range_db": 60.0},
         qualities={name: {"rays": 1, "layers": 1} for name in qualities},
-        tissues=[{"id": i, "name": f"tissue_{i}", "color": "#102030"} for i in range(4)],
+        tissues=tissue_rows(tissue_1={}, tissue_2={}, tissue_3={}),
         tgc_db=[0.0, 0.1, 0.2],
     )
 
@@ -233,11 +234,24 @@ def test_a_unit_that_does_not_fit_is_not_written(tmp_path):
     before = all_files(tmp_path)
     short = {name: values[:2] for name, values in unit_data(header, 0).items()}
     without_hq = {name: values for name, values in unit_data(header, 0).items() if name != "hq"}
-    not_finite = unit_data(header, 0)
-    not_finite["attenuation"][0, 3, 3] = np.nan
-    for data, message in ((short, "shape"), (without_hq, "needs"), (not_finite, "attenuation is not finite")):
+    for data, message in ((short, "shape"), (without_hq, "needs")):
         with pytest.raises(ValueError, match=message):
             dataset.write_unit(0, data)
+    assert all_files(tmp_path) == before
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e5, -7e4])
+def test_a_value_that_is_not_finite_as_it_is_stored_is_not_written(tmp_path, value):
+    header = make_header()
+    dataset = make_store(tmp_path / "a.zarr", header, units=range(0))
+    before = all_files(tmp_path)
+    data = unit_data(header, 1)
+    data["attenuation"][2, 3, 3] = value  # float32: the larger ones become infinite as float16 only
+    with pytest.raises(UssimError) as caught:
+        dataset.write_unit(1, data)
+    assert str(caught.value) == (
+        f"{dataset.path}: unit 1: attenuation holds {value:g}; allowed: what is finite as float16"
+    )
     assert all_files(tmp_path) == before
 
 

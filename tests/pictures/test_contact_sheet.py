@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.tables import tissue_rows
 
 from ussim.dataset.schema import Header
 from ussim.dataset.store import Dataset
@@ -32,10 +33,10 @@ def make_store(path: Path, units: range = range(3), point_mm: tuple[float, float
         split_seed=0,
         backend="cpu",
         image={"height": HEIGHT, "width": WIDTH, "mm_per_pixel": MM, "origin_mm": ORIGIN},
-        probe={},
+        probe={"kind": "convex"},
         imaging={},
         qualities={name: {"rays": 1, "layers": 1} for name in ("lq", "hq")},
-        tissues=[{"id": i, "name": f"tissue_{i}", "color": colour} for i, colour in enumerate(COLOURS)],
+        tissues=tissue_rows(**{f"tissue_{i}": {"color": colour} for i, colour in enumerate(COLOURS) if i}),
         tgc_db=[],
     )
     mask = np.ones((HEIGHT, WIDTH), np.uint8)

@@ -10,15 +10,12 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from support.tables import tissue_rows
 from ussim.dataset.schema import Header
 from ussim.dataset.store import Dataset
 from ussim.probe.probe import ConvexProbe, Probe
 
-TISSUES = [
-    {"id": 0, "name": "outside the sector", "color": "#000000"},
-    {"id": 1, "name": "gel", "color": "#111111", "scatter_density": 0.0, "scatter_std": 0.0},
-    {"id": 2, "name": "muscle", "color": "#aa3333", "scatter_density": 1.0, "scatter_std": 1.0},
-]
+TISSUES = tissue_rows(gel={"color": "#111111"}, muscle={"color": "#aa3333", "scatter_density": 1.0, "scatter_std": 1.0})
 RANGE_DB = 60.0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from support.tables import tissue_rows
 from ussim.dataset.schema import Header, ImageGeometry, SceneReference, SceneRow
 from ussim.dataset.store import Dataset
 from ussim.probe.probe import ConvexProbe
@@ -56,7 +57,7 @@ def make_store(
         probe={**probe.model_dump(mode="json"), "kind": "convex"},
         imaging={"dynamic_range_db": 60.0},
         qualities={name: {} for name in qualities},
-        tissues=[{"id": number, "name": name} for number, name in enumerate(("outside the sector", *tissues))],
+        tissues=tissue_rows(**{name: {} for name in tissues}),
         tgc_db=[0.0],
         scenes=[
             SceneRow(seed=number, weeks=20.0, detail="tiny", digest=f"{number:064d}")

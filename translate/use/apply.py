@@ -12,17 +12,19 @@ from typing import TypeVar
 
 import numpy as np
 import zarr
-from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from translate.data.images import read_png, save_png
 from translate.data.store import StoreReader
 from translate.use.inference import Generator
+from ussim.dataset.layout import chunk_file, create_array, remove_leftovers
+from ussim.dataset.lock import only_writer
+from ussim.dataset.schema import frame_spec
 from ussim.errors import UssimError
-from ussim.files import write_text
+from ussim.files import flush_files, write_text
 from ussim.progress import Progress
 
 RESERVED = {
-    "lq", "hq", "segmentation", "attenuation", "attenuation_scale", "mask", "pose", "split", "done",
+    "lq", "hq", "segmentation", "attenuation", "attenuation_scale", "mask", "pose", "split", "scene", "done",
 }  # fmt: skip
 MADE_BY = "made_by.json"
 _Item = TypeVar("_Item")
@@ -56,15 +58,14 @@ def apply_to_store(
 
     Raises:
         InterruptedApplyError: Ctrl-C.
-        UssimError: A store that lacks an input, a name that is taken, or an array that another generator wrote.
+        UssimError: A store that lacks an input, a name that is taken, an array that another generator wrote or that
+            another process is writing.
     """
     reader = StoreReader(store)
     reader.require(generator.encoder.arrays, complete=True)
     view = generator.view(reader)
-    array = _open_array(reader, generator, name)
-    chunks = store / name / "c"
-    chosen = map(int, reader.frames(frames, generator.settings.split))
-    pending = [index for index in chosen if not (chunks / str(index) / "0" / "0").is_file()]
+    chosen = reader.frames(frames, generator.settings.split).tolist()
+    _check_name(name)
 
     def read(index: int) -> dict[str, np.ndarray]:
         return {needed: reader.read(needed, index) for needed in generator.encoder.arrays}
@@ -72,10 +73,16 @@ def apply_to_store(
     def enhance(index: int, maps: dict[str, np.ndarray]) -> None:
         try:
             array[index] = view.enhance(maps, reader.mask)
+            flush_files([chunk_file(store, name, index)], store)
         except OSError as error:
             raise UssimError(f"{store}: cannot write frame {index}: {error.strerror or error}") from None
 
-    return _each(pending, read, enhance, f"{store}: array {name}", progress)
+    with only_writer(store, f"array-{name}", f"writes array {name!r}"):
+        array = _open_array(reader, generator, name)
+        chunks = {index: chunk_file(store, name, index) for index in chosen}
+        remove_leftovers(chunks.values())
+        pending = [index for index in chosen if not chunks[index].is_file()]
+        return _each(pending, read, enhance, f"{store}: array {name}", progress)
 
 
 def apply_to_folder(
@@ -213,25 +220,18 @@ def _about(generator: Generator) -> dict[str, str]:
     return {"made_by": "translate", "inputs": generator.inputs, "weights_sha256": generator.digest}
 
 
-def _open_array(reader: StoreReader, generator: Generator, name: str) -> zarr.Array:
-    """The array to write into, made if it is not there."""
+def _check_name(name: str) -> None:
     if name in RESERVED or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise UssimError(f"--name {name}: must be letters, digits and _, and not one of {', '.join(sorted(RESERVED))}")
+
+
+def _open_array(reader: StoreReader, generator: Generator, name: str) -> zarr.Array:
+    """The array to write into, made if it is not there."""
     try:
         with zarr.config.set({"array.write_empty_chunks": True}):  # a chunk on disk means "written"
             group = zarr.open_group(reader.path, mode="r+", zarr_format=3)
             if name not in group:
-                return group.create_array(
-                    name,
-                    shape=(reader.n, *reader.shape),
-                    chunks=(1, *reader.shape),
-                    dtype="uint8",
-                    compressors=[ZstdCodec(level=1), Crc32cCodec()],
-                    filters=None,
-                    fill_value=0,
-                    dimension_names=("frame", "y", "x"),
-                    attributes=_about(generator),
-                )
+                return create_array(group, name, frame_spec(reader.n, reader.image), **_about(generator))
             array = group[name]
     except OSError as error:
         raise UssimError(f"{reader.path}: cannot be written: {error.strerror or error}") from None

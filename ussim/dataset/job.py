@@ -8,21 +8,26 @@ all of its data is on disk, so whatever ends a job, the next one goes on with th
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ussim.dataset.layout import is_vacant
+from ussim.dataset.lock import only_renderer
+from ussim.dataset.machine import this_machine
+from ussim.dataset.plan import Plan, first_difference
 from ussim.dataset.schema import Header
 from ussim.dataset.store import Dataset, StoreExistsError
+from ussim.dataset.writers import WriteFailedError, Writers
 from ussim.errors import UssimError
 
 if TYPE_CHECKING:
     from ussim.probe.quality import Quality
-from ussim.dataset.plan import Plan, first_difference
-from ussim.dataset.writers import WriteFailedError, Writers
 
 TGC_SCENES = 4
 """Of a series of scenes the first few are enough for it: the curve is the mean of theirs."""
@@ -91,6 +96,7 @@ def run(
     shard: tuple[int, int] | None = None,
     make_renderer: RendererFactory | None = None,
     progress: Progress | None = None,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> Summary:
     """Render what a store still lacks.
 
@@ -102,34 +108,39 @@ def run(
             once and share the path.
         make_renderer: Makes the renderer; the default is ``ussim.render.renderer.Renderer``.
         progress: Told what is going on.
+        warn: Told, in one line, that another machine began the store.
 
     Returns:
         What was done.
 
     Raises:
-        UssimError: The path is taken, its store has other settings, a pose is bad, or the disk is full.
+        UssimError: The path is taken, its store has other settings, another process renders the same units, a pose
+            is bad, a value cannot be stored, or the disk is full.
         InterruptedJobError: Ctrl-C; what was finished is kept.
     """
     path = Path(path)
     start = time.perf_counter()
     make_renderer = make_renderer or _default_renderer
     progress = progress or (lambda phase, done, total: None)
+    part = shard or (1, 1)
 
-    poses = plan.poses
     dataset = open_existing(plan, path, resume=resume or shard is not None)
-    progress("prepare", 0, 1)
-    plan.check_poses()
-    renderer = None
-    if dataset is None:
-        dataset, renderer = _create(plan, path, poses, make_renderer, progress, join=shard is not None)
-    first, step = shard or (1, 1)
-    poses = dataset.poses  # those in the store, to the last bit
-    pending = [int(unit) for unit in np.flatnonzero(~dataset.done) if unit % step == first - 1]
-    renderers = _Renderers(plan, dataset.header, make_renderer, renderer)
-    if pending:
-        renderers.of(int(plan.scene_of_frame[dataset.header.unit_range(pending[0]).start]))
-    progress("prepare", 1, 1)
-    rendered = _render_units(plan, dataset, renderers, pending, poses, progress) if pending else 0
+    with ExitStack() as held:
+        if dataset is not None and _pending(dataset, part):
+            held.enter_context(only_renderer(path, part))
+            _compare_machines(dataset, warn)
+        progress("prepare", 0, 1)
+        plan.check_poses()
+        renderer = None
+        if dataset is None:
+            dataset, renderer = _create(plan, path, plan.poses, make_renderer, progress, join=shard is not None)
+            held.enter_context(only_renderer(path, part))
+        pending = _pending(dataset, part)  # now that nobody else renders them
+        renderers = _Renderers(plan, dataset.header, make_renderer, renderer)
+        if pending:
+            renderers.of(int(plan.scene_of_frame[dataset.header.unit_range(pending[0]).start]))
+        progress("prepare", 1, 1)
+        rendered = _render_units(plan, dataset, renderers, pending, progress) if pending else 0
     return Summary(
         path=path,
         rendered=rendered,
@@ -151,7 +162,7 @@ def open_existing(plan: Plan, path: Path, resume: bool) -> Dataset | None:
     Raises:
         UssimError: It exists and ``resume`` is false, is no store, or has other settings.
     """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if is_vacant(path):
         return None
     if not resume:
         raise UssimError(f"{path} exists already: give --resume to go on with it, or another path")
@@ -160,6 +171,18 @@ def open_existing(plan: Plan, path: Path, resume: bool) -> Dataset | None:
     if difference:
         raise UssimError(f"{path} was made with other settings: {difference}")
     return dataset
+
+
+def _pending(dataset: Dataset, shard: tuple[int, int]) -> list[int]:
+    """Units of a shard that are not done."""
+    return [int(unit) for unit in np.flatnonzero(~dataset.done) if unit % shard[1] == shard[0] - 1]
+
+
+def _compare_machines(dataset: Dataset, warn: Callable[[str], None]) -> None:
+    began = dataset.header.machine
+    found = began.differences(this_machine()) if began else ""
+    if found:
+        warn(f"{dataset.path} was begun with {found}: what is rendered here may differ from it by grey levels")
 
 
 def _default_renderer(plan: Plan, backend: str, tgc_db: np.ndarray | None) -> FrameRenderer:
@@ -239,11 +262,10 @@ def _render_units(
     dataset: Dataset,
     renderers: _Renderers,
     pending: list[int],
-    poses: np.ndarray,
     progress: Progress,
 ) -> int:
     """Render units batch by batch while a pool writes those before; returns the number of frames."""
-    header = dataset.header
+    header, poses = dataset.header, dataset.poses  # those in the store, to the last bit
     scene_of_frame = plan.scene_of_frame
     first = renderers.of(int(scene_of_frame[header.unit_range(pending[0]).start]))
     batch = max(1, int(first.batch_size(list(plan.settings.qualities.values()))))

@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ussim.dataset.schema import Header
+from ussim.dataset.machine import this_machine
+from ussim.dataset.poses import check_poses
+from ussim.dataset.schema import LARGEST_SEED, MOST_FRAMES, MOST_UNIT_FRAMES, Header, tissue_table
 from ussim.errors import UssimError
 from ussim.probe.settings import Settings
 
 if TYPE_CHECKING:
     from ussim.dataset.series import Series
     from ussim.scene.scene import Scene
-from ussim.dataset.poses import check_poses
-from ussim.dataset.schema import tissue_table
 
 UNIT_FRAMES = 8
 """Frames in a work unit unless asked otherwise."""
-
-LARGEST_SEED = 2**32 - 1
 
 BACKENDS = ("auto", "cpu", "cuda")
 
@@ -57,9 +55,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
-            ("frames", self.frames, 1, 10**7),
+            ("frames", self.frames, 1, MOST_FRAMES),
             ("seed", self.seed, 0, LARGEST_SEED),
-            ("unit", self.unit_frames, 1, 10**4),
+            ("unit", self.unit_frames, 1, MOST_UNIT_FRAMES),
         ):
             if not low <= value <= high:
                 raise UssimError(f"{name} = {value} is not allowed: must be a whole number from {low} to {high}")
@@ -125,6 +123,7 @@ class Plan:
             tissues=tissue_table(self.scene),
             tgc_db=[float(str(gain)) for gain in gains],  # the shortest decimal that gives the float32 back
             scenes=list(self.series.rows) if self.series else [],
+            machine=this_machine(),
         )
 
     def bytes_in_memory(self) -> dict[str, int]:
@@ -176,8 +175,9 @@ def first_difference(header: Header, plan: Plan) -> str:
         wanted["backend"] = plan.backend
     else:
         del stored["backend"], wanted["backend"]
-    for derived in ("tgc_db", "image"):  # these follow from the others
-        del stored[derived], wanted[derived]
+    for derived in ("tgc_db", "image", "machine"):  # these follow from the others, or are told apart from them
+        stored.pop(derived, None)
+        wanted.pop(derived, None)
     return _difference(stored, wanted, "")
 
 

@@ -13,8 +13,9 @@ Schema version 1, N frames of H × W pixels in units of ``unit_frames`` consecut
     done               (units,)  uint8      1 once a unit is complete; written last
 
 A chunk is one frame, zstd level 1 with a CRC-32C. A unit is written whole by one process, so several
-processes may fill one store. Nothing in a store depends on the clock, the machine or the order of writing:
-the same settings give the same bytes.
+processes may fill one store. Nothing in a store depends on the clock or the order of writing: on one machine, with the
+same versions of what renders, the same settings give the same bytes. Another CPU or another NumPy or Numba rounds
+otherwise, so that some pixels differ; the attributes say which they were.
 """
 
 from __future__ import annotations
@@ -22,15 +23,30 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+)
 
+from ussim.dataset.machine import Machine
 from ussim.errors import UssimError
-from ussim.settings import validated
+from ussim.probe.imaging import Imaging
+from ussim.probe.probe import KINDS
+from ussim.probe.quality import Quality
+from ussim.scene.tissue import Tissue
+from ussim.settings import any_of, validated
 
 if TYPE_CHECKING:
     from ussim.scene.scene import Scene
@@ -42,9 +58,14 @@ TEST_SHARE = 669 / 6669
 
 IMAGES = ("lq", "hq")
 
+MOST_FRAMES = 10**7
+MOST_UNIT_FRAMES = 10**4
+MOST_SCENES = 65536
+LARGEST_SEED = 2**32 - 1
+
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SceneReference(_Part):
@@ -85,10 +106,55 @@ class ImageGeometry(_Part):
         origin_mm: (x, z) of the centre of pixel (0, 0) in the probe frame [mm].
     """
 
-    height: int = Field(ge=1)
-    width: int = Field(ge=1)
+    height: int = Field(ge=1, le=8192)
+    width: int = Field(ge=1, le=8192)
     mm_per_pixel: float = Field(gt=0)
     origin_mm: tuple[float, float]
+
+
+class _OutsideRow(_Part):
+    """The row of a tissue table that is no tissue."""
+
+    id: Literal[0]
+    name: str
+    color: str = Field(pattern="^#[0-9a-f]{6}$")
+
+
+_Fields = dict[str, Any]
+
+
+def _like(model: type) -> Callable[[_Fields], _Fields]:
+    """A check that settings fit their model; they stay as they were written, so that no byte of a header changes."""
+    adapter = TypeAdapter(model)
+
+    def check(fields: _Fields) -> _Fields:
+        adapter.validate_python(fields)
+        return fields
+
+    return check
+
+
+_TISSUE, _OUTSIDE = _like(Tissue), _like(_OutsideRow)
+
+
+def _probe(fields: _Fields) -> _Fields:
+    if fields.get("kind") not in KINDS:
+        raise ValueError(f"kind is {fields.get('kind')!r}; allowed: {any_of(KINDS)}")
+    return _like(KINDS[fields["kind"]])(fields)
+
+
+def _tissue_row(row: _Fields) -> _Fields:
+    if row.get("id") == 0:
+        return _OUTSIDE(row)
+    _TISSUE({name: value for name, value in row.items() if name != "id"})
+    return row
+
+
+def _numbered(rows: list[_Fields]) -> list[_Fields]:
+    ids = [row.get("id") for row in rows]
+    if ids != list(range(len(rows))):
+        raise ValueError(f"ids must be 0, 1, 2 and so on without a gap, not {', '.join(map(str, ids[:8]))}")
+    return rows
 
 
 class Header(_Part):
@@ -111,32 +177,46 @@ class Header(_Part):
         tissues: One row for each id in ``segmentation``: id, name, colour and acoustic parameters.
         tgc_db: Time-gain compensation of each axial sample [dB].
         scenes: The scenes of a store of several; empty if there is one, and then not in the attributes.
+        machine: Versions and CPU of whoever began the store; absent in stores of ussim 0.1.0.
     """
 
     schema_version: int = SCHEMA_VERSION
     ussim_version: str
     scene: SceneReference
     sweep: str
-    frames: int = Field(ge=1)
-    unit_frames: int = Field(ge=1)
-    seed: int
-    split_seed: int
+    frames: int = Field(ge=1, le=MOST_FRAMES)
+    unit_frames: int = Field(ge=1, le=MOST_UNIT_FRAMES)
+    seed: int = Field(ge=0, le=LARGEST_SEED)
+    split_seed: int = Field(ge=0, le=LARGEST_SEED)
     backend: str
     image: ImageGeometry
-    probe: dict[str, Any]
-    imaging: dict[str, Any]
-    qualities: dict[str, dict[str, Any]] = Field(min_length=1)
-    tissues: list[dict[str, Any]]
-    tgc_db: list[float]
-    scenes: list[SceneRow] = Field(default=[], max_length=65536)
+    probe: Annotated[_Fields, AfterValidator(_probe)]
+    imaging: Annotated[_Fields, AfterValidator(_like(Imaging))]
+    qualities: dict[Literal["lq", "hq"], Annotated[_Fields, AfterValidator(_like(Quality))]] = Field(min_length=1)
+    tissues: Annotated[
+        list[Annotated[_Fields, AfterValidator(_tissue_row)]],
+        Field(min_length=1, max_length=256),
+        AfterValidator(_numbered),
+    ]
+    tgc_db: list[FiniteFloat] = Field(max_length=65536)
+    scenes: list[SceneRow] = Field(default=[], max_length=MOST_SCENES)
+    machine: Machine | None = None
 
     @model_serializer(mode="wrap")
-    def _without_empty_table(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A store of one scene reads as it always did."""
+    def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A store of one scene, or of an earlier version, reads as it always did."""
         fields = handler(self)
         if not self.scenes:
             del fields["scenes"]
+        if self.machine is None:
+            del fields["machine"]
         return fields
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what decides the content of a store: all but the machine."""
+        fields = self.model_dump(mode="json", exclude={"machine"})
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     @property
     def units(self) -> int:
@@ -170,14 +250,18 @@ class ArraySpec:
         return ["/".join(["c", *map(str, index)]) for index in np.ndindex(*counts)]
 
 
+def frame_spec(frames: int, image: ImageGeometry, dtype: str = "uint8") -> ArraySpec:
+    """An image or map of every frame; one of uint8 is also what others may add to a store."""
+    shape = (image.height, image.width)
+    return ArraySpec((frames, *shape), (1, *shape), dtype, ("frame", "y", "x"))
+
+
 def array_specs(header: Header) -> dict[str, ArraySpec]:
     """The arrays of a store with these attributes, by name."""
     n, height, width = header.frames, header.image.height, header.image.width
-    frame = ((n, height, width), (1, height, width))
-    yx = ("frame", "y", "x")
-    specs = {name: ArraySpec(*frame, "uint8", yx) for name in IMAGES if name in header.qualities}
-    specs["segmentation"] = ArraySpec(*frame, "uint8", yx)
-    specs["attenuation"] = ArraySpec(*frame, "float16", yx)
+    specs = {name: frame_spec(n, header.image) for name in IMAGES if name in header.qualities}
+    specs["segmentation"] = frame_spec(n, header.image)
+    specs["attenuation"] = frame_spec(n, header.image, "float16")
     # one chunk a unit: two processes never touch the same chunk
     specs["attenuation_scale"] = ArraySpec((n,), (min(header.unit_frames, n),), "float32", ("frame",))
     specs["mask"] = ArraySpec((height, width), (height, width), "uint8", ("y", "x"))

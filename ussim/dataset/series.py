@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ussim.dataset.schema import SceneReference, SceneRow, spread_over_scenes
+from ussim.dataset.schema import MOST_SCENES, SceneReference, SceneRow, spread_over_scenes
 from ussim.errors import UssimError
 from ussim.scene.scene import Scene
-
-MOST_SCENES = 65536
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,6 @@ What lies in it is said by :mod:`ussim.dataset.schema`.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from ussim.dataset.schema import IMAGES, Header, array_specs, make_split, read_header, spread_over_scenes
+from ussim.dataset.layout import added_arrays, chunk_file, is_vacant, remove_leftovers, write_skeleton
+from ussim.dataset.schema import IMAGES, Header, array_specs, read_header
 from ussim.errors import UssimError
+from ussim.files import flush_files, whole_folder
 
 
 class StoreExistsError(UssimError):
@@ -75,12 +71,16 @@ class Dataset:
     Attributes:
         path: The folder.
         header: All settings it was made with.
+        added: Arrays that others put beside its own, by name: who made each.
     """
 
     def __init__(self, path: Path, group: zarr.Group, header: Header):
         self.path = path
         self.header = header
         self._arrays = {name: group[name] for name in array_specs(header)}
+        found = added_arrays(path, group, self._arrays)
+        self.added = {name: array.attrs["made_by"] for name, array in found.items()}
+        self._arrays |= found
         self._mask: np.ndarray | None = None
 
     # Opening and creating -------------------------------------------------------------------------
@@ -127,19 +127,15 @@ class Dataset:
             UssimError: The folder cannot be written.
         """
         path = Path(path)
-        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        if not is_vacant(path):
             raise StoreExistsError(f"{path} exists already")
-        scratch = path.parent / f".{path.name}.{uuid.uuid4().hex}.partial"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write_skeleton(scratch, header, poses, mask)
-            _rename_to_new(scratch, path)
-        except StoreExistsError:
-            raise
+            with whole_folder(path) as scratch:
+                write_skeleton(scratch, header, poses, mask)
         except OSError as error:
+            if not is_vacant(path):
+                raise StoreExistsError(f"{path} exists already") from None
             raise UssimError(f"{path}: cannot create the store: {error.strerror or error}") from None
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
         return cls.open(path, mode="r+")
 
     # What it holds --------------------------------------------------------------------------------
@@ -150,8 +146,8 @@ class Dataset:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the attributes, which decide all that a store holds."""
-        return hashlib.sha256(json.dumps(self.attrs, sort_keys=True).encode()).hexdigest()
+        """SHA-256 of the attributes that decide what a store holds, as :attr:`Header.digest`."""
+        return self.header.digest
 
     @property
     def frames(self) -> int:
@@ -216,8 +212,20 @@ class Dataset:
 
     @property
     def done(self) -> np.ndarray:
-        """Which work units are complete at this moment; bool of shape (units,)."""
-        return self.read("done").astype(bool)
+        """Which work units are complete at this moment; bool of shape (units,).
+
+        A flag that cannot be read, as a power cut may leave it, is none: the unit is rendered again.
+        """
+        try:
+            return self.read("done").astype(bool)
+        except UssimError:
+            return np.array([self._has_flag(unit) for unit in range(self.header.units)])
+
+    def _has_flag(self, unit: int) -> bool:
+        try:
+            return bool(self.read("done", unit))
+        except UssimError:
+            return False
 
     @property
     def complete(self) -> bool:
@@ -299,7 +307,7 @@ class Dataset:
 
     # Writing --------------------------------------------------------------------------------------
     def write_unit(self, unit: int, data: Mapping[str, np.ndarray]) -> None:
-        """Write all frames of a work unit, then mark it done.
+        """Write all frames of a work unit, wait until they are on the disk, then mark it done.
 
         Args:
             unit: Which unit.
@@ -308,6 +316,7 @@ class Dataset:
 
         Raises:
             OSError: The disk is full or fails; the unit is then not marked done.
+            UssimError: A value that is not finite as it is stored; nothing is written.
             ValueError: The data do not fit the unit.
         """
         frames = self.header.unit_range(unit)
@@ -319,61 +328,26 @@ class Dataset:
             shape = (len(frames), *self._arrays[name].shape[1:])
             if values.shape != shape:
                 raise ValueError(f"unit {unit}: {name} has shape {values.shape}, expected {shape}")
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise ValueError(f"unit {unit}: {name} is not finite")
-        self._sweep_leftovers(frames, unit)
-        for name in sorted(data):
-            array = self._arrays[name]
-            array[rows] = data[name].astype(array.dtype, copy=False)
+        stored = {name: self._as_stored(unit, name, data[name]) for name in sorted(data)}
+        flag = self.path / "done" / "c" / str(unit)
+        chunks = [self.path / "attenuation_scale" / "c" / str(unit)]
+        chunks += [chunk_file(self.path, name, i) for name in stored if name != "attenuation_scale" for i in frames]
+        remove_leftovers([*chunks, flag])
+        for name, values in stored.items():
+            self._arrays[name][rows] = values
+        flush_files(chunks, self.path)
         self._arrays["done"][unit] = 1
+        flush_files([flag], self.path)
 
-    def _sweep_leftovers(self, frames: range, unit: int) -> None:
-        """Remove half-written files that a killed process left in a unit."""
-        folders = [
-            self.path / name / "c" / str(frame) / "0"
-            for name, spec in array_specs(self.header).items()
-            if spec.per_frame
-            for frame in frames
-        ]
-        for folder in folders:
-            for leftover in folder.glob("*.partial"):
-                leftover.unlink(missing_ok=True)
-        for name in ("attenuation_scale", "done"):
-            for leftover in (self.path / name / "c").glob(f"{unit}.*.partial"):
-                leftover.unlink(missing_ok=True)
-
-
-def _write_skeleton(folder: Path, header: Header, poses: np.ndarray, mask: np.ndarray) -> None:
-    """A store without frames."""
-    attributes = json.loads(json.dumps(header.model_dump(mode="json"), sort_keys=True))
-    known = {"pose": poses, "mask": mask, "split": make_split(header.frames, header.split_seed)}
-    if header.scenes:
-        known["scene"] = spread_over_scenes(header.frames, len(header.scenes))
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        group = zarr.create_group(folder, zarr_format=3, attributes=attributes)
-        for name, spec in array_specs(header).items():
-            array = group.create_array(
-                name,
-                shape=spec.shape,
-                chunks=spec.chunks,
-                dtype=spec.dtype,
-                compressors=[ZstdCodec(level=1), Crc32cCodec()],
-                filters=None,
-                fill_value=0,
-                dimension_names=spec.dimensions,
-            )
-            if name in known:
-                array[...] = known[name]
-
-
-def _rename_to_new(source: Path, target: Path) -> None:
-    """Rename a folder to a path that is not taken: of several who try, one succeeds."""
-    try:
-        os.rename(source, target)
-    except OSError as error:
-        if target.exists():
-            raise StoreExistsError(f"{target} exists already") from None
-        raise error
+    def _as_stored(self, unit: int, name: str, values: np.ndarray) -> np.ndarray:
+        """Values in the type of their array, all of them finite."""
+        dtype = self._arrays[name].dtype
+        with np.errstate(over="ignore"):
+            stored = values.astype(dtype, copy=False)
+        if dtype.kind == "f" and not (finite := np.isfinite(stored)).all():
+            value = values[~finite][0]
+            raise UssimError(f"{self.path}: unit {unit}: {name} holds {value:g}; allowed: what is finite as {dtype}")
+        return stored
 
 
 def _one_line(error: BaseException) -> str:

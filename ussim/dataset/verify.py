@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ussim.dataset.schema import ArraySpec, array_specs, make_split, spread_over_scenes
+from ussim.dataset.layout import chunk_file
+from ussim.dataset.lock import PREFIX
+from ussim.dataset.schema import ArraySpec, array_specs, frame_spec, make_split, spread_over_scenes
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
+from ussim.files import PARTIAL, is_litter
 
 CODECS = [
     {"name": "bytes"},
@@ -25,6 +29,21 @@ ATTENUATION_LIMIT = 1.002
 
 
 @dataclass(frozen=True)
+class AddedArray:
+    """An array that somebody put beside those of the schema, and said so in its attributes.
+
+    Attributes:
+        name: Its name.
+        made_by: Who.
+        frames: Frames that it holds; it need not hold all.
+    """
+
+    name: str
+    made_by: str
+    frames: int
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What was found.
 
@@ -33,8 +52,10 @@ class Verdict:
         problems: One line for each fault, worst first as far as one can tell: layout, then data.
         frames: Frames it is meant to hold.
         frames_done: Frames whose unit is marked done.
-        chunks: Chunks read.
+        chunks: Chunks that are there.
         bytes_on_disk: Size of all files.
+        added: Arrays of others, checked like the store's own.
+        litter: Files that operating systems, archivers and locks leave: nobody's data, and no problem.
     """
 
     path: Path
@@ -43,6 +64,8 @@ class Verdict:
     frames_done: int
     chunks: int
     bytes_on_disk: int
+    added: tuple[AddedArray, ...]
+    litter: tuple[str, ...]
 
     @property
     def ok(self) -> bool:
@@ -65,9 +88,13 @@ def verify(path: str | Path, progress: Callable[[int, int], None] | None = None)
     """
     dataset = Dataset.open(path)
     header = dataset.header
-    specs = array_specs(header)
-    problems = [problem for name, spec in specs.items() for problem in _layout(dataset.path, name, spec)]
-    problems += _strangers(dataset.path, specs)
+    specs = array_specs(header) | dict.fromkeys(dataset.added, frame_spec(header.frames, header.image))
+    problems = [problem for name, spec in specs.items() for problem in _layout(dataset, name, spec)]
+    chunks = {f"{name}/{key}" for name, spec in specs.items() for key in spec.chunk_keys}
+    files = {file.relative_to(dataset.path).as_posix() for file in dataset.path.rglob("*") if file.is_file()}
+    strangers = files - chunks - {"zarr.json", *(f"{name}/zarr.json" for name in specs)}
+    litter = {name for name in strangers if is_litter(Path(name)) or name.startswith(PREFIX)}
+    problems += _strangers(strangers - litter, set(specs))
     problems += _small_arrays(dataset)
 
     done = _done_flags(dataset, problems)
@@ -77,26 +104,34 @@ def verify(path: str | Path, progress: Callable[[int, int], None] | None = None)
     mask = _read(dataset, "mask", ..., problems)
     if mask is not None and scale is not None:
         problems += _frames(dataset, finished, mask, scale, progress or (lambda done, total: None))
-    files = [file for file in dataset.path.rglob("*") if file.is_file()]
     return Verdict(
         path=dataset.path,
         problems=list(dict.fromkeys(problems)),
         frames=header.frames,
         frames_done=int(finished.sum()),
-        chunks=sum("c" in file.relative_to(dataset.path).parts for file in files),
-        bytes_on_disk=sum(file.stat().st_size for file in files),
+        chunks=len(files & chunks),
+        bytes_on_disk=sum((dataset.path / name).stat().st_size for name in files),
+        added=tuple(
+            AddedArray(name, maker, sum(f"{name}/{key}" in files for key in specs[name].chunk_keys))
+            for name, maker in dataset.added.items()
+        ),
+        litter=tuple(sorted(litter)),
     )
 
 
 # Layout -----------------------------------------------------------------------------------------------
 
 
-def _layout(path: Path, name: str, spec: ArraySpec) -> list[str]:
-    """Codecs, names of dimensions and fill value; shape and type were checked when the store was opened."""
-    stored = json.loads((path / name / "zarr.json").read_text(encoding="utf-8"))
+def _layout(dataset: Dataset, name: str, spec: ArraySpec) -> list[str]:
+    """Shape, chunks, type, codecs, names of dimensions and fill value."""
+    array = dataset.array(name)
+    stored = json.loads((dataset.path / name / "zarr.json").read_text(encoding="utf-8"))
     codecs = [dict(codec) for codec in stored["codecs"]]
     codecs[0].pop("configuration", None)  # byte order
     problems = []
+    found, wanted = (array.shape, array.chunks, str(array.dtype)), (spec.shape, spec.chunks, spec.dtype)
+    if found != wanted:  # of the store's own arrays this was checked when it was opened
+        problems.append(f"{name}: shape, chunks, type are {found}, not {wanted}")
     if codecs != CODECS:
         problems.append(f"{name}: codecs are {[codec['name'] for codec in codecs]}, not bytes, zstd 1, crc32c")
     if tuple(stored.get("dimension_names") or ()) != spec.dimensions:
@@ -106,16 +141,16 @@ def _layout(path: Path, name: str, spec: ArraySpec) -> list[str]:
     return problems
 
 
-def _strangers(path: Path, specs: dict[str, ArraySpec]) -> list[str]:
-    """Files that do not belong to the store."""
-    expected = {"zarr.json"}
-    for name, spec in specs.items():
-        expected.add(f"{name}/zarr.json")
-        expected.update(f"{name}/{key}" for key in spec.chunk_keys)
-    found = {file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()}
+def _strangers(names: set[str], arrays: set[str]) -> list[str]:
+    """Files that do not belong to the store; an unknown folder is one stranger, however much is in it."""
+    folders = Counter(name.split("/")[0] for name in names if "/" in name and name.split("/")[0] not in arrays)
     return [
-        f"{name}: half-written file of a killed process" if name.endswith(".partial") else f"{name}: unknown file"
-        for name in sorted(found - expected)
+        f"{name}: half-written file of a killed process" if name.endswith(PARTIAL) else f"{name}: unknown file"
+        for name in sorted(names)
+        if name.split("/")[0] not in folders
+    ] + [
+        f"{name}: unknown folder of {count} files; an array names its maker in its attribute made_by"
+        for name, count in sorted(folders.items())
     ]
 
 
@@ -133,7 +168,7 @@ def _read(dataset: Dataset, name: str, index: object, problems: list[str]) -> np
 def _small_arrays(dataset: Dataset) -> list[str]:
     problems: list[str] = []
     for name in ("mask", "pose", "split", *(["scene"] if dataset.header.scenes else [])):
-        if not any((dataset.path / name / "c").rglob("*")):
+        if not all((dataset.path / name / key).is_file() for key in array_specs(dataset.header)[name].chunk_keys):
             problems.append(f"{name}: its chunk is missing")
     mask = _read(dataset, "mask", ..., problems)
     if mask is not None and not set(np.unique(mask)) <= {0, 1}:
@@ -206,10 +241,13 @@ def _frames(
     """Read every frame that is there, a few at a time."""
     outside = mask == 0
     largest_id = max(row["id"] for row in dataset.header.tissues)
+    own = {name: True for name, spec in array_specs(dataset.header).items() if spec.per_frame}
+    added = {name: False for name in dataset.added if dataset.array(name).shape == (dataset.frames, *mask.shape)}
     problems = []
 
     def check(frame: int) -> list[str]:
-        return _frame(dataset, frame, bool(finished[frame]), outside, largest_id, float(scale[frame]))
+        needed = {name: is_own and bool(finished[frame]) for name, is_own in (own | added).items()}
+        return _frame(dataset, frame, needed, outside, largest_id, float(scale[frame]))
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for number, found in enumerate(pool.map(check, range(dataset.frames)), start=1):
@@ -219,14 +257,13 @@ def _frames(
 
 
 def _frame(
-    dataset: Dataset, frame: int, finished: bool, outside: np.ndarray, largest_id: int, scale: float
+    dataset: Dataset, frame: int, needed: dict[str, bool], outside: np.ndarray, largest_id: int, scale: float
 ) -> list[str]:
-    """Faults of one frame."""
+    """Faults of one frame in all arrays, of which some may lack it."""
     problems: list[str] = []
-    for name in (*dataset.qualities, "segmentation", "attenuation"):
-        chunk = dataset.path / name / "c" / str(frame) / "0" / "0"
-        if not chunk.is_file():
-            if finished:
+    for name, is_needed in needed.items():
+        if not chunk_file(dataset.path, name, frame).is_file():
+            if is_needed:
                 problems.append(f"{name}: frame {frame} is marked done but its chunk is missing")
             continue
         values = _read(dataset, name, frame, problems)

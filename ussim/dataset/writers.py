@@ -6,15 +6,10 @@ import errno
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ussim.dataset.store import Dataset
-
-if TYPE_CHECKING:
-    pass
-
 
 WRITER_THREADS = 4
 

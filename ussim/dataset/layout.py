@@ -1,0 +1,73 @@
+"""How a store lies on the disk: a folder of arrays, a file for each chunk, and what others put beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from ussim.dataset.schema import ArraySpec, Header, array_specs, make_split, spread_over_scenes
+
+
+def is_vacant(path: Path) -> bool:
+    """Whether a store can be created at a path: there is nothing, or an empty folder."""
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+
+
+def chunk_file(store: Path, name: str, frame: int) -> Path:
+    """Where a frame of an image or map lies."""
+    return store / name / "c" / str(frame) / "0" / "0"
+
+
+def remove_leftovers(chunks: Iterable[Path]) -> None:
+    """Remove what a killed process left half-written of some chunks."""
+    for chunk in chunks:
+        for leftover in chunk.parent.glob(f"{chunk.name}.*.partial"):
+            leftover.unlink(missing_ok=True)
+
+
+def create_array(group: zarr.Group, name: str, spec: ArraySpec, **attributes: str) -> zarr.Array:
+    """An array of a store, with the codecs of them all."""
+    return group.create_array(
+        name,
+        shape=spec.shape,
+        chunks=spec.chunks,
+        dtype=spec.dtype,
+        compressors=[ZstdCodec(level=1), Crc32cCodec()],
+        filters=None,
+        fill_value=0,
+        dimension_names=spec.dimensions,
+        attributes=attributes,
+    )
+
+
+def added_arrays(path: Path, group: zarr.Group, own: Iterable[str]) -> dict[str, zarr.Array]:
+    """Arrays that say who made them and are not of the schema; what cannot be read is none."""
+    found = {}
+    for name in sorted(file.parent.name for file in path.glob("*/zarr.json") if file.parent.name not in own):
+        try:
+            array = group[name]
+        except Exception:  # damaged metadata raise what they like; verify tells of the files
+            continue
+        maker = array.attrs.get("made_by") if isinstance(array, zarr.Array) else None
+        if isinstance(maker, str) and maker and maker.isprintable():
+            found[name] = array
+    return found
+
+
+def write_skeleton(folder: Path, header: Header, poses: np.ndarray, mask: np.ndarray) -> None:
+    """A store without frames."""
+    attributes = json.loads(json.dumps(header.model_dump(mode="json"), sort_keys=True))
+    known = {"pose": poses, "mask": mask, "split": make_split(header.frames, header.split_seed)}
+    if header.scenes:
+        known["scene"] = spread_over_scenes(header.frames, len(header.scenes))
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        group = zarr.create_group(folder, zarr_format=3, attributes=attributes)
+        for name, spec in array_specs(header).items():
+            array = create_array(group, name, spec)
+            if name in known:
+                array[...] = known[name]
