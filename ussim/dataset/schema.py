@@ -124,17 +124,12 @@ _Fields = dict[str, Any]
 
 
 def _like(model: type) -> Callable[[_Fields], _Fields]:
-    """A check that settings fit their model; they stay as they were written, so that no byte of a header changes."""
+    """A check that settings fit their model; what it gives is plain data, and complete."""
     adapter = TypeAdapter(model)
-
-    def check(fields: _Fields) -> _Fields:
-        adapter.validate_python(fields)
-        return fields
-
-    return check
+    return lambda fields: adapter.dump_python(adapter.validate_python(fields), mode="json")
 
 
-_TISSUE, _OUTSIDE = _like(Tissue), _like(_OutsideRow)
+_tissue, _outside = _like(Tissue), _like(_OutsideRow)
 
 
 def _probe(fields: _Fields) -> _Fields:
@@ -145,9 +140,8 @@ def _probe(fields: _Fields) -> _Fields:
 
 def _tissue_row(row: _Fields) -> _Fields:
     if row.get("id") == 0:
-        return _OUTSIDE(row)
-    _TISSUE({name: value for name, value in row.items() if name != "id"})
-    return row
+        return _outside(row)
+    return {"id": row.get("id"), **_tissue({name: value for name, value in row.items() if name != "id"})}
 
 
 def _numbered(rows: list[_Fields]) -> list[_Fields]:
@@ -207,9 +201,9 @@ class Header(_Part):
         """A store of one scene, or of an earlier version, reads as it always did."""
         fields = handler(self)
         if not self.scenes:
-            del fields["scenes"]
+            fields.pop("scenes", None)
         if self.machine is None:
-            del fields["machine"]
+            fields.pop("machine", None)
         return fields
 
     @property
