@@ -7,7 +7,8 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -104,14 +105,11 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def flush_files(files: Iterable[Path], root: Path) -> None:
+def flush_files(files: Collection[Path], root: Path) -> None:
     """Wait until files are on the disk, and the names that lead to them from a folder above them all."""
-    folders = set()
-    for file in files:
-        flush(file)
-        folders.update(file.parents[: len(file.relative_to(root).parts)])
-    for folder in sorted(folders, reverse=True):  # a folder after all that is in it
-        flush(folder)
+    folders = {folder for file in files for folder in file.parents[: len(file.relative_to(root).parts)]}
+    with ThreadPoolExecutor(16) as pool:  # at once: one flush of the disk's cache serves many, in a tenth of the time
+        list(pool.map(flush, {*files, *folders}))
 
 
 def flush_tree(folder: Path) -> None:
