@@ -20,6 +20,8 @@ from translate.model.checkpoint import save_weights
 from translate.use import apply, export
 from translate.use.apply import InterruptedApplyError, apply_to_folder, apply_to_store
 from translate.use.inference import ENGINES, Generator
+from ussim.dataset.lock import only_writer
+from ussim.dataset.verify import AddedArray, verify
 from ussim.errors import UssimError
 
 
@@ -242,6 +244,38 @@ def test_what_is_there_is_kept_and_the_rest_is_written(runs, written):
     assert apply_to_store(generator, written) == 0
 
 
+def test_a_store_is_sound_after_apply_and_a_flipped_bit_in_the_array_is_found(runs, written):
+    generator = Generator.load(runs / "LM")
+    apply_to_store(generator, written, frames="test")
+    tested = int(StoreReader(written).split.sum())
+    assert verify(written).problems == []
+    assert verify(written).added == (AddedArray("enhanced", "translate", tested),)
+    leftover = written / "enhanced" / "c" / "0" / "0" / "0.12ab.partial"  # of an apply that was killed
+    leftover.parent.mkdir(parents=True, exist_ok=True)
+    leftover.write_bytes(b"half")
+    apply_to_store(generator, written)
+    assert verify(written).problems == []
+    chunk = leftover.with_name("0")
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(data)
+    assert any("array 'enhanced', frame 0" in problem for problem in verify(written).problems)
+
+
+def test_two_applies_do_not_write_one_array(runs, written):
+    generator = Generator.load(runs / "LM")
+    with only_writer(written, "array-enhanced", "writes array 'enhanced'"):
+        with pytest.raises(UssimError, match="another process writes array 'enhanced' here"):
+            apply_to_store(generator, written)
+        assert apply_to_store(generator, written, name="other") == 12
+
+
+def test_the_names_of_a_stores_own_arrays_are_taken(runs, written):
+    for name in ("lq", "scene", "a/b", "../x"):
+        with pytest.raises(UssimError, match=r"--name .*must be letters"):
+            apply_to_store(Generator.load(runs / "LM"), written, name=name)
+
+
 def test_an_interrupted_apply_goes_on(runs, written, monkeypatch):
     generator = Generator.load(runs / "LM")
     enhance, calls = Generator.enhance, []
@@ -361,5 +395,6 @@ def test_images_that_do_not_do_are_named(runs, images, case):
             apply_to_folder(Generator.load(runs / "LM", checkpoint="last"), source, output)
 
 
-def test_reserved_names_are_the_arrays_of_a_store(runs):
-    assert {path.name for path in (runs / "store.zarr").iterdir() if path.is_dir()} == apply.RESERVED
+def test_reserved_names_are_the_arrays_of_a_store(tmp_path):
+    store = make_store(tmp_path / "a.zarr", scenes=2)
+    assert {path.name for path in store.iterdir() if path.is_dir()} == apply.RESERVED
