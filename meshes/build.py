@@ -150,7 +150,7 @@ def build_scene(
     Args:
         detail: "tiny", "demo" or "paper".
         out_dir: folder to write into; made if missing.
-        seed: varies the anatomy; one seed gives the same bytes.
+        seed: varies the anatomy; on one machine, with the same versions, a seed gives the same bytes.
         weeks: gestational age, 16–36.
         progress: called with one line of text per step.
 
