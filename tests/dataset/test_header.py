@@ -93,7 +93,8 @@ def test_the_attributes_of_a_new_store_are_the_old_ones_and_the_machine(rendered
     machine = attributes.pop("machine")
     old = json.loads(OLD)["attributes"]
     assert list(attributes) == sorted(attributes) == sorted(old)
-    assert json.dumps({**attributes, "tgc_db": old["tgc_db"]}, sort_keys=True) == json.dumps(old, sort_keys=True)
+    attributes |= {key: old[key] for key in ("tgc_db", "scene", "ussim_version")}
+    assert json.dumps(attributes, sort_keys=True) == json.dumps(old, sort_keys=True)
     assert sorted(machine) == ["cpu", "cpu_features", "numba", "numpy"]
     assert machine["numpy"] == np.__version__
 

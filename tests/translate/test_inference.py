@@ -264,7 +264,7 @@ def test_a_store_is_sound_after_apply_and_a_flipped_bit_in_the_array_is_found(ru
 
 def test_two_applies_do_not_write_one_array(runs, written):
     generator = Generator.load(runs / "LM")
-    with only_writer(written, "array-enhanced", "writes array 'enhanced'"):
+    with only_writer(written, "array-enhanced", "another process writes"):
         with pytest.raises(UssimError, match="another process writes array 'enhanced' here"):
             apply_to_store(generator, written)
         assert apply_to_store(generator, written, name="other") == 12

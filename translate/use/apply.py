@@ -77,7 +77,7 @@ def apply_to_store(
         except OSError as error:
             raise UssimError(f"{store}: cannot write frame {index}: {error.strerror or error}") from None
 
-    with only_writer(store, f"array-{name}", f"writes array {name!r}"):
+    with only_writer(store, f"array-{name}", f"another process writes array {name!r} here"):
         array = _open_array(reader, generator, name)
         chunks = {index: chunk_file(store, name, index) for index in chosen}
         remove_leftovers(chunks.values())

@@ -19,13 +19,13 @@ PREFIX = ".lock."
 
 
 @contextmanager
-def only_writer(store: Path, name: str, doing: str) -> Iterator[None]:
+def only_writer(store: Path, name: str, taken: str) -> Iterator[None]:
     """Hold a lock of a store.
 
     Args:
         store: The store; it exists.
         name: What is locked; part of a file's name.
-        doing: What whoever else holds it does, for the message.
+        taken: What to say if another process holds it.
 
     Raises:
         UssimError: Another process holds it, or the file system is read-only or has no locks.
@@ -40,7 +40,7 @@ def only_writer(store: Path, name: str, doing: str) -> Iterator[None]:
             warnings.simplefilter("error", UserWarning)
             lock.acquire(timeout=0)
     except Timeout:
-        raise UssimError(f"{store}: another process {doing} here: wait until it has ended") from None
+        raise UssimError(f"{store}: {taken}: wait until it has ended") from None
     except (OSError, NotImplementedError, UserWarning) as error:
         reason = getattr(error, "strerror", None) or error
         raise UssimError(f"{store}: cannot be locked against other writers: {reason}") from None
@@ -61,12 +61,13 @@ def only_renderer(store: Path, shard: tuple[int, int]) -> Iterator[None]:
     Raises:
         UssimError: Another process renders some of these units, or the file system is read-only or has no locks.
     """
-    with only_writer(store, _units(shard), "renders"):
+    taken = "another process renders here"
+    with only_writer(store, _units(shard), taken):
         # each holds its own before it looks at the others: of two that start at once at most one goes on
         for file in store.glob(f"{PREFIX}units-*"):
             other = tuple(map(int, re.findall(r"\d+", file.name)))
             if other != shard and _share_units(shard, other):
-                with only_writer(store, _units(other), "renders"):
+                with only_writer(store, _units(other), taken):
                     pass  # left by a process that was killed
         yield
 
