@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 from cli.pipeline import ENHANCED
 from cli.pipeline.context import Context
 from cli.pipeline.records import digest_of
-from cli.progress import Reporter, training_reporter
+from cli.progress import Reporter, say_warning, training_reporter
 from ussim.errors import UssimError
 from ussim.files import file_digest, whole_folder
 
@@ -146,7 +146,7 @@ class RenderStep:
         self._check_disk(context)
         phases = {"prepare": "checking poses", "gain": "fitting the gain (a first run compiles)", "render": "rendered"}
         with Reporter(phases) as progress:
-            summary = job.run(context.plan, context.store, resume=True, progress=progress)
+            summary = job.run(context.plan, context.store, resume=True, progress=progress, warn=say_warning)
         dataset = Dataset.open(context.store)
         notes = {
             "frames": dataset.frames,

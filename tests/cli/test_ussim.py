@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import signal
 import subprocess
 import time
@@ -169,6 +171,20 @@ def test_a_store_is_neither_overwritten_nor_resumed_with_other_settings(ball_sce
     result = ussim(*again, "--resume")
     assert (result.exit_code, all_files(store)) == (0, before)
     assert "nothing left to render" in result.stdout
+
+
+def test_a_resume_on_another_machine_warns_in_one_line_and_goes_on(ball_scene, store, tmp_path):
+    path = Path(shutil.copytree(store, tmp_path / "a.zarr"))
+    text = (path / "zarr.json").read_text()
+    text = re.sub(r'"numba": "[^"]+"', '"numba": "0.1"', text)
+    (path / "zarr.json").write_text(text)
+    (path / "done" / "c" / "0").unlink()
+    result = ussim("render", ball_scene, "-o", path, "-n", FRAMES, *SMALL, "--resume")
+    assert result.exit_code == 0
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 1
+    assert f"{path} was begun with Numba 0.1 (here" in warnings[0]
+    assert (path / "zarr.json").read_text() == text
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(ball_scene, tmp_path):
