@@ -43,6 +43,8 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(numpy|np|pathlib|zarr|torch|pydantic|collections|PIL|typing|types|annotated_types)(\..*)?"),
     # Napoleon takes the first words of "a, b: what they are" for a type; classes have a capital letter.
     (r"py:class", r"[a-z0-9_. ]+"),
+    # Bounds of a setting, shown with its type.
+    (r"py:class", r"Field|(ge|gt|le|lt|min_length|max_length)=.+"),
 ]
 # Imported for annotations alone, or inner types that a public signature names.
 nitpick_ignore = [
@@ -53,12 +55,12 @@ nitpick_ignore = [
     *(
         ("py:class", f"translate.{name}")
         for name in (
-            "distances.KernelDistance",
-            "features.Extractor",
-            "figures.Example",
-            "inference.Engine",
-            "networks.UNet",
-            "speckle.Statistics",
+            "evaluation.distances.KernelDistance",
+            "evaluation.features.Extractor",
+            "evaluation.figures.Example",
+            "use.inference.Engine",
+            "model.networks.UNet",
+            "evaluation.speckle.Statistics",
         )
     ),
     ("py:class", "ussim.dataset.job.FrameRenderer"),

@@ -95,7 +95,7 @@ class Scene:
 
         Args:
             surfaces: At most 64, each with a name of its own; none at all is a uniform background.
-                :meth:`Surface.from_mesh` makes one of arrays or of a trimesh.
+                :meth:`~ussim.scene.surface.Surface.from_mesh` makes one of arrays or of a trimesh.
             background: Tissue outside all of them.
             library: Where tissues are looked up; the packaged library by default.
             sweeps: By name.

@@ -61,7 +61,7 @@ class Surface:
         """Make a surface of a mesh in memory, treated as one from a file is.
 
         Vertices that no triangle uses are dropped. If the mesh is open as it is, vertices at exactly the same place
-        become one. Nothing else is repaired: :meth:`ussim.Scene.check` says what is wrong.
+        become one. Nothing else is repaired: :meth:`~ussim.scene.scene.Scene.check` says what is wrong.
 
         Args:
             mesh: What has ``vertices`` and ``faces``, such as a ``trimesh.Trimesh``; or a pair of arrays, vertices
