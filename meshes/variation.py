@@ -87,6 +87,7 @@ def draw(weeks: float, seed: int) -> Variation:
     presentation = "transverse" if pick < lying_across else "cephalic" if rng.random() < head_down else "breech"
     placenta = str(rng.choice(list(PLACENTA_SITES), p=[0.36, 0.34, 0.14, 0.08, 0.08]))
     site = np.asarray(PLACENTA_SITES[placenta]) + rng.normal(0, 0.12, 3)
+    x, y, z = site / np.linalg.norm(site)
     organs = {
         "heart": rng.normal(1, 0.05),
         "liver": rng.normal(1, 0.04),
@@ -108,7 +109,7 @@ def draw(weeks: float, seed: int) -> Variation:
         limb_turns=rng.uniform(-0.16, 0.16, (4, 2)),
         organs={name: float(np.clip(value, 0.7, 1.35)) for name, value in organs.items()},
         placenta=placenta,
-        placenta_site=tuple(float(v) for v in site / np.linalg.norm(site)),
+        placenta_site=(float(x), float(y), float(z)),
         placenta_factor=float(rng.uniform(0.88, 1.12)),
         fluid_factor=float(np.clip(rng.lognormal(0.0, 0.25), 0.6, 1.7)),
         fat_mm=float(np.clip(rng.lognormal(np.log(14), 0.35), 7, 30)),

@@ -9,8 +9,10 @@ enhanced = generator.enhance(lq, mask, segmentation, attenuation)        # (N, H
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
-# Names are imported when first used: torch takes seconds, `translate --help` must not.
+# Names are imported when first used: torch takes seconds, `translate --help` must not. For type checkers they
+# stand in __init__.pyi.
 _HOMES = {
     "Generator": "use.inference",
     "StoreReader": "data.store",
@@ -21,7 +23,7 @@ _HOMES = {
 __all__ = [*_HOMES]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"translate.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'translate' has no attribute {name!r}")

@@ -13,10 +13,12 @@ maps = renderer.maps(poses)                # segmentation and attenuation of the
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
-# Names are imported when first used: numba and trimesh take seconds, `ussim --help` must not.
+# Names are imported when first used: numba and trimesh take seconds, `ussim --help` must not. For type checkers they
+# stand in __init__.pyi.
 _HOMES = {
     "ConvexProbe": "probe.probe",
     "Dataset": "dataset.store",
@@ -35,7 +37,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"ussim.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'ussim' has no attribute {name!r}")

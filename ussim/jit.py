@@ -25,7 +25,9 @@ import numba
 from ussim.errors import UssimError
 from ussim.files import user_cache_folder
 
-SIMULATED = bool(numba.config.ENABLE_CUDASIM)
+_config: Any = numba.config  # its names are made when numba is imported
+
+SIMULATED = bool(_config.ENABLE_CUDASIM)
 """True when the CUDA simulator is on: device functions are then plain Python."""
 
 _PACKAGE = Path(__file__).parent
@@ -44,12 +46,12 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
 
     def decorate(function: Callable) -> Any:
         with _decorating:
-            before = numba.config.CACHE_DIR
-            numba.config.CACHE_DIR = str(code_folder(Path(function.__code__.co_filename), before))
+            before = _config.CACHE_DIR
+            _config.CACHE_DIR = str(code_folder(Path(function.__code__.co_filename), before))
             try:
                 return numba.njit(cache=True, **options)(function)
             finally:
-                numba.config.CACHE_DIR = before
+                _config.CACHE_DIR = before
 
     return decorate
 

@@ -109,7 +109,7 @@ def _short(value: Any, length: int = 60) -> str:
 def _requirement(message: str, field: Any) -> str:
     """Return pydantic's message with the whole allowed range, not only the bound that was hit."""
     text = message.removeprefix("Value error, ").replace("Input should", "must", 1)
-    limits = {}
+    limits: dict[str, Any] = {}
     for rule in getattr(field, "metadata", ()):
         limits |= {key: getattr(rule, key) for key in ("ge", "gt", "le", "lt") if hasattr(rule, key)}
     words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}

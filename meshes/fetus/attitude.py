@@ -117,8 +117,10 @@ def plan_fetus(growth: Growth, variation: Variation) -> FetusPlan:
         lengths.append(np.array(LEG_LENGTHS) * growth.fl_mm)
 
     def with_limbs(directions) -> FetusPlan:
-        limbs = [_limb(*limb) for limb in zip(roots, _unit(directions), lengths, palms, strict=True)]
-        return replace(bare, arms=tuple(limbs[:2]), legs=tuple(limbs[2:]))
+        left_arm, right_arm, left_leg, right_leg = (
+            _limb(*limb) for limb in zip(roots, _unit(directions), lengths, palms, strict=True)
+        )
+        return replace(bare, arms=(left_arm, right_arm), legs=(left_leg, right_leg))
 
     return with_limbs(_settled(with_limbs, np.array(habit), trunk_and_head(bare), share))
 

@@ -55,7 +55,7 @@ class FetusPlan:
         spine_mm: (n, 3) points of the spine axis, C1 to the tip of the sacrum, at equal arc lengths.
         spine_bend: (n,) angle of the spine against the z axis, radians, positive leaning backward going down.
         head_centre: centre of the skull; head_axes rows are left, posterior, up.
-        arms, legs: left then right.
+        arms, legs: left then right; none before they are settled.
         organs: factor on the size of single organs.
         seed: seed of the relief.
     """
@@ -69,8 +69,8 @@ class FetusPlan:
     spine_bend: np.ndarray
     head_centre: np.ndarray
     head_axes: np.ndarray
-    arms: tuple[Limb, Limb]
-    legs: tuple[Limb, Limb]
+    arms: tuple[Limb, Limb] | tuple[()]
+    legs: tuple[Limb, Limb] | tuple[()]
     organs: dict[str, float]
     seed: int
 

@@ -171,14 +171,14 @@ def _vessels(plan: FetusPlan) -> Solid:
     arch = [(0.36, 2, 15, 0), (0.30, 2.5, 16, 1), (0.275, 3.5, 13, 1.5), (0.28, 4, 8, 0), (0.32, 3.5, 5.5, 0)]
     descent = [(s, 3.0, 5.6, 0) for s in np.linspace(0.36, 0.80, 9)]
     aorta = solids.tube([plan.at(*p) for p in arch + descent], np.r_[[1.7] * 5, np.linspace(1.6, 1.2, 9)] * t)
-    cava = [
+    path = [
         (0.41, -3, 12, 0),
         (0.47, -3.6, 9.5, 0),
         (0.55, -4, 7, 0),
         (0.66, -3.4, 6, 0),
         (0.80, -3.0, 5.6, 0),
     ]
-    cava = solids.tube([plan.at(*p) for p in cava], 1.5 * t)
+    cava = solids.tube([plan.at(*p) for p in path], 1.5 * t)
     return solids.union(aorta, cava)
 
 

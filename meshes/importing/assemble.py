@@ -98,12 +98,12 @@ def require_tissues(names: Sequence[str]) -> None:
         library.find(name)
 
 
-def why_priority(nesting: Nesting, number: int, names: Sequence[str], priorities: Sequence[int]) -> str:
+def why_priority(nesting: Nesting, number: int, names: Sequence[str], priorities: np.ndarray | Sequence[int]) -> str:
     """What a surface lies in and what it overlaps, in words; ``names`` and ``priorities`` are those of all surfaces."""
     around = nesting.containers(number)
     larger = [
         other
-        for other in np.flatnonzero(nesting.overlaps[number])
+        for other in np.flatnonzero(nesting.overlaps[number]).tolist()
         if other not in around and priorities[other] < priorities[number]
     ]
     clauses = []

@@ -107,7 +107,8 @@ def _sound(
 ) -> tuple[list[FileSurface], dict[str, tuple[str, ...]]]:
     """The surfaces, all of which pass the check, and what was changed in each that did not."""
     reports = _check(surfaces)
-    mended, notes = list(surfaces), {}
+    mended = list(surfaces)
+    notes: dict[str, tuple[str, ...]] = {}
     if repair:
         for number, report in enumerate(reports):
             if report.ok:

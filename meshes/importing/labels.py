@@ -13,10 +13,11 @@ inside of the walls of what is higher where those border on something else. The 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import manifold3d
 import numpy as np
@@ -81,7 +82,7 @@ def read_volume(path: Path) -> LabelVolume:
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         raise UssimError(f"{path}: no format known here; allowed: NIfTI, .nii or .nii.gz")
     try:
-        image = nibabel.load(path)
+        image: Any = nibabel.load(path)  # nibabel types what all its formats have
         _require_voxels(path, image.shape)  # before they are read: what is packed may unfold a thousandfold
         data = np.asanyarray(image.dataobj)
         affine = np.asarray(image.affine, dtype=np.float64)
@@ -150,7 +151,7 @@ def order_labels(volume: LabelVolume, labels: Sequence[Label]) -> list[Label]:
     return sorted(labels, key=lambda label: (-size[label.value], label.value))
 
 
-def _box(labels: np.ndarray, value: int, margin: Sequence[int] = (0, 0, 0)) -> tuple[slice, ...]:
+def _box(labels: np.ndarray, value: int, margin: Iterable[int] = (0, 0, 0)) -> tuple[slice, ...]:
     """The box around a label, wider by a margin of voxels along each axis, cut to the volume."""
     box = ndimage.find_objects((labels == value).astype(np.uint8))[0]
     return tuple(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -130,14 +131,14 @@ class _Solids:
 
     def __init__(self, meshes: Sequence[Mesh]):
         self._meshes = meshes
-        self._solids: dict[int, object] = {}
+        self._solids: dict[int, Any] = {}
 
     def overlap_mm3(self, first: int, second: int) -> float:
         """The volume two meshes share; infinite where the kernel cannot tell, so that they count as overlapping."""
         a, b = self._solid(first), self._solid(second)
         return float("inf") if a is None or b is None else (a ^ b).volume()
 
-    def _solid(self, index: int) -> object | None:
+    def _solid(self, index: int) -> Any:
         import manifold3d as m3d
 
         if index not in self._solids:

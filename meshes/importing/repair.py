@@ -130,14 +130,16 @@ def _fill_holes(work: _Work) -> None:
     loops = _boundary_loops(work.triangles)
     if not loops:
         return
-    fans, middles, widest = [], [], 0.0
+    fans: list[np.ndarray] = []
+    middles: list[np.ndarray] = []
+    widest = 0.0
     for loop in loops:
         points = work.vertices[loop]
         middle = len(work.vertices) + len(middles)
         middles.append(points.mean(axis=0))
         fans.append(np.stack([loop, np.roll(loop, -1), np.full(len(loop), middle)], axis=1))
         widest = max(widest, float(np.ptp(points, axis=0).max()))
-    work.vertices = np.concatenate([work.vertices, middles])
+    work.vertices = np.concatenate([work.vertices, np.stack(middles)])
     work.triangles = np.concatenate([work.triangles, *fans])
     work.changes.append(f"filled {_plural(len(loops), 'hole')}, the largest {widest:.3g} mm across")
 

@@ -77,7 +77,11 @@ def key_on_skin(skin: Solid, contact, target, lateral, lean: float = 0.6) -> Swe
     towards = np.asarray(target, float) - contact
     axial = (1 - lean) * inward + lean * towards / np.linalg.norm(towards)
     axial /= np.linalg.norm(axial)
-    return SweepKey(contact + PRESS_MM * inward, axial, image_lateral(axial, lateral))
+    return _key(contact + PRESS_MM * inward, axial, image_lateral(axial, lateral))
+
+
+def _key(*vectors: np.ndarray) -> SweepKey:
+    return SweepKey(*[vector.tolist() for vector in vectors])
 
 
 def exam(skin: Solid, half_width: float, low: float, high: float) -> Sweep:
@@ -131,7 +135,7 @@ def standing(planes: Sequence[Plane], reach: Reach) -> Sweep:
     plane, position, axial, _ = tried[int(np.argmin(costs))]
     lateral = np.cross(plane.normal / np.linalg.norm(plane.normal), axial)
     leading = lateral[0] if abs(lateral[0]) > abs(lateral[2]) else -lateral[2]
-    key = SweepKey(position, axial, lateral if leading >= 0 else -lateral)
+    key = _key(position, axial, lateral if leading >= 0 else -lateral)
     return Sweep(plane.name, (key,), plane.description)
 
 
@@ -154,7 +158,7 @@ def _candidates(plane: Plane, reach: Reach) -> list[tuple[np.ndarray, np.ndarray
     for out, contact, outward in zip(ways, contacts, sdf.normal(reach.skin, contacts, 3.0), strict=True):
         for aim in AIMS_MM:
             axial = plane.target + aim * np.cross(n, out) - contact
-            distance = np.linalg.norm(axial)
+            distance = float(np.linalg.norm(axial))
             axial = axial / distance
             facing = float(-axial @ outward)
             if facing < 0.5:

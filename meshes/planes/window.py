@@ -95,9 +95,9 @@ def ray_losses_db(bones: Sequence[Obstacle], starts: np.ndarray, ends: np.ndarra
         close = np.all((local > bone.solid.low_mm - STEP_MM) & (local < bone.solid.high_mm + STEP_MM), axis=1)
         if not close.any():
             continue
-        depth = np.full(len(points), np.inf)
-        depth[close] = sdf.distance(bone.solid, local[close])
-        depth = depth.reshape(len(starts), steps)
+        distance = np.full(len(points), np.inf)
+        distance[close] = sdf.distance(bone.solid, local[close])
+        depth = distance.reshape(len(starts), steps)
         share = np.clip(0.5 - depth / step[:, None], 0.0, 1.0)  # of each step that lies inside
         loss += bone.loss_db_mm * share.sum(axis=1) * step
         if bone.critical_sine < 1.0:

@@ -10,10 +10,10 @@ Rows are applied in order to a running signed distance (negative inside). Everyt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 ROW_WIDTH = 20
 
@@ -179,9 +179,9 @@ def _joined(solid: Solid, operator: int, blend: float) -> np.ndarray:
     return np.concatenate([_row(OPEN)[None], solid.rows, closing[None]])
 
 
-def rotation_to(axis: Sequence[float], hint: Sequence[float] = (1.0, 0.0, 0.0)) -> np.ndarray:
+def rotation_to(axis: ArrayLike, hint: ArrayLike = (1.0, 0.0, 0.0)) -> np.ndarray:
     """Orthonormal axes as rows (x, y, z): z along `axis`, x as near to `hint` as it can be."""
-    z = np.asarray(axis, float) / np.linalg.norm(axis)
+    z = np.asarray(axis, float) / np.linalg.norm(np.asarray(axis, float))
     x = np.asarray(hint, float)
     x = x - z * (x @ z)
     if np.linalg.norm(x) < 1e-6:  # hint along the axis: any perpendicular will do

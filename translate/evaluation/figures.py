@@ -40,7 +40,9 @@ def full_view(image: np.ndarray, width: int = FULL_VIEW_PX) -> Image.Image:
     """A whole image, reduced to a width; smaller images stay as they are."""
     if image.shape[1] <= width:
         return Image.fromarray(image)
-    return Image.fromarray(image).resize((width, round(image.shape[0] * width / image.shape[1])), Image.LANCZOS)
+    return Image.fromarray(image).resize(
+        (width, round(image.shape[0] * width / image.shape[1])), Image.Resampling.LANCZOS
+    )
 
 
 def contact_sheet(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 LARGEST_SHEET_PX = 32_000
 """Longest side that common viewers open."""
 
@@ -51,7 +53,7 @@ def draw_axes(
     draw: ImageDraw.ImageDraw,
     corner: tuple[int, int],
     axes: Axes,
-    font: ImageFont.FreeTypeFont,
+    font: Font,
     labelled: bool,
 ) -> None:
     """Both axes of a panel whose top left pixel is ``corner``; ``labelled`` writes depths beside the left one."""
@@ -70,7 +72,7 @@ def draw_axes(
         draw.text((left - 4, top - 16), "z [mm]", FAINT, font, anchor="rm")
 
 
-def draw_depths(draw: ImageDraw.ImageDraw, corner: tuple[int, int], axes: Axes, font: ImageFont.FreeTypeFont) -> None:
+def draw_depths(draw: ImageDraw.ImageDraw, corner: tuple[int, int], axes: Axes, font: Font) -> None:
     """A scale of depths [mm] to the right of ``corner``."""
     left, top = corner
     for at, mm in axes.ticks(1):
@@ -83,7 +85,7 @@ def draw_grey_bar(
     draw: ImageDraw.ImageDraw,
     corner: tuple[int, int],
     height: int,
-    font: ImageFont.FreeTypeFont,
+    font: Font,
 ) -> None:
     """A grey scale from 1 (top) to 0."""
     left, top = corner
@@ -102,7 +104,7 @@ def colour_table(colours: Mapping[int, str]) -> np.ndarray:
     return table
 
 
-def tissue_legend(tissues: Sequence[dict], width: int, font: ImageFont.FreeTypeFont) -> Image.Image:
+def tissue_legend(tissues: Sequence[dict], width: int, font: Font) -> Image.Image:
     """Names of tissues beside squares of their colours, in lines as wide as the sheet."""
     places, x, y = [], 0, 4
     for row in tissues:

@@ -12,7 +12,7 @@ which is a convex array (R > 0), a phased array (R = 0) or, with no angle, a lin
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -233,7 +233,7 @@ class PhasedProbe(Probe):
 KINDS: dict[str, type[Probe]] = {"convex": ConvexProbe, "linear": LinearProbe, "phased": PhasedProbe}
 
 
-def make_probe(kind: str = "convex", **fields) -> Probe:
+def make_probe(kind: str = "convex", **fields: Any) -> Probe:
     """Build a probe from its kind and settings, as they stand in a store's attributes.
 
     Raises:

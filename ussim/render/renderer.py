@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -204,7 +205,7 @@ class Renderer:
         )  # fmt: skip
         return backend.get(labels), backend.get(attenuation).reshape(shape), scale
 
-    def _attenuation_lines(self, poses: np.ndarray):
+    def _attenuation_lines(self, poses: np.ndarray) -> Any:
         """a(z) on the polar grid, (n × scanlines, axial_samples)."""
         polar = self._backend.empty((len(poses) * self.probe.scanlines, self.probe.axial_samples), np.float32)
         self._run(
@@ -224,7 +225,7 @@ class Renderer:
         return plane
 
     # Tables and buffers -----------------------------------------------------------------------------
-    def _beam(self, quality: Quality):
+    def _beam(self, quality: Quality) -> Any:
         if quality not in self._beams:
             self._beams[quality] = self._backend.put(beam_table(self.probe, self.imaging, quality))
         return self._beams[quality]
@@ -260,7 +261,7 @@ class Renderer:
             self._buffers[quality] = held
         return held
 
-    def _run(self, stage: str, kernel, *arguments) -> None:
+    def _run(self, stage: str, kernel: Callable[..., Any], *arguments: Any) -> None:
         if not self.timed:
             kernel(*arguments)
             return

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ussim.scene.check import SurfaceReport, check_surfaces
 from ussim.scene.file import SceneFile, SurfaceEntry, SweepEntry, find_scene_file, read_scene_file
 from ussim.scene.mesh_io import load_mesh
 from ussim.scene.surface import Surface
-from ussim.scene.sweep import Sweep, SweepKey
+from ussim.scene.sweep import Point, Sweep, SweepKey
 from ussim.scene.tissue import Tissue, TissueLibrary
 from ussim.settings import suggest
 
@@ -199,7 +200,7 @@ class _Draft:
 
     def scene(self) -> Scene:
         return Scene.from_surfaces(
-            self.surfaces,
+            cast(list[Surface], self.surfaces),  # a report among them is refused
             self.file.background,
             self.library,
             self.sweeps,
@@ -209,7 +210,9 @@ class _Draft:
 
 
 def _make_sweep(entry: SweepEntry) -> Sweep:
-    keys = (SweepKey(tuple(key.position_mm), tuple(key.axial), tuple(key.lateral)) for key in entry.key)
+    keys = (
+        SweepKey(*(cast(Point, tuple(row)) for row in (key.position_mm, key.axial, key.lateral))) for key in entry.key
+    )
     return Sweep(entry.name, tuple(keys), entry.description)
 
 

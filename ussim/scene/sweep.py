@@ -14,6 +14,9 @@ LARGEST_TURN_DEG = 179.0
 SMALLEST_SINE = 1e-3
 
 
+Point = tuple[float, float, float]
+
+
 @dataclass(frozen=True)
 class SweepKey:
     """One key frame, in scene coordinates; its vectors may be given as any row of numbers, and are kept as tuples.
@@ -24,9 +27,9 @@ class SweepKey:
         lateral: Direction along the face; the part of it along ``axial`` is taken off.
     """
 
-    position_mm: tuple[float, float, float]
-    axial: tuple[float, float, float]
-    lateral: tuple[float, float, float]
+    position_mm: Point
+    axial: Point
+    lateral: Point
 
     def __post_init__(self) -> None:
         for field, value in vars(self).items():
