@@ -124,16 +124,16 @@ def read_labels(
         )
     found: list[Label] = []
     for value in counts:
-        entry = entries.get(value)
-        if value in ignored or (value not in tissues and entry.ignore):
+        entry, given = entries.get(value), tissues.get(value)
+        tissue = entry.tissue if entry and given is None else given
+        if value in ignored or tissue is None:  # only what the map ignores has no tissue
             continue
-        tissue = tissues.get(value) or entry.tissue
-        where = f"--tissue {value}=…" if value in tissues else f"{path}: label {value}"
+        where = f"{path}: label {value}" if given is None else f"--tissue {value}=…"
         try:
             library.find(tissue)
         except UssimError as error:
             raise UssimError(f"{where}: {error}") from None
-        why = f"as given with --tissue {value}=…" if value in tissues else f"from {path.name}"
+        why = f"from {path and path.name}" if given is None else f"as given with --tissue {value}=…"
         name = (entry and entry.name) or tissue
         if name in (one.name for one in found):
             name = f"{name}_{value}"

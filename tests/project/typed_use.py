@@ -17,7 +17,6 @@ def render(scene: Scene) -> np.ndarray:
     assert_type(probe.depth_mm, float)
     assert_type(LinearProbe(depth_mm=40).width_mm, float)
     ConvexProbe(depth=40)  # type: ignore[call-arg]
-    ConvexProbe(depth_mm="deep")  # type: ignore[arg-type]
     settings = build_settings(probe={"kind": "linear"}, hq={"rays": 64})
     assert_type(settings.probe.image_shape, tuple[int, int])
     assert_type([LQ, HQ, Quality()], list[Quality])

@@ -63,6 +63,7 @@ class Encoder:
             else:
                 parts.append(maps[MAPS[letter]][:, None].float() / 127.5 - 1)
         if self.settings.polar:
+            assert polar is not None, "an encoder of polar channels is handed them"
             parts.append(polar)
         return torch.cat(parts, 1)
 

@@ -108,8 +108,8 @@ class FrameSource:
     def _home(self, size: int) -> torch.device:
         """The device, if the frames fit there beside the networks; else the host."""
         if self.device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(self.device)
-            if size + DEVICE_RESERVE_BYTES < free:
+            on_device, _ = torch.cuda.mem_get_info(self.device)
+            if size + DEVICE_RESERVE_BYTES < on_device:
                 return self.device
         free = free_memory_bytes()
         if free is not None and size > MEMORY_SHARE * free:
@@ -167,7 +167,7 @@ class FrameSource:
         polar = None
         if self.encoder.settings.polar:
             grid = PolarGrid(self.reader.image, self.reader.probe)
-            polar = grid.patch(0, 0, *mask.shape[1:], device=self.device).expand(len(positions), -1, -1, -1)
+            polar = grid.patch(0, 0, mask.shape[1], mask.shape[2], self.device).expand(len(positions), -1, -1, -1)
         return self._batch(maps, mask, polar)
 
     def _batch(self, maps: Tensor, mask: Tensor, polar: Tensor | None) -> Batch:

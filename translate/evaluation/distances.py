@@ -48,7 +48,7 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
 def _root(features: np.ndarray) -> np.ndarray:
     """R with Rᵀ·R = sample covariance, of shape (min(N, D), D)."""
     centred = (features - features.mean(axis=0)) / np.sqrt(len(features) - 1)
-    return np.linalg.qr(centred, mode="r") if len(centred) > centred.shape[1] else centred
+    return np.asarray(np.linalg.qr(centred, mode="r")) if len(centred) > centred.shape[1] else centred
 
 
 def frechet_interval(
@@ -82,7 +82,7 @@ def frechet_interval(
     rng = np.random.default_rng(seed)
     centre = first.mean(axis=0)  # a common shift changes no distance, and saves digits
     distance_of = _resampler(first - centre, second - centre)
-    draws = []
+    draws: list[float] = []
     while len(draws) < replicates:
         weight = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))[member]
         if weight.sum() > 1:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -170,7 +170,8 @@ def _streamline(network: torch.nn.Module) -> None:
     from torch.nn.utils.fusion import fuse_conv_bn_weights
 
     pairs = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
-    for block in network._blocks:
+    blocks: Any = network._blocks
+    for block in blocks:
         pairs += [(block, "_expand_conv", "_bn0")] if hasattr(block, "_expand_conv") else []
         pairs += [(block, "_depthwise_conv", "_bn1"), (block, "_project_conv", "_bn2")]
     for owner, conv_name, norm_name in pairs:

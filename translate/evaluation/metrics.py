@@ -165,7 +165,7 @@ class Target:
     @cached_property
     def _patch_mask(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mask of every patch's pixels (P, 32²), their number (P,), whether the patch counts (P,)."""
-        mask = _patches(self.mask, self.patch_shape)
+        mask = _patches(np.asarray(self.mask), self.patch_shape)
         count = mask.sum(axis=1)
         return mask, count, count >= PKL_MIN_MASK * PKL_PATCH_PX**2
 

@@ -165,7 +165,7 @@ def _flat(row: RowResult) -> dict[str, Any]:
 def _crop_lines(result: Evaluation) -> Iterator[dict[str, Any]]:
     for name, kinds in result.scores.items():
         for place, whole, inside in zip(result.places, kinds["whole"], kinds["inside"], strict=True):
-            line = dict(zip(("frame", "y", "x"), map(int, place), strict=True)) | {"row": name}
+            line: dict[str, Any] = dict(zip(("frame", "y", "x"), map(int, place), strict=True)) | {"row": name}
             line |= dict(zip(("psnr", "ssim", "pkl"), map(float, whole), strict=True))
             line |= dict(zip(("psnr_inside", "ssim_inside", "pkl_inside"), map(float, inside), strict=True))
             yield line

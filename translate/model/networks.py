@@ -69,7 +69,7 @@ class UNet(nn.Module):
         for level, width in enumerate(widths):
             outer = widths[level - 1] if level else in_channels
             first, innermost = level == 0, level == depth - 1
-            down = [] if first else [nn.LeakyReLU(0.2)]
+            down: list[nn.Module] = [] if first else [nn.LeakyReLU(0.2)]
             down.append(nn.Conv2d(outer, width, 4, stride=2, padding=1))
             if not (first or innermost):
                 down.append(_norm(norm, width))
@@ -86,7 +86,9 @@ class UNet(nn.Module):
 
         The output lies in [-1, 1]; with ``residual`` it may go beyond, and the losses pull it back.
         """
-        skips, inputs, y = [], [], x
+        skips: list[Tensor] = []
+        inputs: list[Tensor] = []
+        y = x
         for down in self.down:
             y = down(y)
             skips.append(y)
@@ -115,7 +117,7 @@ class PatchDiscriminator(nn.Module):
         self.blocks = nn.ModuleList()
         for level, width in enumerate(widths):
             outer = widths[level - 1] if level else in_channels
-            block = [nn.Conv2d(outer, width, 4, stride=1 if level == layers else 2, padding=1)]
+            block: list[nn.Module] = [nn.Conv2d(outer, width, 4, stride=1 if level == layers else 2, padding=1)]
             if level:
                 block.append(nn.InstanceNorm2d(width))
             block.append(nn.LeakyReLU(0.2))
@@ -156,7 +158,9 @@ def streamline_for_cpu(network: UNet) -> UNet:
             if isinstance(module, nn.InstanceNorm2d):
                 channels = module.num_features
                 setattr(layer, name, nn.GroupNorm(channels, channels, module.eps, affine=False))
-    return network.eval().to(memory_format=torch.channels_last)
+    network.eval()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types it for tensors only
+    return network
 
 
 def parameters(module: nn.Module) -> int:
@@ -179,7 +183,8 @@ def _initialise(module: nn.Module) -> None:
     """Weights N(0, 0.02), biases 0, gains N(1, 0.02)."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | NearestUpConv):
         nn.init.normal_(module.weight, 0.0, 0.02)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ class Trainer:
         if team.size > 1 and on_gpu:
             self.generator = nn.SyncBatchNorm.convert_sync_batchnorm(self.generator)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        rates = {
+        rates: dict[str, Any] = {
             "lr": settings.learning_rate,
             "betas": (settings.beta1, settings.beta2),
             "fused": on_gpu or None,
@@ -64,7 +65,7 @@ class Trainer:
         ids = [self.team.device.index] if self.team.device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(network, device_ids=ids)
 
-    def _compiled(self, network: nn.Module) -> nn.Module:
+    def _compiled(self, network: nn.Module) -> Callable[..., Any]:
         wanted = self.settings.compile
         compiles = wanted == "yes" or (wanted == "auto" and self.team.device.type == "cuda")
         return torch.compile(network) if compiles else network

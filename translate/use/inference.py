@@ -161,7 +161,7 @@ class Generator:
             UssimError: An input is missing or does not fit.
         """
         given = {"lq": lq, "segmentation": segmentation, "attenuation": attenuation}
-        lead = next((values for values in given.values() if values is not None), None)
+        lead: Any = next((values for values in given.values() if values is not None), None)
         for name in self.encoder.arrays:
             if given[name] is None:
                 raise UssimError(f"a generator trained on {self.inputs} needs {name}")
@@ -191,7 +191,8 @@ class Generator:
         polar = None
         if self.settings.polar:
             grid = geometry or PolarGrid(self.run.data.image, self.run.data.probe)
-            polar = grid.patch(*corner, *full.shape, device=self.device)[None]
+            (row, column), (rows, columns) = corner, full.shape
+            polar = grid.patch(row, column, rows, columns, self.device)[None]
         inputs = self.encoder.encode(padded, full[None], polar)
         output = self.run_network(inputs)[0, 0, :height, :width].float()
         return ((output + 1) * 127.5).round().clamp(0, 255).to(torch.uint8) * (mask > 0)
