@@ -57,7 +57,10 @@ def read_surfaces(paths: Sequence[Path]) -> list[FileSurface]:
     for path in paths:
         found += _read_file(Path(path))
     names = _unique_names([name for name, *_ in found])
-    return [FileSurface(name, *rest) for name, (_, *rest) in zip(names, found, strict=True)]
+    return [
+        FileSurface(name, source, vertices, triangles)
+        for name, (_, source, vertices, triangles) in zip(names, found, strict=True)
+    ]
 
 
 def clean_name(text: str) -> str:
@@ -83,7 +86,7 @@ def _read_file(path: Path) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
             raise UssimError(f"{path}: a face uses vertex {faces.max()}; allowed: 0 to {len(vertices) - 1}")
         if np.linalg.det(matrix[:3, :3]) < 0:
             faces = faces[:, ::-1]
-        parts.append((node, key, *tidy_mesh(vertices, faces)))
+        parts.append((node, str(key), *tidy_mesh(vertices, faces)))
     if not parts:
         raise UssimError(f"{path}: {no_triangles(path)}")
     several = len(parts) > 1

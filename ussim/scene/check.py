@@ -147,12 +147,13 @@ def _check_one(surface: Surface) -> SurfaceReport:
         )
     flatness, volume6 = face_shapes(surface.vertices_mm, surface.triangles)
     low, high = bounds(surface.vertices_mm)
+    width, depth, height = (float(size) for size in high - low)
     report = replace(
         report,
         degenerate_faces=int((flatness < FLATTEST_TRIANGLE).sum()),
         duplicate_faces=count_duplicate_faces(surface.triangles),
         volume_mm3=float(volume6.sum() / 6),
-        extent_mm=tuple(float(size) for size in high - low),
+        extent_mm=(width, depth, height),
     )
     problems = _topology_problems(report) or _body_problems(surface, volume6 / 6)
     return replace(report, problems=tuple(f"{_label(surface)}: {problem}" for problem in problems))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -95,7 +95,7 @@ def open_mesh_file(path: Path, split_objects: bool = False) -> trimesh.Scene:
     _require_bytes(path.stat().st_size, "the file has")
     import trimesh
 
-    options: dict[str, bool] = {"skip_materials": True} if suffix in ("obj", "ply", "glb", "gltf") else {}
+    options: dict[str, Any] = {"skip_materials": True} if suffix in ("obj", "ply", "glb", "gltf") else {}
     if suffix == "obj" and split_objects:
         options |= {"split_objects": True, "group_material": False}
     try:
