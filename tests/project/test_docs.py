@@ -16,7 +16,7 @@ import pytest
 from support import ROOT
 
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 PROGRAMS = {"ussim": "cli.ussim", "translate": "cli.translate", "ussim-pipeline": "cli.ussim_pipeline"}
 
