@@ -13,7 +13,6 @@ from math import exp, log
 from meshes.errors import SettingError
 
 WEEKS_RANGE = (16.0, 36.0)
-CENTILE_5_TO_95 = 1.645  # standard deviations
 
 
 @dataclass(frozen=True)
@@ -76,12 +75,6 @@ def chart(measure: str, weeks: float) -> tuple[float, float]:
     if measure == "tcd":
         return 6.9519 + 0.03327 * w2, -0.5177 + 0.0772 * w
     raise SettingError("measure", measure, "bpd, ofd, hc, ac, fl or tcd")
-
-
-def normal_range(measure: str, weeks: float) -> tuple[float, float]:
-    """5th and 95th centile in mm."""
-    mean, deviation = chart(measure, weeks)
-    return mean - CENTILE_5_TO_95 * deviation, mean + CENTILE_5_TO_95 * deviation
 
 
 def grow(weeks: float, head_z: float = 0.0, abdomen_z: float = 0.0, femur_z: float = 0.0) -> Growth:

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 
 from ussim.scene.check import SMALLEST_OVERLAP_MM3
-from ussim.scene.topology import bounds, face_shapes, winding_number
-
-Mesh = tuple[np.ndarray, np.ndarray]
+from ussim.scene.topology import MeshArrays, bounds, face_shapes, winding_number
 
 PRIORITY_STEP = 10
 # A surface of which at least this share lies in another is part of it.
@@ -75,7 +73,7 @@ class Nesting:
         return PRIORITY_STEP * (self.levels + 1)
 
 
-def find_nesting(meshes: Sequence[Mesh]) -> Nesting:
+def find_nesting(meshes: Sequence[MeshArrays]) -> Nesting:
     """Find out which surface lies inside which.
 
     Inside is judged at points spread evenly over the area of a surface, by the winding number of the other one, which
@@ -101,7 +99,7 @@ def find_nesting(meshes: Sequence[Mesh]) -> Nesting:
     return Nesting(volumes, share, overlaps, tuple(_touching(meshes, boxes)))
 
 
-def _share_inside(inner: Mesh, outer: Mesh) -> float:
+def _share_inside(inner: MeshArrays, outer: MeshArrays) -> float:
     """Share of the area of one surface that lies inside another one.
 
     A few points first: most pairs are clear then.
@@ -129,7 +127,7 @@ def _spread_points(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 class _Solids:
     """Intersections of closed meshes; a mesh is handed to the kernel once, when first asked for."""
 
-    def __init__(self, meshes: Sequence[Mesh]):
+    def __init__(self, meshes: Sequence[MeshArrays]):
         self._meshes = meshes
         self._solids: dict[int, Any] = {}
 
@@ -149,7 +147,7 @@ class _Solids:
         return self._solids[index]
 
 
-def _touching(meshes: Sequence[Mesh], boxes: np.ndarray) -> list[tuple[int, int, float]]:
+def _touching(meshes: Sequence[MeshArrays], boxes: np.ndarray) -> list[tuple[int, int, float]]:
     """Pairs of surfaces that have vertices in the same places: they were cut against each other."""
     from scipy.spatial import cKDTree
 

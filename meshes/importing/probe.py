@@ -9,11 +9,11 @@ from itertools import product
 
 import numpy as np
 
-from meshes.importing.nesting import Mesh, Nesting
+from meshes.importing.nesting import Nesting
 from meshes.importing.rays import crossings, normals
 from ussim.errors import UssimError
 from ussim.scene.sweep import Sweep, SweepKey
-from ussim.scene.topology import winding_number
+from ussim.scene.topology import MeshArrays, winding_number
 
 KEYS = 7
 PRESS_MM = 1.0
@@ -54,7 +54,7 @@ class Placement:
 
 
 def place_probe(
-    meshes: Sequence[Mesh],
+    meshes: Sequence[MeshArrays],
     nesting: Nesting,
     blocking: Sequence[bool],
     side: np.ndarray | None = None,
@@ -114,7 +114,7 @@ def _organs(nesting: Nesting, skin: int) -> list[int]:
     return [one for one in inside if nesting.volumes_mm3[one] < largest] or inside or [skin]
 
 
-def _middle(meshes: Sequence[Mesh], chosen: Sequence[int]) -> np.ndarray:
+def _middle(meshes: Sequence[MeshArrays], chosen: Sequence[int]) -> np.ndarray:
     """Centre of volume of some surfaces together, (3,) mm."""
     moment, total = np.zeros(3), 0.0
     for one in chosen:
@@ -149,7 +149,7 @@ def _directions(prefer: np.ndarray | None) -> Iterator[tuple[np.ndarray, float]]
 
 
 def _best_direction(
-    meshes: Sequence[Mesh], skin: int, blocking: Sequence[bool], target: np.ndarray, prefer: np.ndarray | None
+    meshes: Sequence[MeshArrays], skin: int, blocking: Sequence[bool], target: np.ndarray, prefer: np.ndarray | None
 ) -> np.ndarray:
     """The direction from the target to the skin along which it is best seen, (3,)."""
     # A ray through the middle of a symmetric mesh runs along edges, where it meets two triangles at once.
@@ -176,7 +176,7 @@ def _best_direction(
     return best[1]
 
 
-def _length_inside(origin: np.ndarray, direction: np.ndarray, end: float, mesh: Mesh) -> float:
+def _length_inside(origin: np.ndarray, direction: np.ndarray, end: float, mesh: MeshArrays) -> float:
     """How much of the way from the origin to the skin lies inside a surface, mm; outside at the far end."""
     distances, _ = crossings(origin, direction, *mesh)
     ahead = distances[(distances > 0) & (distances < end)][::-1]
@@ -202,7 +202,7 @@ def _plane(out: np.ndarray, points: np.ndarray, is_patient: bool) -> tuple[np.nd
     return (lateral if leading * wanted > 0 else -lateral), along
 
 
-def _key(meshes: Sequence[Mesh], aim: np.ndarray, out: np.ndarray, lateral: np.ndarray) -> SweepKey | None:
+def _key(meshes: Sequence[MeshArrays], aim: np.ndarray, out: np.ndarray, lateral: np.ndarray) -> SweepKey | None:
     """The key pose that looks along −out through a point, its face pressed into whatever is met first."""
     ends = [crossings(aim, out, *mesh)[0] for mesh in meshes]
     ends = [distances[-1] for distances in ends if len(distances)]

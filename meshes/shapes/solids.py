@@ -1,4 +1,4 @@
-"""Solids as data: a shape is a table of rows (primitives and operators) that `sdf.py` evaluates.
+"""Solids as data: a shape is a table of rows (primitives and operators) that `rows.py` evaluates.
 
 A row is ROW_WIDTH float64 values::
 

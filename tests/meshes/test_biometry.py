@@ -8,7 +8,6 @@ from support import biometry
 from support.anatomies import fetus
 
 from meshes.fetus.body import fetus_parts
-from meshes.fetus.growth import normal_range
 from meshes.mother.uterus import Lie
 from meshes.shapes import mesher
 from meshes.variation import draw
@@ -37,14 +36,14 @@ def test_biometry_is_between_the_published_5th_and_95th_centile(weeks, seed):
     for name, (low, high) in PUBLISHED[weeks].items():
         assert low <= getattr(found, name) <= high, name
     for name in ("ofd", "tcd"):
-        low, high = normal_range(name, weeks)
+        low, high = biometry.normal_range(name, weeks)
         assert low <= getattr(found, name) <= high, name
 
 
 @pytest.mark.parametrize("weeks", list(PUBLISHED))
 def test_the_chart_gives_the_published_centiles(weeks):
     for name, printed in PUBLISHED[weeks].items():
-        assert normal_range(name, weeks) == pytest.approx(printed, abs=0.15), name
+        assert biometry.normal_range(name, weeks) == pytest.approx(printed, abs=0.15), name
 
 
 def test_seeds_vary_what_they_should_within_bounds():

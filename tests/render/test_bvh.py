@@ -11,7 +11,7 @@ from numba import njit
 
 import ussim.render.bvh
 from ussim.errors import UssimError
-from ussim.render.bvh import STACK_SIZE, WIDTH, Bvh, build_bvh, triangle_normals
+from ussim.render.bvh import STACK_SIZE, WIDTH, Bvh, build_bvh
 from ussim.render.physics import intersect
 
 INF = np.float32(np.inf)
@@ -328,15 +328,6 @@ def test_lopsided_tree_is_rebuilt_to_fit_the_stack(monkeypatch):
     assert balanced_need <= STACK_SIZE - WIDTH
     monkeypatch.setattr(ussim.render.bvh, "STACK_SIZE", need + WIDTH - 1)
     assert np.array_equal(build_bvh(vertices, triangles).children, balanced.children)
-
-
-def test_normals_point_outwards_and_are_zero_without_area():
-    vertices, triangles = bumpy(3)
-    normals = triangle_normals(vertices, triangles)
-    outward = vertices[triangles].mean(axis=1)
-    assert ((normals * outward).sum(axis=1) > 0).all()
-    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, rtol=1e-6)
-    assert (triangle_normals(vertices, np.array([[1, 1, 2]])) == 0).all()
 
 
 @pytest.mark.parametrize(

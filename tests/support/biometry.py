@@ -12,12 +12,15 @@ import trimesh
 
 from meshes.errors import SurfaceError
 from meshes.fetus import limbs
+from meshes.fetus.growth import chart
 from meshes.fetus.plan import FetusPlan
 from meshes.mother.uterus import Lie
 from meshes.shapes import sdf
 from meshes.shapes.mesher import Mesh
 
 LIMB_MM = 1.5  # an arm or a thigh that lies against the belly is left out of its outline, with its rounded seam
+
+CENTILE_5_TO_95 = 1.645  # standard deviations
 
 
 @dataclass(frozen=True)
@@ -88,3 +91,9 @@ def _femur_length(plan: FetusPlan, lie: Lie, bones: Mesh) -> float:
     if not near.any():
         raise SurfaceError("biometry: no bone along the femoral axis")
     return float(np.ptp(along[near]))
+
+
+def normal_range(measure: str, weeks: float) -> tuple[float, float]:
+    """5th and 95th centile in mm."""
+    mean, deviation = chart(measure, weeks)
+    return mean - CENTILE_5_TO_95 * deviation, mean + CENTILE_5_TO_95 * deviation

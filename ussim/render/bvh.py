@@ -81,22 +81,6 @@ def build_bvh(vertices_mm: np.ndarray, triangles: np.ndarray) -> Bvh:
     return bvh
 
 
-def triangle_normals(vertices_mm: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Unit normals of triangles: outward where corners run anticlockwise seen from outside.
-
-    Args:
-        vertices_mm: (V, 3) float32, mm.
-        triangles: (T, 3) int32, rows of ``vertices_mm``.
-
-    Returns:
-        (T, 3) float32; zero for a triangle without area.
-    """
-    a, b, c = (np.asarray(vertices_mm, np.float64)[triangles[:, k]] for k in range(3))
-    normals = np.cross(b - a, c - a)
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return np.divide(normals, length, out=np.zeros_like(normals), where=length > 0).astype(np.float32)
-
-
 def _build(vertices: np.ndarray, faces: np.ndarray, median_depth: int) -> tuple[Bvh, int]:
     """The tree, and the most stack entries that a traversal of it can need."""
     prims = _primitive_boxes(vertices, faces)

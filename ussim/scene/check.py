@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ussim.scene.topology import (
+    MeshArrays,
     body_of_triangle,
     bounds,
     count_bad_edges,
@@ -21,8 +22,6 @@ from ussim.scene.topology import (
 
 if TYPE_CHECKING:
     from ussim.scene.surface import Surface
-
-Mesh = tuple[np.ndarray, np.ndarray]
 
 # A triangle whose height is this fraction of its longest edge is a line to the last bit of float32.
 FLATTEST_TRIANGLE = 1e-7
@@ -208,12 +207,12 @@ def _inside_out(what: str, volume: float) -> str:
     )
 
 
-def _compact(vertices: np.ndarray, triangles: np.ndarray) -> Mesh:
+def _compact(vertices: np.ndarray, triangles: np.ndarray) -> MeshArrays:
     used, renumbered = np.unique(triangles, return_inverse=True)
     return vertices[used], renumbered.reshape(-1, 3)
 
 
-def _assign_cavities(bodies: list[Mesh], volumes_mm3: np.ndarray) -> tuple[list[list[Mesh]], list[int]]:
+def _assign_cavities(bodies: list[MeshArrays], volumes_mm3: np.ndarray) -> tuple[list[list[MeshArrays]], list[int]]:
     """Return each outward body with the cavities in it, and the inverted bodies that lie in none."""
     boxes = [bounds(vertices) for vertices, _ in bodies]
     outward = [number for number, volume in enumerate(volumes_mm3) if volume > 0]
@@ -235,7 +234,7 @@ def _assign_cavities(bodies: list[Mesh], volumes_mm3: np.ndarray) -> tuple[list[
     return list(members.values()), stray
 
 
-def _group_problems(groups: list[list[Mesh]]) -> list[str]:
+def _group_problems(groups: list[list[MeshArrays]]) -> list[str]:
     """Return the problem of bodies, each with its cavities, that overlap within one surface."""
     overlap = overlap_volume_mm3([_join(group) for group in groups])
     if overlap > SMALLEST_OVERLAP_MM3:
@@ -246,7 +245,7 @@ def _group_problems(groups: list[list[Mesh]]) -> list[str]:
     return []
 
 
-def _join(bodies: list[Mesh]) -> Mesh:
+def _join(bodies: list[MeshArrays]) -> MeshArrays:
     offsets = np.cumsum([0, *(len(vertices) for vertices, _ in bodies[:-1])])
     return (
         np.concatenate([vertices for vertices, _ in bodies]),

@@ -10,6 +10,9 @@ import numpy as np
 
 from ussim.errors import UssimError
 
+MeshArrays = tuple[np.ndarray, np.ndarray]
+"""Vertices and triangles."""
+
 
 def count_bad_edges(triangles: np.ndarray, vertex_count: int) -> tuple[int, int]:
     """Return how many edges are open (used an odd number of times) and flipped (used one way too often).
@@ -94,7 +97,7 @@ def winding_number(point: np.ndarray, vertices: np.ndarray, triangles: np.ndarra
     return float(np.arctan2(triple, below).sum() / (2 * np.pi))
 
 
-def overlap_volume_mm3(meshes: list[tuple[np.ndarray, np.ndarray]]) -> float:
+def overlap_volume_mm3(meshes: list[MeshArrays]) -> float:
     """Return the volume that two closed outward meshes share, mm³, added up over all pairs.
 
     Raises:
