@@ -128,9 +128,9 @@ def _axes(dataset: Dataset, panel_width: int) -> Axes:
 
 def _panels(frame: Frame, dataset: Dataset, axes: Axes) -> list[_Panel]:
     panels = []
+    settings = {str(name): quality for name, quality in dataset.header.qualities.items()}
     for name in dataset.qualities:
-        quality = dataset.header.qualities[name]
-        rays, layers = (_counted(quality[key], key) for key in ("rays", "layers"))
+        rays, layers = (_counted(settings[name][key], key) for key in ("rays", "layers"))
         panels.append(_Panel(f"{name.upper()} ({rays}, {layers})", _fit(frame.images[name], axes)))
     colours = palette(dataset)[frame.segmentation]
     panels.append(_Panel("segmentation", _fit(colours, axes)))
