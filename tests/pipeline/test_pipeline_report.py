@@ -129,6 +129,12 @@ def test_a_browser_shows_the_page_without_errors_requests_or_sideways_scrolling(
     assert "CONSOLE" not in done.stderr
 
 
+def test_the_overview_shows_five_views_of_two_frames(finished):
+    overview = Image.open(finished / "overview.jpg")
+    height = round(360 * 96 / 133)
+    assert overview.size == (5 * (360 + 4) + 4, 23 + 2 * (height + 4))
+
+
 def test_the_template_is_part_of_the_package():
     import cli.pipeline.report.page as module
 

@@ -29,7 +29,7 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     """Fréchet distance of the Gaussians that fit two feature sets.
 
     With Σ = Rᵀ·R the cross term tr((Σa·Σb)^½) is the sum of the singular values of Ra·Rbᵀ. R may be the
-    centred features themselves, so that a few hundred samples of a thousand dimensions take milliseconds,
+    centred features themselves, so that fewer samples than dimensions cost no more than their number asks for,
     and no small negative eigenvalue is ever rooted.
 
     Args:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
+
+from ussim.pictures.drawing import picture_grid
 
 PATCH_VIEW_PX = 256
 FULL_VIEW_PX = 420
-_GAP = 4
-_TITLE_PX = 15
-_BACKGROUND = 255
 
 
 @dataclass(frozen=True)
@@ -45,52 +44,20 @@ def full_view(image: np.ndarray, width: int = FULL_VIEW_PX) -> Image.Image:
     )
 
 
-def contact_sheet(
-    rows: Sequence[Sequence[Image.Image]], titles: Sequence[str], row_names: Sequence[str]
-) -> Image.Image:
-    """Images in rows and columns, columns titled above and rows named in their first image.
-
-    Args:
-        rows: Images of one size.
-        titles: One for each column.
-        row_names: One for each row.
-    """
-    width, height = rows[0][0].size
-    title_height = _TITLE_PX + 2 * _GAP
-    sheet = Image.new(
-        "L",
-        (
-            len(titles) * (width + _GAP) + _GAP,
-            title_height + len(rows) * (height + _GAP),
-        ),
-        _BACKGROUND,
-    )
-    pen = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=_TITLE_PX)
-    for column, title in enumerate(titles):
-        centre = _GAP + column * (width + _GAP) + width // 2
-        pen.text((centre, title_height // 2), title, fill=0, font=font, anchor="mm")
-    small = ImageFont.load_default(size=11)
-    for number, (images, name) in enumerate(zip(rows, row_names, strict=True)):
-        top = title_height + number * (height + _GAP)
-        for column, image in enumerate(images):
-            sheet.paste(image, (_GAP + column * (width + _GAP), top))
-        pen.text((_GAP + 4, top + 3), name, fill=_BACKGROUND, font=small, stroke_width=2, stroke_fill=0)
-    return sheet
-
-
 def save_patches(examples: Sequence[Example], titles: Sequence[str], path: Path) -> None:
     """Patch rows, as in Fig. 3 of the paper."""
-    rows = [[patch_view(image) for image in example.images] for example in examples]
-    _save(contact_sheet(rows, titles, [f"frame {example.frame}" for example in examples]), path)
+    _save(examples, patch_view, titles, path)
 
 
 def save_full_views(examples: Sequence[Example], titles: Sequence[str], path: Path) -> None:
     """Whole images, as in Fig. 4 of the paper."""
-    rows = [[full_view(image) for image in example.images] for example in examples]
-    _save(contact_sheet(rows, titles, [f"frame {example.frame}" for example in examples]), path)
+    _save(examples, full_view, titles, path)
 
 
-def _save(sheet: Image.Image, path: Path) -> None:
+def _save(
+    examples: Sequence[Example], view: Callable[[np.ndarray], Image.Image], titles: Sequence[str], path: Path
+) -> None:
+    rows = [[view(image) for image in example.images] for example in examples]
+    sheet = picture_grid(rows, titles, [f"frame {example.frame}" for example in examples], dark=False)
     # 64 grey levels cannot be told from 256 on a screen, and speckle compresses badly
     sheet.point([round(grey / 255 * 63) * 255 // 63 for grey in range(256)]).save(path, optimize=True)

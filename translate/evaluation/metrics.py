@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 from scipy.ndimage import gaussian_filter
 
+from translate.evaluation.tiles import tiles
 from ussim.errors import UssimError
 
 SSIM_SIGMA_PX = 1.5
@@ -165,7 +166,7 @@ class Target:
     @cached_property
     def _patch_mask(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mask of every patch's pixels (P, 32²), their number (P,), whether the patch counts (P,)."""
-        mask = _patches(np.asarray(self.mask), self.patch_shape)
+        mask = _patches(np.asarray(self.mask))
         count = mask.sum(axis=1)
         return mask, count, count >= PKL_MIN_MASK * PKL_PATCH_PX**2
 
@@ -173,7 +174,7 @@ class Target:
         """Smoothed, normalised histograms of all pixels and of those in the mask, each (P, bins)."""
         mask, count, _ = self._patch_mask
         # one bincount gives both: pixels outside the mask go to a second half of the table
-        address = _BIN_OF_GREY[_patches(image, self.patch_shape)] + np.where(mask, 0, PKL_BINS)
+        address = _BIN_OF_GREY[_patches(image)] + np.where(mask, 0, PKL_BINS)
         address += (np.arange(len(mask)) * 2 * PKL_BINS)[:, None]
         table = np.bincount(address.ravel(), minlength=len(mask) * 2 * PKL_BINS).reshape(-1, 2, PKL_BINS)
         extra = PKL_BINS * PKL_SMOOTHING
@@ -191,11 +192,12 @@ class Target:
             Two arrays of shape ``patch_shape``, float64; NaN for patches that lie mostly outside the mask.
         """
         output, _ = _pair(output, self.image)
+        shape = self.patch_shape
         counts = self._patch_mask[2]
         result = []
         for p, q in zip(self._target_histograms, self._histograms(output), strict=True):
             divergence = np.where(counts, (p * np.log(p / q)).sum(axis=1), np.nan)
-            result.append(divergence.reshape(self.patch_shape))
+            result.append(divergence.reshape(shape))
         return result[0], result[1]
 
 
@@ -204,12 +206,9 @@ def _window_mean(image: np.ndarray) -> np.ndarray:
     return gaussian_filter(image, SSIM_SIGMA_PX, mode="nearest", radius=SSIM_RADIUS_PX)
 
 
-def _patches(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _patches(image: np.ndarray) -> np.ndarray:
     """(H, W) → (patches, 32²)."""
-    rows, columns = shape
-    size = PKL_PATCH_PX
-    tiles = image[: rows * size, : columns * size].reshape(rows, size, columns, size)
-    return tiles.swapaxes(1, 2).reshape(rows * columns, size * size)
+    return tiles(image, PKL_PATCH_PX).reshape(-1, PKL_PATCH_PX**2)
 
 
 # Over many images -----------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import map_coordinates, uniform_filter
 
+from translate.evaluation.tiles import tiles
 from ussim.dataset.schema import Header
 from ussim.probe.probe import make_probe
 
@@ -65,6 +66,11 @@ class Selection:
     pairs: np.ndarray
 
 
+def amplitudes(header: Header) -> np.ndarray:
+    """The envelope that each grey level stands for, float64 of shape (256,): the log compression undone."""
+    return 10 ** (np.arange(256) / 255 * float(header.imaging["dynamic_range_db"]) / 20)
+
+
 class Speckle:
     """Measures the speckle of images on one store's pixel grid.
 
@@ -79,8 +85,7 @@ class Speckle:
         for row in header.tissues:
             makes_speckle = row.get("scatter_density", 0) > 0 and row.get("scatter_std", 0) > 0
             self._tissues[row["id"]] = makes_speckle
-        range_db = float(header.imaging["dynamic_range_db"])
-        self._amplitude = (10 ** (np.arange(256) / 255 * range_db / 20)).astype(np.float32)
+        self._amplitude = amplitudes(header).astype(np.float32)
 
         probe = make_probe(**header.probe)
         spacing = header.image.mm_per_pixel
@@ -116,10 +121,10 @@ class Speckle:
         return Selection(patches, weight, share, self._lagged_sums(weight))
 
     def _homogeneous(self, target: np.ndarray, segmentation: np.ndarray, usable: np.ndarray) -> np.ndarray:
-        ids = _tiles(segmentation)
-        clipped = _tiles((target == 0) | (target == 255)).mean(axis=2)
+        ids = tiles(segmentation, PATCH_PX)
+        clipped = tiles((target == 0) | (target == 255), PATCH_PX).mean(axis=2)
         uniform = ids.min(axis=2) == ids.max(axis=2)
-        return uniform & _tiles(usable).all(axis=2) & (clipped <= _MAX_CLIPPED)
+        return uniform & tiles(usable, PATCH_PX).all(axis=2) & (clipped <= _MAX_CLIPPED)
 
     def samples(self, image: np.ndarray, where: Selection) -> tuple[np.ndarray, np.ndarray]:
         """What one image adds to the statistics.
@@ -129,7 +134,7 @@ class Speckle:
             the sum of products of the relative envelope and their number, (2, B, lags, 2).
         """
         envelope = self._amplitude[image]
-        patches = _tiles(envelope)[where.patches].astype(np.float64)
+        patches = tiles(envelope, PATCH_PX)[where.patches].astype(np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = patches.mean(axis=1) / patches.std(axis=1)
         # a cubic spline: linear interpolation would widen grains of a pixel or two by a tenth
@@ -159,13 +164,6 @@ class Speckle:
                 widths[direction].append(pitch * _full_width(sums[direction, band]))
         snr = float(np.median(ratios)) if len(ratios) else math.nan
         return Statistics(snr, len(ratios), tuple(widths[0]), tuple(widths[1]))
-
-
-def _tiles(image: np.ndarray) -> np.ndarray:
-    """(H, W) → (H // 32, W // 32, 32²)."""
-    rows, columns = (size // PATCH_PX for size in image.shape)
-    cut = image[: rows * PATCH_PX, : columns * PATCH_PX].reshape(rows, PATCH_PX, columns, PATCH_PX)
-    return cut.swapaxes(1, 2).reshape(rows, columns, -1)
 
 
 def _full_width(sums: np.ndarray) -> float:

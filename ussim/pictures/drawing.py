@@ -120,3 +120,43 @@ def tissue_legend(tissues: Sequence[dict], width: int, font: Font) -> Image.Imag
         draw.rectangle([x, y + 2, x + 17, y + 19], fill=colour, outline=FAINT)
         draw.text((x + 26, y + 10), name, INK, font, anchor="lm")
     return legend
+
+
+def picture_grid(
+    rows: Sequence[Sequence[Image.Image]],
+    titles: Sequence[str],
+    row_names: Sequence[str] = (),
+    *,
+    gap_px: int = 4,
+    dark: bool = True,
+) -> Image.Image:
+    """Pictures in rows and columns, columns titled above, rows named in their first picture.
+
+    Args:
+        rows: Pictures of one size; nothing is resampled.
+        titles: One for each column.
+        row_names: One for each row, or none.
+        gap_px: Between pictures and around them [px].
+        dark: Light titles on black, or dark ones on white.
+
+    Returns:
+        Grey if all pictures are, else in colour.
+    """
+    background, ink = ("black", "white") if dark else ("white", "black")
+    width, height = rows[0][0].size
+    font, small = ImageFont.load_default(15), ImageFont.load_default(11)
+    head = 15 + 2 * gap_px
+    mode = "L" if all(picture.mode == "L" for row in rows for picture in row) else "RGB"
+    size = (len(titles) * (width + gap_px) + gap_px, head + len(rows) * (height + gap_px))
+    sheet = Image.new(mode, size, background)
+    draw = ImageDraw.Draw(sheet)
+    for column, title in enumerate(titles):
+        centre = gap_px + column * (width + gap_px) + width // 2
+        draw.text((centre, head // 2), title, ink, font, anchor="mm")
+    for number, row in enumerate(rows):
+        top = head + number * (height + gap_px)
+        for column, picture in enumerate(row):
+            sheet.paste(picture, (gap_px + column * (width + gap_px), top))
+        if row_names:
+            draw.text((gap_px + 4, top + 3), row_names[number], "white", small, stroke_width=2, stroke_fill="black")
+    return sheet

@@ -12,6 +12,8 @@ import zarr
 
 from cli.pipeline import ENHANCED
 from cli.pipeline.context import Context
+from translate.evaluation.speckle import PATCH_PX, amplitudes
+from translate.evaluation.tiles import tiles
 from translate.training.log import read_log
 from ussim.dataset.store import Dataset
 
@@ -19,7 +21,6 @@ COLOURS = {"low quality": "#ff8f5a", "enhanced": "#5ad1c8", "high quality": "#f2
 LINES = ("#5ad1c8", "#ff8f5a", "#b392f0", "#f2cc60")
 INK, FAINT = "#c9d1d9", "#30363d"
 _LOSSES = {"discriminator": "discriminator", "adversarial": "adversarial (generator)", "fidelity": "L1"}
-_PATCH_PX = 32
 
 
 def loss_chart(runs: Mapping[str, Path]) -> str:
@@ -62,27 +63,24 @@ def histogram_chart(context: Context, dataset: Dataset) -> str:
 def _speckle_samples(context: Context, dataset: Dataset) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Grey levels in the sector, and envelopes over their patch's mean, of all enhanced frames by image."""
     enhanced = zarr.open_array(context.store / ENHANCED, mode="r")
-    range_db = float(dataset.header.imaging["dynamic_range_db"])
-    amplitude = 10 ** (np.arange(256) / 255 * range_db / 20)
+    amplitude = amplitudes(dataset.header)
     grey, envelope = ({name: [] for name in COLOURS} for _ in range(2))
     for number in context.shown_frames(dataset):
         frame = dataset.frame(int(number))
         images = dict(zip(COLOURS, (frame.lq, np.asarray(enhanced[int(number)]), frame.hq), strict=True))
-        ids, target = _tiles(frame.segmentation), _tiles(frame.hq)
+        ids, target = _patches(frame.segmentation), _patches(frame.hq)
         # one tissue, in the sector, neither black nor clipped in the high quality
         usable = (ids == ids[:, :1]).all(1) & (ids[:, 0] > 0) & (target.min(1) > 0) & (target.max(1) < 255)
         for name, image in images.items():
             grey[name].append(image[frame.mask > 0])
-            patches = amplitude[_tiles(image)[usable]]
+            patches = amplitude[_patches(image)[usable]]
             envelope[name].append((patches / patches.mean(axis=1, keepdims=True)).ravel())
     return tuple({name: np.concatenate(values) for name, values in parts.items()} for parts in (grey, envelope))
 
 
-def _tiles(image: np.ndarray) -> np.ndarray:
+def _patches(image: np.ndarray) -> np.ndarray:
     """(H, W) → (patches, 32²)."""
-    rows, columns = (side // _PATCH_PX for side in image.shape)
-    cut = image[: rows * _PATCH_PX, : columns * _PATCH_PX].reshape(rows, _PATCH_PX, columns, _PATCH_PX)
-    return cut.swapaxes(1, 2).reshape(rows * columns, -1)
+    return tiles(image, PATCH_PX).reshape(-1, PATCH_PX**2)
 
 
 def _figure(columns: int, x_label: str):

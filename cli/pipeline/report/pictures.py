@@ -10,19 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import zarr
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from cli.pipeline import ENHANCED
 from cli.pipeline.context import Context
 from ussim.dataset.store import Dataset, Frame
 from ussim.files import whole_file
-from ussim.pictures.contact_sheet import BLACK, INK, palette
+from ussim.pictures.contact_sheet import palette
 from ussim.pictures.cutaway import Standing, draw_still
+from ussim.pictures.drawing import picture_grid
 from ussim.scene.scene import Scene
 
 SHOWN_FRAMES = 4
 WIDEST_PX = 620
-OVERVIEW_PX, HEAD_PX = 360, 30
+OVERVIEW_PX = 360
 ERROR_RANGE_GREY = 96
 """Difference that is drawn as the brightest colour [grey levels]."""
 
@@ -91,17 +92,21 @@ def frame_rows(context: Context, dataset: Dataset) -> list[Row]:
 
 
 def _row(frame: Frame, enhanced: np.ndarray, gain_db: float, colours: np.ndarray) -> Row:
-    attenuation = np.clip(frame.attenuation * 255 + 0.5, 0, 255).astype(np.uint8)
     pictures = [
         encode(frame.lq, "low quality"),
         encode(enhanced, "enhanced"),
         encode(frame.hq, "high quality"),
         encode(colours[frame.segmentation], "segmentation", "PNG"),
-        encode(attenuation, "attenuation"),
+        encode(_attenuation(frame), "attenuation"),
         encode(_error_map(frame.lq, frame.hq), "error of low quality"),
         encode(_error_map(enhanced, frame.hq), "error of enhanced"),
     ]
     return Row(frame.index, gain_db, pictures)
+
+
+def _attenuation(frame: Frame) -> np.ndarray:
+    """Its attenuation as grey levels, uint8 of shape (H, W)."""
+    return np.clip(frame.attenuation * 255 + 0.5, 0, 255).astype(np.uint8)
 
 
 def _gain_db(frame: Frame, enhanced: np.ndarray) -> float:
@@ -128,18 +133,17 @@ def save_overview(context: Context, dataset: Dataset, numbers: Sequence[int]) ->
     enhanced, colours = zarr.open_array(context.store / ENHANCED, mode="r"), palette(dataset)
     titles = ("low quality", "enhanced", "high quality", "segmentation", "attenuation")
     height = round(OVERVIEW_PX * dataset.header.image.height / dataset.header.image.width)
-    sheet = Image.new("RGB", (len(titles) * OVERVIEW_PX, HEAD_PX + len(numbers) * height), BLACK)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
-    for column, title in enumerate(titles):
-        draw.text(((column + 0.5) * OVERVIEW_PX, HEAD_PX / 2), title, INK, font, anchor="mm")
-    for row, number in enumerate(numbers):
+
+    def panel(image: np.ndarray) -> Image.Image:
+        method = Image.Resampling.BOX if image.ndim == 3 else Image.Resampling.LANCZOS
+        return Image.fromarray(image).resize((OVERVIEW_PX, height), method)
+
+    rows = []
+    for number in numbers:
         frame = dataset.frame(number)
-        attenuation = np.clip(frame.attenuation * 255 + 0.5, 0, 255).astype(np.uint8)
-        images = (frame.lq, np.asarray(enhanced[number]), frame.hq, colours[frame.segmentation], attenuation)
-        for column, image in enumerate(images):
-            method = Image.Resampling.BOX if image.ndim == 3 else Image.Resampling.LANCZOS
-            small = Image.fromarray(image).convert("RGB").resize((OVERVIEW_PX, height), method)
-            sheet.paste(small, (column * OVERVIEW_PX, HEAD_PX + row * height))
+        images = (frame.lq, np.asarray(enhanced[number]), frame.hq, colours[frame.segmentation], _attenuation(frame))
+        rows.append([panel(image) for image in images])
+    sheet = picture_grid(rows, titles, [f"frame {number}" for number in numbers])
     path = context.folder / "overview.jpg"
     with whole_file(path) as scratch:
         sheet.save(scratch, "JPEG", quality=86)
