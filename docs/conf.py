@@ -44,7 +44,7 @@ nitpick_ignore_regex = [
     # Napoleon takes the first words of "a, b: what they are" for a type; classes have a capital letter.
     (r"py:class", r"[a-z0-9_. ]+"),
     # Bounds of a setting, shown with its type.
-    (r"py:class", r"Field|(ge|gt|le|lt|min_length|max_length)=.+"),
+    (r"py:class", r"Field|AfterValidator|FiniteFloat|_Fields|(ge|gt|le|lt|min_length|max_length)=.+"),
 ]
 # Imported for annotations alone, or inner types that a public signature names.
 nitpick_ignore = [

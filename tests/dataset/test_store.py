@@ -196,6 +196,11 @@ def test_create_touches_nothing_that_exists(tmp_path, taken):
     assert all_files(tmp_path) == before
 
 
+def _make_a_group_of(array: Path) -> None:
+    shutil.rmtree(array)
+    zarr.create_group(array, zarr_format=3)
+
+
 def _set_attribute(path: Path, **attributes) -> None:
     metadata = json.loads((path / "zarr.json").read_text())
     metadata["attributes"] |= attributes
@@ -214,6 +219,7 @@ def _set_attribute(path: Path, **attributes) -> None:
         (lambda path: _set_attribute(path, frames="many"), "damaged attributes: frames"),
         (lambda path: _set_attribute(path, frames=11), "array 'lq' has shape"),
         (lambda path: shutil.rmtree(path / "hq"), "damaged store.*hq"),
+        (lambda path: _make_a_group_of(path / "hq"), "damaged store.*hq is no array but a group"),
     ],
 )
 def test_what_is_no_store_of_this_schema_is_refused_by_name(tmp_path, damage, message):

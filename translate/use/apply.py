@@ -168,10 +168,13 @@ def _image_files(
         given = {**given, "lq": None, "segmentation": segmentation or source}
     files = _pngs(source)
     needed = generator.encoder.arrays
+    places = {name: place for name in needed if (place := given[name]) is not None}
     for name in needed:
-        if given[name] is None:
+        if name not in places:
             raise UssimError(f"a generator trained on {generator.inputs} needs --{name}")
-    paths = {name: [_beside(given[name], file) if given[name] != source else file for file in files] for name in needed}
+    paths = {
+        name: [_beside(place, file) if place != source else file for file in files] for name, place in places.items()
+    }
     fixed = read_png(mask) if mask else None
 
     def read(index: int) -> _Maps:
@@ -235,7 +238,7 @@ def _open_array(reader: StoreReader, generator: Generator, name: str) -> zarr.Ar
             array = group[name]
     except OSError as error:
         raise UssimError(f"{reader.path}: cannot be written: {error.strerror or error}") from None
-    if dict(array.attrs).get("weights_sha256") != generator.digest:
+    if not isinstance(array, zarr.Array) or array.attrs.get("weights_sha256") != generator.digest:
         raise UssimError(f"{reader.path}: array {name!r} is from other weights; choose another --name")
     return array
 

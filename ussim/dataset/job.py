@@ -42,7 +42,9 @@ Progress = Callable[[str, int, int], None]
 class FrameRenderer(Protocol):
     """What a job needs of a renderer; ``ussim.render.renderer.Renderer`` is one."""
 
-    backend_name: str
+    @property
+    def backend_name(self) -> str:
+        """``"cpu"`` or ``"cuda"``."""
 
     def fit_tgc(self, poses: np.ndarray) -> np.ndarray:
         """Fit and set the time-gain compensation [dB], shape (axial_samples,)."""
@@ -213,12 +215,14 @@ def _create(
         The store and, if it fits the first frame, the renderer that the gain was fitted with.
     """
     progress("gain", 0, 1)
-    curves, renderer = [], None
+    curves: list[np.ndarray] = []
+    renderer: FrameRenderer | None = None
     for number in range(min(TGC_SCENES, len(plan.series.rows) if plan.series else 1)):
         part, renderer = plan.of_scene(number), None  # before the next: two need twice the memory
         renderer = make_renderer(part, plan.backend, None)
         curves.append(renderer.fit_tgc(part.scene.sweep(plan.sweep).poses(TGC_POSES)))
-    tgc_db = np.mean(curves, axis=0, dtype=np.float64).astype(np.float32)
+    tgc_db = np.asarray(np.mean(curves, axis=0, dtype=np.float64), np.float32)
+    assert renderer is not None, "there is at least one scene"
     progress("gain", 1, 1)
     header = plan.header(renderer.backend_name, tgc_db)
     try:
@@ -240,11 +244,11 @@ class _Renderers:
 
     def __init__(self, plan: Plan, header: Header, make: RendererFactory, first: FrameRenderer | None):
         self._plan, self._header, self._make = plan, header, make
-        self._number, self._renderer = (0, first) if first else (-1, None)
+        self._number, self._renderer = 0, first
 
     def of(self, number: int) -> FrameRenderer:
         """The renderer of a scene."""
-        if number != self._number:
+        if self._renderer is None or number != self._number:
             self._renderer = None  # before the next is made: two need twice the memory
             tgc = np.asarray(self._header.tgc_db, np.float32)
             self._renderer = self._make(self._plan.of_scene(number), self._header.backend, tgc)

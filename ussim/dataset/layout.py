@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
@@ -41,19 +42,32 @@ def create_array(group: zarr.Group, name: str, spec: ArraySpec, **attributes: st
         filters=None,
         fill_value=0,
         dimension_names=spec.dimensions,
-        attributes=attributes,
+        attributes=dict[str, Any](attributes),
     )
+
+
+def array_of(group: zarr.Group, name: str) -> zarr.Array:
+    """An array of a store.
+
+    Raises:
+        KeyError: There is none.
+        TypeError: A group has its name.
+    """
+    found = group[name]
+    if not isinstance(found, zarr.Array):
+        raise TypeError(f"{name} is no array but a group")
+    return found
 
 
 def added_arrays(path: Path, group: zarr.Group, own: Iterable[str]) -> dict[str, zarr.Array]:
     """Arrays that say who made them and are not of the schema; what cannot be read is none."""
-    found = {}
+    found: dict[str, zarr.Array] = {}
     for name in sorted(file.parent.name for file in path.glob("*/zarr.json") if file.parent.name not in own):
         try:
-            array = group[name]
+            array = array_of(group, name)
         except Exception:  # damaged metadata raise what they like; verify tells of the files
             continue
-        maker = array.attrs.get("made_by") if isinstance(array, zarr.Array) else None
+        maker = array.attrs.get("made_by")
         if isinstance(maker, str) and maker and maker.isprintable():
             found[name] = array
     return found

@@ -65,7 +65,8 @@ def only_renderer(store: Path, shard: tuple[int, int]) -> Iterator[None]:
     with only_writer(store, _units(shard), taken):
         # each holds its own before it looks at the others: of two that start at once at most one goes on
         for file in store.glob(f"{PREFIX}units-*"):
-            other = tuple(map(int, re.findall(r"\d+", file.name)))
+            first, every = map(int, re.findall(r"\d+", file.name))
+            other = (first, every)
             if other != shard and _share_units(shard, other):
                 with only_writer(store, _units(other), taken):
                     pass  # left by a process that was killed

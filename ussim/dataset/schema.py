@@ -56,7 +56,7 @@ SCHEMA_VERSION = 1
 TEST_SHARE = 669 / 6669
 """Share of the frames held out as test set: the paper's."""
 
-IMAGES = ("lq", "hq")
+IMAGES: tuple[Literal["lq", "hq"], ...] = ("lq", "hq")
 
 MOST_FRAMES = 10**7
 MOST_UNIT_FRAMES = 10**4
@@ -125,7 +125,7 @@ _Fields = dict[str, Any]
 
 def _like(model: type) -> Callable[[_Fields], _Fields]:
     """A check that settings fit their model; what it gives is plain data, and complete."""
-    adapter = TypeAdapter(model)
+    adapter: TypeAdapter[Any] = TypeAdapter(model)
     return lambda fields: adapter.dump_python(adapter.validate_python(fields), mode="json")
 
 
@@ -253,7 +253,7 @@ def frame_spec(frames: int, image: ImageGeometry, dtype: str = "uint8") -> Array
 def array_specs(header: Header) -> dict[str, ArraySpec]:
     """The arrays of a store with these attributes, by name."""
     n, height, width = header.frames, header.image.height, header.image.width
-    specs = {name: frame_spec(n, header.image) for name in IMAGES if name in header.qualities}
+    specs: dict[str, ArraySpec] = {name: frame_spec(n, header.image) for name in IMAGES if name in header.qualities}
     specs["segmentation"] = frame_spec(n, header.image)
     specs["attenuation"] = frame_spec(n, header.image, "float16")
     # one chunk a unit: two processes never touch the same chunk

@@ -93,7 +93,9 @@ def read_series(
         raise UssimError(f"scenes = {count} is not allowed: must be a whole number from 1 to {MOST_SCENES}")
     if frames < count:
         raise UssimError(f"frames = {frames} is not allowed with {count} scenes: each needs at least one")
-    first, rows, poses = None, [], []
+    first: Scene | None = None
+    rows: list[SceneRow] = []
+    poses: list[np.ndarray] = []
     for number, source in enumerate(sources):
         if progress:
             progress("scenes", number, count)
@@ -107,4 +109,5 @@ def read_series(
         rows.append(SceneRow(seed=source.seed, weeks=source.weeks, detail=source.detail, digest=scene.digest))
     if progress:
         progress("scenes", count, count)
+    assert first is not None, "there is at least one"
     return first, Series(tuple(sources), tuple(rows), spread_over_scenes(frames, count), np.concatenate(poses))

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
 
-from ussim.dataset.layout import added_arrays, chunk_file, is_vacant, remove_leftovers, write_skeleton
+from ussim.dataset.layout import added_arrays, array_of, chunk_file, is_vacant, remove_leftovers, write_skeleton
 from ussim.dataset.schema import IMAGES, Header, array_specs, read_header
 from ussim.errors import UssimError
 from ussim.files import flush_files, whole_folder
@@ -77,15 +77,15 @@ class Dataset:
     def __init__(self, path: Path, group: zarr.Group, header: Header):
         self.path = path
         self.header = header
-        self._arrays = {name: group[name] for name in array_specs(header)}
+        self._arrays = {name: array_of(group, name) for name in array_specs(header)}
         found = added_arrays(path, group, self._arrays)
-        self.added = {name: array.attrs["made_by"] for name, array in found.items()}
+        self.added = {name: str(array.attrs["made_by"]) for name, array in found.items()}
         self._arrays |= found
         self._mask: np.ndarray | None = None
 
     # Opening and creating -------------------------------------------------------------------------
     @classmethod
-    def open(cls, path: str | Path, mode: str = "r") -> Dataset:
+    def open(cls, path: str | Path, mode: Literal["r", "r+"] = "r") -> Dataset:
         """Open a store.
 
         Args:
@@ -146,7 +146,7 @@ class Dataset:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the attributes that decide what a store holds, as :attr:`Header.digest`."""
+        """SHA-256 of the attributes that decide what a store holds, as :attr:`~ussim.dataset.schema.Header.digest`."""
         return self.header.digest
 
     @property
@@ -158,7 +158,7 @@ class Dataset:
         return self.header.frames
 
     @property
-    def qualities(self) -> tuple[str, ...]:
+    def qualities(self) -> tuple[Literal["lq", "hq"], ...]:
         """Names of the images it holds, ``lq`` before ``hq``."""
         return tuple(name for name in IMAGES if name in self.header.qualities)
 

@@ -125,7 +125,9 @@ class Renderer:
         """Frames that one call had best render together."""
         return self._backend.frames_at_once(max(self._bytes_per_frame(quality) for quality in qualities))
 
-    def render(self, poses: np.ndarray, quality: Quality = LQ, frames: Sequence[int] | None = None) -> np.ndarray:
+    def render(
+        self, poses: np.ndarray, quality: Quality = LQ, frames: Sequence[int] | np.ndarray | None = None
+    ) -> np.ndarray:
         """Render B-mode images.
 
         Args:
@@ -142,7 +144,9 @@ class Renderer:
             [self._render_batch(poses[i : i + step], keys[i : i + step], quality) for i in range(0, len(poses), step)]
         )
 
-    def baseband(self, poses: np.ndarray, quality: Quality = LQ, frames: Sequence[int] | None = None) -> np.ndarray:
+    def baseband(
+        self, poses: np.ndarray, quality: Quality = LQ, frames: Sequence[int] | np.ndarray | None = None
+    ) -> np.ndarray:
         """Complex baseband (IQ) scanlines, before noise, gain and compression.
 
         Arguments are those of :meth:`render`.
@@ -271,7 +275,9 @@ class Renderer:
         self._backend.wait()
         self.stage_s[stage] += time.perf_counter() - began
 
-    def _checked_frames(self, poses: np.ndarray, frames: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
+    def _checked_frames(
+        self, poses: np.ndarray, frames: Sequence[int] | np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Poses, and the key of every frame's random numbers."""
         poses = self._checked_poses(poses)
         numbers = range(len(poses)) if frames is None else frames
