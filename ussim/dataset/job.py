@@ -25,6 +25,7 @@ from ussim.dataset.schema import Header
 from ussim.dataset.store import Dataset, StoreExistsError
 from ussim.dataset.writers import WriteFailedError, Writers
 from ussim.errors import UssimError
+from ussim.progress import Progress
 
 if TYPE_CHECKING:
     from ussim.probe.quality import Quality
@@ -34,9 +35,6 @@ TGC_SCENES = 4
 
 TGC_POSES = 16
 """Poses, spread over the sweep, that time-gain compensation is fitted to, whatever the number of frames."""
-
-Progress = Callable[[str, int, int], None]
-"""Told the phase (``scenes``, ``prepare``, ``gain``, ``render``), how much of it is done and how much there is."""
 
 
 class FrameRenderer(Protocol):
@@ -109,7 +107,7 @@ def run(
         shard: (i, n): take every n-th unit, from the i-th (1-based). The processes of all n shards may run at
             once and share the path.
         make_renderer: Makes the renderer; the default is ``ussim.render.renderer.Renderer``.
-        progress: Told what is going on.
+        progress: Told how far ``prepare``, ``gain`` and ``render`` are.
         warn: Told, in one line, that another machine began the store.
 
     Returns:
@@ -123,7 +121,7 @@ def run(
     path = Path(path)
     start = time.perf_counter()
     make_renderer = make_renderer or _default_renderer
-    progress = progress or (lambda phase, done, total: None)
+    progress = progress or (lambda phase, done, total, note="": None)
     part = shard or (1, 1)
 
     dataset = open_existing(plan, path, resume=resume or shard is not None)

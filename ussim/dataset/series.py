@@ -10,6 +10,7 @@ import numpy as np
 
 from ussim.dataset.schema import MOST_SCENES, SceneReference, SceneRow, spread_over_scenes
 from ussim.errors import UssimError
+from ussim.progress import Progress
 from ussim.scene.scene import Scene
 
 
@@ -66,7 +67,7 @@ def read_series(
     sources: Sequence[SceneSource],
     frames: int,
     sweep: str | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Scene, Series]:
     """Load every scene once: take its digest, check that it fits the others, make and check its poses.
 
