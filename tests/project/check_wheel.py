@@ -39,7 +39,7 @@ assert (files(meshes) / "tissues.toml").is_file()
 
 ball = trimesh.creation.icosphere(subdivisions=3, radius=30)
 ball.apply_translation((0, 0, 35))
-surface = Surface("ball", None, "liver", 1, "", ball.vertices, ball.faces)
+surface = Surface.from_mesh(ball, name="ball", tissue="liver")
 scene = Scene.from_surfaces([surface], background="gel", name="ball")
 probe = ConvexProbe(scanlines=32, axial_samples=256, depth_mm=60, image_height=48, image_width=64)
 renderer = Renderer(scene, probe, backend="cpu")
