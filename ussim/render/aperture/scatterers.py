@@ -1,0 +1,298 @@
+"""The scatterers of a scanline, each once, at its own place, with the weight of the beam there.
+
+Cells of the world-fixed lattice inside the beam's cross-section are enumerated slab by slab along the axis of the
+lattice that the line follows closest. A scatterer's medium and amplitude come from the sheet nearest to it, its
+range from that sheet's time of flight. Since a scatterer enters with the beam's amplitude where it lies, speckle
+stays with the tissue when the probe moves.
+
+The work is cut into blocks of samples, each of which adds only what falls into it: the whole line on a CPU, a few
+samples per thread on a GPU. Both add the same echoes in the same order.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ussim.jit import device
+from ussim.render.aperture.lattice import cell_hash, cell_place, fluctuation, gauss
+from ussim.render.aperture.rays import line_angle, point_in_scene, to_scene
+from ussim.render.physics.scatter import phasor, whole
+
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
+_HALF = np.float32(0.5)
+_TINY = np.float32(1e-6)
+# Rows of the lists of cells: lattice indices and sample; depth, displayed depth, echo, elevation and scanlines beside,
+# of which depth and elevation end up as the real and the imaginary part of the echo.
+COLUMN, ROW, SLOT = 0, 1, 2
+AT, SHOWN, ECHO, STEEP, BESIDE = 0, 1, 2, 3, 4
+MOST_CELLS = 4096
+"""Cells that a slab of the lattice may hold within the beam."""
+
+
+@device
+def march_block(index, first, last, media, beam, poses, sheets, seen, real, imag, cells, hashes, work):
+    """Sum the scatterers of scanline ``index`` (frame × scanlines + line) in its samples ``first`` … ``last − 1``."""
+    for sample in range(first, last):
+        real[index, sample] = _ZERO
+        imag[index, sample] = _ZERO
+    line = index % beam.scanlines
+    pose = poses[index // beam.scanlines]
+    theta, along = line_angle(beam, line)
+    sin, cos = np.float32(math.sin(theta)), np.float32(math.cos(theta))
+    ox, oy, oz = point_in_scene(pose, along + beam.apex_radius_mm * sin, _ZERO, beam.apex_radius_mm * (cos - _ONE))
+    dx, dy, dz = to_scene(pose, sin, _ZERO, cos)
+    ax, ay, az = to_scene(pose, cos, _ZERO, -sin)
+    ex, ey, ez = pose[0, 1], pose[1, 1], pose[2, 1]
+    # Name the axes of the lattice so that m is the one the line follows closest.
+    if abs(dx) >= abs(dy) and abs(dx) >= abs(dz):
+        axis = 0
+    elif abs(dy) >= abs(dz):
+        axis = 1
+    else:
+        axis = 2
+    if axis == 0:
+        om, op, oq, dm, dp, dq = ox, oy, oz, dx, dy, dz
+        am, ap, aq, em, ep, eq = ax, ay, az, ex, ey, ez
+    elif axis == 1:
+        om, op, oq, dm, dp, dq = oy, oz, ox, dy, dz, dx
+        am, ap, aq, em, ep, eq = ay, az, ax, ey, ez, ex
+    else:
+        om, op, oq, dm, dp, dq = oz, ox, oy, dz, dx, dy
+        am, ap, aq, em, ep, eq = az, ax, ay, ez, ex, ey
+    # In a slab of cells, a step of 1 mm across or in elevation goes so far along p and q, and along the line.
+    apz, epz = -am / dm, -em / dm
+    axp, axq = ap + apz * dp, aq + apz * dq
+    exp_, exq = ep + epz * dp, eq + epz * dq
+    det = axp * exq - exp_ * axq
+    for level in range(beam.pitch_mm.size):
+        march_level(
+            level, axis, index, first, last, media, beam, sheets, seen, real, imag, cells, hashes, work,
+            om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, apz, epz, axp, axq, exp_, exq, det,
+        )  # fmt: skip
+
+
+@device
+def march_level(
+    level, axis, index, first, last, media, beam, sheets, seen, real, imag, cells, hashes, work,
+    om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, apz, epz, axp, axq, exp_, exq, det,
+):  # fmt: skip
+    """Add the scatterers of one level of the lattice."""
+    pitch = beam.pitch_mm[level]
+    inverse = _ONE / pitch
+    central = index * beam.layers + beam.layers // 2
+    low_node = first_node_shown(sheets.shown_mm[central], beam.nodes, np.float32(first) * beam.sample_mm)
+    high_node = first_node_shown(sheets.shown_mm[central], beam.nodes, np.float32(last) * beam.sample_mm)
+    low_node = max(low_node - 4, beam.level_begin[level])
+    high_node = min(high_node + 4, beam.level_end[level])
+    if low_node >= high_node:
+        return
+    # Cells beside the line lie higher or lower along it than the middle of their slab.
+    margin = pitch
+    for node in (low_node, high_node - 1):
+        margin = max(margin, abs(apz) * beam.half_width_mm[node] + abs(epz) * beam.half_slice_mm[node] + pitch)
+    near = np.float32(low_node) * beam.node_mm - margin
+    far = np.float32(high_node) * beam.node_mm + margin
+    forward = dm > _ZERO
+    # The wavefront is round about the centre of the face's curvature: ½·x²/(R + z), the 1 mm is in cells_echo.
+    roundness = _HALF if beam.linear_pitch_mm == _ZERO else _ZERO
+    begin = whole((om + (near if forward else far) * dm) * inverse)
+    end = whole((om + (far if forward else near) * dm) * inverse)
+    march_cells(
+        axis, begin, end, forward, margin, level, beam.salt, pitch, inverse, beam.sample_mm, beam.node_mm,
+        beam.turns_per_mm, roundness, om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, axp, axq, exp_, exq, det,
+        beam.half_width_mm, beam.half_slice_mm, beam.scatter_gain, beam.across, beam.slice, beam.sheet_edge,
+        sheets.medium, sheets.fuzz_mm, sheets.shown_mm, seen, np.int32(index * beam.layers),
+        np.int32(index % beam.scanlines), beam.scanlines, beam.layers, beam.linear_pitch_mm, beam.apex_radius_mm,
+        beam.angular_pitch_rad,
+        media.scatter_density, media.scatter_mean, media.scatter_std, first, last, real, imag, index,
+        cells, hashes, work,
+    )  # fmt: skip
+
+
+@device
+def march_cells(
+    axis, begin, end, forward, margin, level, salt, pitch, inverse, sample_mm, node_mm, turns_per_mm, roundness,
+    om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, axp, axq, exp_, exq, det,
+    half_width_mm, half_slice_mm, scatter_gain, across_of, slice_of, sheet_edge,
+    media, fuzz_mm, shown_mm, seen, sheets_before, line, lines, layers, linear_pitch_mm, radius_mm, angular_pitch_rad,
+    densities, means, deviations, first, last, real, imag, index,
+    cells, hashes, work,
+):  # fmt: skip
+    """Add the echoes of the cells of slabs ``begin`` … ``end`` that fall into the block.
+
+    The hot loop: its arguments are spelled out, because a call with tables costs more than ten cells, and the cells of
+    a slab are listed first and worked out together, so that the arithmetic vectorises.
+    """
+    nodes = shown_mm.shape[1]
+    per_node, per_sample = _ONE / node_mm, _ONE / sample_mm
+    room = cells.shape[1]
+    for slab in range(end - begin + 1):
+        m = begin + slab if forward else end - slab
+        depth = ((np.float32(m) + _HALF) * pitch - om) / dm
+        node = min(max(np.int32(depth * per_node), np.int32(0)), np.int32(nodes - 2))
+        if depth < -margin:
+            continue
+        wide, high = half_width_mm[node], half_slice_mm[node]
+        cp, cq = op + depth * dp, oq + depth * dq
+        reach_q = wide * abs(axq) + high * abs(exq)
+        q_first = whole((cq - reach_q) * inverse)
+        q_last = whole((cq + reach_q) * inverse)
+        # The beam changes slowly: within a slab, linearly.
+        gain, narrow, thin = scatter_gain[level, node], across_of[node], slice_of[node]
+        gain_step = (scatter_gain[level, node + 1] - gain) * per_node
+        narrow_step, thin_step = (across_of[node + 1] - narrow) * per_node, (slice_of[node + 1] - thin) * per_node
+        from_node = depth - np.float32(node) * node_mm
+        gain, narrow, thin = (
+            gain + gain_step * from_node,
+            narrow + narrow_step * from_node,
+            thin + thin_step * from_node,
+        )
+        count = 0
+        for q in range(q_first, q_last + 1):
+            v = (np.float32(q) + _HALF) * pitch - cq
+            lo, hi = row_span(v, wide, high, axp, axq, exp_, exq, det)
+            if lo > hi:
+                continue
+            p_first = whole((cp + lo) * inverse + _HALF)
+            p_last = whole((cp + hi) * inverse - _HALF)
+            for p in range(p_first, min(p_last, p_first + room - count - 1) + 1):
+                cells[COLUMN, count] = p
+                cells[ROW, count] = q
+                count += 1
+        place_cells(
+            count, axis, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep, eq,
+            depth, gain, gain_step, narrow, narrow_step, thin, thin_step, roundness,
+            _ONE / max(_TINY, linear_pitch_mm + (radius_mm + max(depth, _ZERO)) * angular_pitch_rad), hashes, work,
+        )  # fmt: skip
+        look_up_cells(
+            count, hashes, work, per_node, per_sample, sheet_edge, media, fuzz_mm, shown_mm,
+            seen, sheets_before, line, lines, layers, densities, means, deviations,
+        )  # fmt: skip
+        turn_cells(count, work, turns_per_mm, per_sample, cells)
+        for k in range(count):
+            sample = cells[SLOT, k]
+            if sample >= first and sample < last:
+                real[index, sample] += work[AT, k]
+                imag[index, sample] += work[STEEP, k]
+
+
+@device
+def place_cells(
+    count, axis, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep, eq,
+    depth, gain, gain_step, narrow, narrow_step, thin, thin_step, roundness, lines_per_mm, hashes, work,
+):  # fmt: skip
+    """Where the scatterers of the listed cells of a slab lie in the beam.
+
+    Writes depth, longer way of the round wavefront, beam amplitude and elevation; no branch and no table, so that it
+    vectorises.
+    """
+    for k in range(count):
+        p, q = cells[COLUMN, k], cells[ROW, k]
+        h = cell_hash(axis, m, p, q, salt, level)
+        jm, jp, jq = cell_place(h)
+        um = (jm - _HALF) * pitch
+        up = (np.float32(p) + jp) * pitch - cp
+        uq = (np.float32(q) + jq) * pitch - cq
+        along = um * dm + up * dp + uq * dq
+        across = um * am + up * ap + uq * aq
+        slice_ = um * em + up * ep + uq * eq
+        thinness = thin + thin_step * along
+        exponent = (narrow + narrow_step * along) * across * across + thinness * slice_ * slice_
+        hashes[k] = h
+        work[AT, k] = depth + along
+        work[SHOWN, k] = roundness * across * across / (abs(depth + along) + _ONE)
+        work[ECHO, k] = max(_ZERO, gain + gain_step * along) * bell_of(exponent)
+        work[STEEP, k] = slice_ * abs(slice_) * np.float32(-2) * thinness
+        work[BESIDE, k] = across * lines_per_mm
+
+
+@device
+def look_up_cells(
+    count, hashes, work, per_node, per_sample, sheet_edge, media, fuzz_mm, shown_mm,
+    seen, sheets_before, line, lines, layers, densities, means, deviations,
+):  # fmt: skip
+    """What the scatterers are made of and how they are seen: their displayed depth and their echo."""
+    nodes = np.uint32(shown_mm.shape[1] - 2)
+    samples = np.uint32(media.shape[1] - 1)
+    for k in range(count):
+        depth = work[AT, k]
+        if depth < _ZERO:
+            work[ECHO, k] = _ZERO
+            continue
+        # Of the scanline and the layer that are nearest: outlines are then as sharp across the lines as the beam is.
+        beside = whole(work[BESIDE, k] + _HALF)
+        beside = min(max(beside, -line), lines - 1 - line)
+        sheet = np.uint32(sheets_before + beside * layers)
+        for edge in range(sheet_edge.size):
+            if work[STEEP, k] > sheet_edge[edge]:
+                sheet = np.uint32(sheet + np.uint32(1))
+        sample = min(np.uint32(depth * per_sample), samples)
+        fuzz = fuzz_mm[sheet, sample]
+        if fuzz > _ZERO:  # a fuzzy wall: each scatterer takes its own depth for it
+            sample = min(sample, np.uint32(max(_ZERO, depth - fuzz * abs(gauss(hashes[k], 3))) * per_sample))
+        medium = np.uint32(media[sheet, sample])
+        density = densities[medium]
+        place = depth * per_node
+        node = min(np.uint32(place), nodes)
+        share = place - np.float32(np.int32(node))
+        shown = shown_mm[sheet, node]
+        work[SHOWN, k] += shown + share * (shown_mm[sheet, np.uint32(node + np.uint32(1))] - shown)
+        if density == _ZERO:
+            work[ECHO, k] = _ZERO
+            continue
+        amplitude = seen[sheet, node]
+        amplitude += share * (seen[sheet, np.uint32(node + np.uint32(1))] - amplitude)
+        work[ECHO, k] *= amplitude * fluctuation(hashes[k], density, means[medium], deviations[medium])
+
+
+@device
+def turn_cells(count, work, turns_per_mm, per_sample, cells):
+    """Sample and complex echo of the listed cells."""
+    for k in range(count):
+        re, im = phasor(work[SHOWN, k] * turns_per_mm)
+        cells[SLOT, k] = np.int32(work[SHOWN, k] * per_sample + _HALF) if work[ECHO, k] != _ZERO else np.int32(-1)
+        work[AT, k] = work[ECHO, k] * re
+        work[STEEP, k] = work[ECHO, k] * im
+
+
+@device
+def row_span(v, wide, high, axp, axq, exp_, exq, det):
+    """Range of the offset along p at which a row of cells, v along q, lies in the beam."""
+    lo, hi = np.float32(-1e9), np.float32(1e9)
+    # across = (exq·u − exp·v)/det, elevation = (axp·v − axq·u)/det, each within its reach
+    if abs(exq) > _TINY:
+        centre, reach = exp_ * v / exq, abs(wide * det / exq)
+        lo, hi = max(lo, centre - reach), min(hi, centre + reach)
+    elif abs(exp_ * v) > wide * abs(det):
+        return _ONE, _ZERO
+    if abs(axq) > _TINY:
+        centre, reach = axp * v / axq, abs(high * det / axq)
+        lo, hi = max(lo, centre - reach), min(hi, centre + reach)
+    elif abs(axp * v) > high * abs(det):
+        return _ONE, _ZERO
+    return lo, hi
+
+
+@device
+def bell_of(exponent):
+    """exp(x) for −4 ≤ x ≤ 0 to 2e-4, by a series instead of a library call."""
+    t = -exponent * np.float32(0.25)
+    e = _ONE + t * (_ONE + t * (_HALF + t * (np.float32(1 / 6) + t * np.float32(1 / 24))))
+    e = e * e
+    return _ONE / (e * e)
+
+
+@device
+def first_node_shown(shown, nodes, depth):
+    """First node that is displayed at or behind a depth."""
+    low, high = 0, nodes
+    while low < high:
+        middle = (low + high) // 2
+        if shown[middle] < depth:
+            low = middle + 1
+        else:
+            high = middle
+    return low
