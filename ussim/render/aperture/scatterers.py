@@ -24,6 +24,7 @@ _ZERO = np.float32(0)
 _ONE = np.float32(1)
 _HALF = np.float32(0.5)
 _TINY = np.float32(1e-6)
+_SHALLOW = np.float32(1e-3)
 # Rows of the lists of cells: lattice indices and sample; depth, displayed depth, echo, elevation and scanlines beside,
 # of which depth and elevation end up as the real and the imaginary part of the echo.
 COLUMN, ROW, SLOT = 0, 1, 2
@@ -138,6 +139,8 @@ def march_cells(
         wide, high = half_width_mm[node], half_slice_mm[node]
         cp, cq = op + depth * dp, oq + depth * dq
         reach_q = wide * abs(axq) + high * abs(exq)
+        shift_wide, half_wide = row_bounds(wide, exp_, exq, det)
+        shift_high, half_high = row_bounds(high, axp, axq, det)
         q_first = whole((cq - reach_q) * inverse)
         q_last = whole((cq + reach_q) * inverse)
         # The beam changes slowly: within a slab, linearly.
@@ -153,7 +156,8 @@ def march_cells(
         count = 0
         for q in range(q_first, q_last + 1):
             v = (np.float32(q) + _HALF) * pitch - cq
-            lo, hi = row_span(v, wide, high, axp, axq, exp_, exq, det)
+            lo = max(shift_wide * v - half_wide, shift_high * v - half_high)
+            hi = min(shift_wide * v + half_wide, shift_high * v + half_high)
             if lo > hi:
                 continue
             p_first = whole((cp + lo) * inverse + _HALF)
@@ -259,21 +263,14 @@ def turn_cells(count, work, turns_per_mm, per_sample, cells):
 
 
 @device
-def row_span(v, wide, high, axp, axq, exp_, exq, det):
-    """Range of the offset along p at which a row of cells, v along q, lies in the beam."""
-    lo, hi = np.float32(-1e9), np.float32(1e9)
-    # across = (exq·u − exp·v)/det, elevation = (axp·v − axq·u)/det, each within its reach
-    if abs(exq) > _TINY:
-        centre, reach = exp_ * v / exq, abs(wide * det / exq)
-        lo, hi = max(lo, centre - reach), min(hi, centre + reach)
-    elif abs(exp_ * v) > wide * abs(det):
-        return _ONE, _ZERO
-    if abs(axq) > _TINY:
-        centre, reach = axp * v / axq, abs(high * det / axq)
-        lo, hi = max(lo, centre - reach), min(hi, centre + reach)
-    elif abs(axp * v) > high * abs(det):
-        return _ONE, _ZERO
-    return lo, hi
+def row_bounds(reach, along_p, along_q, det):
+    """Bounds of rows of cells in one extent of the beam, as (shift, half): p from shift·v − half to shift·v + half.
+
+    An extent, across or in elevation, is (along_q·p − along_p·q)/det of the offsets p and q in a slab. A row that runs
+    along the other extent is bounded by that alone; its ends are then outside anyway and weigh next to nothing.
+    """
+    steep = along_q if abs(along_q) > _SHALLOW else _SHALLOW
+    return along_p / steep, abs(reach * det / steep)
 
 
 @device
