@@ -53,6 +53,7 @@ class ApertureBeam(NamedTuple):
     face_lateral: Array  # (J,) tilts of a wall that send sound from aperture to aperture: variance [rad²]
     face_elevational: Array  # (J,) the same for the height of the elements
     wall_spread: Array  # (2·W + 1, J) share of a wall's echo that its neighbouring scanlines receive, sum 1
+    rough_gain: Array  # (J,) what makes the sum of a rough wall's echoes as strong as one of them
 
 
 class Sheets(NamedTuple):

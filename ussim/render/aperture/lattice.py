@@ -8,6 +8,8 @@ from ussim.jit import device
 from ussim.render.physics.random import bell, mix
 from ussim.render.physics.scatter import whole
 
+PLACE_MM = 0.1
+"""Size of the cells within which a wall is rough in one and the same way."""
 _UNIT_24 = np.float32(2.0**-24)
 _UNIT_10 = np.float32(2.0**-10)
 _STANDARD = np.float32(((1.25**3 - 0.25**3) / 3) ** -0.5)  # of ¼ + u
@@ -66,6 +68,6 @@ def fluctuation(h, density, mean, std):
 
 @device
 def place_key(x, y, z):
-    """Key of a place in the scene, the same for all that lies within the same cell of 0.1 mm."""
-    ten = np.float32(10)
-    return cell_hash(0, whole(x * ten), whole(y * ten), whole(z * ten), np.uint32(0x5BD1E995), 0)
+    """Key of a place in the scene, the same for all that lies within the same cell of ``PLACE_MM``."""
+    cells = np.float32(1 / PLACE_MM)
+    return cell_hash(0, whole(x * cells), whole(y * cells), whole(z * cells), np.uint32(0x5BD1E995), 0)

@@ -30,7 +30,7 @@ from ussim.render.physics.interface import (
     reflection,
     transmitted_cosine,
 )
-from ussim.render.physics.random import normal
+from ussim.render.physics.random import normal, uniform
 from ussim.render.physics.vector import dot
 
 _ZERO = np.float32(0)
@@ -149,7 +149,9 @@ def write_wall(
     key = place_key(x, y, z)
     wall[WALL_DEPTH] = depth
     wall[COHERENT_SHOWN] = shown
-    wall[ROUGH_SHOWN] = shown + abs(normal(key, 0)) * fuzz
+    # What is left of an echo that keeps no phase has one at random: half a wavelength of depth is a full turn.
+    turn = _HALF * beam.wavelength_mm * (uniform(key, 2) - _HALF)
+    wall[ROUGH_SHOWN] = shown + abs(normal(key, 0)) * fuzz + turn
     strength = beam.interface_gain * r
     wall[COHERENT_AMPLITUDE] = strength * share * np.float32(math.sqrt(coherent))
     wall[ROUGH_AMPLITUDE] = strength * np.float32(math.sqrt(share * (_ONE - coherent) + diffuse))

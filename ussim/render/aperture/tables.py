@@ -13,6 +13,7 @@ from ussim.probe.imaging import Imaging
 from ussim.probe.probe import Probe
 from ussim.probe.quality import Quality
 from ussim.render.aperture.inputs import ApertureBeam
+from ussim.render.aperture.lattice import PLACE_MM
 from ussim.render.kernels.inputs import Display
 from ussim.render.tables import key_of
 
@@ -126,6 +127,24 @@ def _levels(finest_mm: float, cell_mm3: np.ndarray, node_mm: float) -> tuple[np.
     return finest_mm * 2 ** (used / 2), np.sqrt(np.where(smooth < 1e-6, 0, smooth))
 
 
+def _rough_gain(spread: np.ndarray, line_pitch_mm: np.ndarray, sheet_mm: np.ndarray) -> np.ndarray:
+    """Amplitude factor that keeps a rough wall equally bright for any number of scanlines and layers, (J,).
+
+    Echoes of two places Δ apart have one phase with probability 1 − Δ/PLACE_MM, and then add up in amplitude; else
+    they add up in power.
+
+    Args:
+        spread: Weights of neighbouring scanlines, (2·W + 1, J).
+        line_pitch_mm: Distance of scanlines, (J,).
+        sheet_mm: Elevation of the layers, (L, J); each enters with a weight of 1/√L.
+    """
+    number = np.arange(len(spread))
+    beside = np.abs(number[:, None] - number)[..., None] * line_pitch_mm
+    above = np.abs(sheet_mm[:, None] - sheet_mm)
+    power = np.einsum("ij,ikj,kj->j", spread, np.maximum(1 - beside / PLACE_MM, 0), spread)
+    return 1 / np.sqrt(power * np.maximum(1 - above / PLACE_MM, 0).sum(axis=(0, 1)) / len(sheet_mm))
+
+
 def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, fastest: float = 1.0) -> ApertureBeam:
     """Scanlines, sheets, aperture and lattice of a probe at a quality.
 
@@ -156,6 +175,8 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
     line_pitch = np.maximum(probe.line_pitch_mm(depths), 1e-3)
     spread_reach = int(min(math.ceil(2.5 * (lateral / line_pitch).max()), probe.scanlines - 1, _WIDEST_SPREAD))
     spread = np.exp(-0.5 * (np.arange(-spread_reach, spread_reach + 1)[:, None] * line_pitch / lateral) ** 2)
+    spread /= spread.sum(axis=0)
+    sheet = place[:, None] * elevational
     rays = _aperture(probe, quality.rays, depths)
     as_f32 = {name: np.ascontiguousarray(values, f32) for name, values in rays.items() if name != "ray_end"}
     return ApertureBeam(
@@ -177,7 +198,7 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         diffuse_share=f32(_DIFFUSE_SHARE),
         max_segments=i32(imaging.max_segments),
         pieces=i32(_PIECES),
-        sheet_mm=(place[:, None] * elevational).astype(f32),
+        sheet_mm=sheet.astype(f32),
         sheet_edge=(edges * np.abs(edges)).astype(f32),
         ray_end=rays["ray_end"].astype(i32),
         **as_f32,
@@ -191,7 +212,8 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         level_end=(nodes - present[:, ::-1].argmax(axis=1)).astype(i32),
         face_lateral=(receive_angle**2 / 6).astype(f32),
         face_elevational=(height_angle**2 / 6).astype(f32),
-        wall_spread=(spread / spread.sum(axis=0)).astype(f32),
+        wall_spread=spread.astype(f32),
+        rough_gain=_rough_gain(spread, line_pitch, sheet).astype(f32),
     )
 
 

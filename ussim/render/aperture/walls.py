@@ -25,8 +25,8 @@ _LEAST_SPREAD = np.float32(0.01)
 def add_walls(index, beam, display, sheets, seen, out_real, out_imag):
     """Add the echoes of the walls that scanline ``index`` and its neighbours meet, as wide as the lateral beam.
 
-    The part of an echo that keeps its phase is averaged over the layers; the rest, whose phases are random, adds up
-    in power.
+    The part of an echo that keeps its phase is averaged over scanlines and layers; the rest, whose phases are random,
+    adds up in power.
     """
     line = index % beam.scanlines
     reach = beam.wall_spread.shape[0] // 2
@@ -47,6 +47,6 @@ def add_walls(index, beam, display, sheets, seen, out_real, out_imag):
                 a = strength * coherent_share * wall[COHERENT_AMPLITUDE]
                 if a != _ZERO:
                     add_pulse(index, wall[COHERENT_SHOWN], a, beam, display, out_real, out_imag)
-                a = strength * rough_share * wall[ROUGH_AMPLITUDE]
+                a = strength * rough_share * beam.rough_gain[node] * wall[ROUGH_AMPLITUDE]
                 if a != _ZERO:
                     add_pulse(index, wall[ROUGH_SHOWN], a, beam, display, out_real, out_imag)
