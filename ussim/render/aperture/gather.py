@@ -68,4 +68,8 @@ def gather_node(
                 out_weight += tx
                 back_weight += rx
     total = out_weight * back_weight
-    return out * back / total if total > _ZERO else _ZERO
+    if total > _ZERO:
+        return out * back / total
+    # Right on the face of a phased array no ray of the fan comes by: the scanline's own stands for them.
+    own = passed[row + element_mm.size // 2 * scanlines + line, node]
+    return own * own
