@@ -14,15 +14,19 @@ import numpy as np
 import pytest
 import trimesh
 from support.aperture import beside_each_other, block
+from support.jobs import ball_plan
 from support.phantoms import decibel, renderer, scene_of, small_linear, tissue, uniform
 from support.scenes import box, surface
 
+from ussim.dataset import job
+from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
 from ussim.probe.beam import elevation_sigmas_mm, lateral_sigma_mm
 from ussim.probe.imaging import Imaging
-from ussim.probe.probe import ConvexProbe, LinearProbe, PhasedProbe
+from ussim.probe.probe import ConvexProbe, LinearProbe, PhasedProbe, make_probe
 from ussim.probe.quality import HQ, LQ, Quality
 from ussim.render.renderer import Renderer
+from ussim.settings import apply_values
 
 DENSE = tissue("dense")
 WALL_Z_MRAYL, CLEAR_Z_MRAYL = 1.8, 1.54
@@ -284,3 +288,23 @@ def test_the_pencil_is_the_default_and_leaves_no_trace_in_the_settings():
     assert "beam" not in Imaging().model_dump()
     assert "beam" not in json.loads(Imaging().model_dump_json())
     assert Imaging(beam="aperture").model_dump()["beam"] == "aperture"
+
+
+def test_a_store_says_that_it_was_made_with_an_aperture_and_renders_again_from_its_header(tmp_path):
+    plan = ball_plan(2, settings=("imaging.beam=aperture", "hq.rays=4"))
+    store = job.run(plan, tmp_path / "a.zarr").path
+    header = Dataset.open(store).header
+    assert header.imaging["beam"] == "aperture"
+    again = Renderer(
+        plan.scene, apply_values(make_probe(header.probe["kind"]), without_kind(header.probe), "probe"),
+        Imaging(**header.imaging), seed=header.seed, tgc_db=np.array(header.tgc_db, np.float32),
+    )  # fmt: skip
+    data = Dataset.open(store)
+    for name in ("lq", "hq"):
+        images = again.render(data.poses, Quality(**header.qualities[name]))
+        assert images.std() > 1
+        np.testing.assert_array_equal(images, data.array(name)[:])
+
+
+def without_kind(probe):
+    return {field: value for field, value in probe.items() if field != "kind"}
