@@ -13,7 +13,7 @@ import numba
 import numpy as np
 import pytest
 import trimesh
-from support.aperture import beside_each_other, block
+from support.aperture import beside_each_other, block, rod
 from support.jobs import ball_plan
 from support.phantoms import decibel, renderer, scene_of, small_linear, tissue, uniform
 from support.scenes import box, surface
@@ -44,6 +44,7 @@ VARIANTS = [
     {"axial_samples": 512},
     {"axial_samples": 2048},
     {"scatter_pitch_mm": 0.05},
+    {"scatter_pitch_mm": 0.07},
     {"scatter_pitch_mm": 0.2},
 ]
 
@@ -96,6 +97,21 @@ def test_speckle_is_as_bright_whatever_the_rays_layers_lines_samples_and_lattice
     off_db = speckle_db(**variant) - speckle_db()
     record_property("off_db", off_db)
     assert off_db == pytest.approx(0, abs=0.5)
+
+
+@pytest.mark.parametrize("kind", [ConvexProbe, PhasedProbe], ids=["convex", "phased"])
+def test_speckle_of_a_sector_is_as_bright_at_every_depth_whatever_its_lines(kind, record_property):
+    # The lines of a phased array stand on one point: closer than any pitch of the lattice near the face.
+    def level(scanlines):
+        probe = kind(scanlines=scanlines, axial_samples=1024, **SIZES)
+        power = (np.abs(lines(uniform(DENSE), probe, frames=max(2, 512 // scanlines))) ** 2).mean(axis=(0, 1))
+        edges = np.searchsorted(probe.sample_depths_mm, [2, 7, 20, 60, 140])
+        return np.array([decibel(power[a:b].mean()) for a, b in pairwise(edges)])
+
+    few, usual, many = (level(scanlines) for scanlines in (64, 128, 512))
+    for off_db in (few - usual, many - usual):
+        record_property("off_db", np.abs(off_db).max())
+        assert off_db == pytest.approx(0, abs=0.5)
 
 
 @pytest.mark.parametrize("tilt_deg", [0, 30])
@@ -186,6 +202,23 @@ def test_a_wall_is_as_bright_whatever_the_rays_layers_lines_samples_and_lattice(
     off_db = wall_db(thickness_mm, **variant) - wall_db(thickness_mm)
     record_property("off_db", off_db)
     assert off_db == pytest.approx(0, abs=0.5)
+
+
+@pytest.mark.parametrize("thickness_mm", [0.0, 0.2])
+def test_a_wall_around_a_convex_probe_is_as_bright_whatever_its_lines(thickness_mm, record_property):
+    outside = tissue("outside", density_kg_m3=1200, scatter_density=0.0, thickness_mm=thickness_mm)
+    inside = rod(70, -40, "clear", 1024)  # everywhere 30 mm from the face
+    scene = scene_of([inside], tissue("clear", scatter_density=0.0), outside, background="outside")
+
+    def level(scanlines, quality):
+        probe = ConvexProbe(scanlines=scanlines, depth_mm=60, axial_samples=1024, **SIZES)
+        iq = lines(scene, probe, quality, frames=1, interface_gain_db=0.0)
+        return decibel((np.abs(iq) ** 2).sum(axis=2).mean())
+
+    usual = level(128, LQ)
+    for scanlines, quality in ((64, LQ), (256, LQ), (512, LQ), (1024, LQ), (128, HQ)):
+        record_property("off_db", level(scanlines, quality) - usual)
+        assert level(scanlines, quality) == pytest.approx(usual, abs=0.5), (scanlines, quality)
 
 
 def test_roughness_takes_no_energy_from_a_wall_that_faces_the_probe(record_property):

@@ -22,12 +22,12 @@ def block(material: str = "flesh") -> Surface:
     return box((400, 400, 600), (0, 0, 100), tissue=material, name="block", priority=1)
 
 
-def rod(radius_mm: float, depth_mm: float) -> Surface:
-    """A round absorber across the image plane, under the middle of a probe that looks along z."""
-    mesh = trimesh.creation.cylinder(radius=radius_mm, height=200, sections=256)
+def rod(radius_mm: float, depth_mm: float, material: str = "absorber", sections: int = 256) -> Surface:
+    """A cylinder across the image plane, its axis under the middle of a probe that looks along z."""
+    mesh = trimesh.creation.cylinder(radius=radius_mm, height=200, sections=sections)
     mesh.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
     mesh.apply_translation([0, 0, depth_mm])
-    return surface(mesh, name="rod", tissue="absorber", priority=5)
+    return surface(mesh, name="rod", tissue=material, priority=5)
 
 
 def behind(*obstacles: Surface) -> Scene:
