@@ -186,7 +186,7 @@ def wall_lines(thickness_mm=0.0, z_mrayl=WALL_Z_MRAYL, quality=LQ, scanlines=128
     face = box((400, 400, 300), (0, 0, 180), tissue="wall", name="wall", priority=2)
     probe = small_linear(scanlines=scanlines, axial_samples=axial_samples)
     imaging = {"interface_gain_db": 0.0, **imaging}
-    return lines(scene_of([block("clear"), face], clear, wall), probe, quality, 6, **imaging), probe
+    return lines(scene_of([block("clear"), face], clear, wall), probe, quality, 3, **imaging), probe
 
 
 @functools.cache
