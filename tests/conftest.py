@@ -5,8 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support import scenes
 from support.pipelines import SETTINGS, pipeline
+
+# The same examples on every machine and in every run; to search further: pytest --hypothesis-profile=search
+COMMON = {"deadline": None, "database": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("fixed", derandomize=True, max_examples=200, **COMMON)
+settings.register_profile("search", max_examples=5000, **COMMON)
+settings.load_profile("fixed")
 
 
 @pytest.fixture(scope="session")

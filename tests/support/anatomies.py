@@ -37,6 +37,13 @@ def grid_points(solid: Solid, step: float) -> np.ndarray:
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
+def sampled_and_dense(solid: Solid, step_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """A solid on its grid (nx, ny, nz): sampled by blocks, and every point evaluated with every row."""
+    grid, origin = sdf.sample(solid, step_mm)
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), axis=-1)
+    return grid, sdf.distance(solid, origin + step_mm * index.reshape(-1, 3)).reshape(grid.shape)
+
+
 def fluid_ml_and_weight_g(anatomy: Anatomy, step_mm: float = 3.0) -> tuple[float, float]:
     """Amniotic fluid and fetus, by counting points of a grid."""
     solid = {part.name: part.solid for part in anatomy.parts}
