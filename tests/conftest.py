@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support import scenes
+from support import IS_WORKER, scenes
 from support.pipelines import SETTINGS, pipeline
 
 # The same examples on every machine and in every run; to search further: pytest --hypothesis-profile=search
@@ -14,6 +14,24 @@ COMMON = {"deadline": None, "database": None, "suppress_health_check": [HealthCh
 settings.register_profile("fixed", derandomize=True, max_examples=200, **COMMON)
 settings.register_profile("search", max_examples=5000, **COMMON)
 settings.load_profile("fixed")
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in this hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file share a worker, and so do the files that share what takes long to make."""
+    for item in items:
+        shared = {"anatomies": "/meshes/", "pipeline": "/pipeline/"}
+        group = next((name for name, part in shared.items() if part in str(item.path)), str(item.path))
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_numba_thread_a_worker() -> None:
+    """Not by NUMBA_NUM_THREADS: a test may still ask for all of them."""
+    if IS_WORKER:
+        import numba
+
+        numba.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

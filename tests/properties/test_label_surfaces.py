@@ -53,7 +53,10 @@ def test_surfaces_are_closed_outward_and_share_no_wall(volume):
             raise
         return
     meshes = [(one.mesh.vertices_mm, one.mesh.triangles) for one in surfaces]
-    reports = check_surfaces([Surface(f"{p}", None, "liver", p, "", *mesh) for p, mesh in enumerate(meshes)])
+    reports = check_surfaces([
+        Surface(name=f"label {n}", tissue="liver", priority=n, vertices_mm=mesh[0], triangles=mesh[1])
+        for n, mesh in enumerate(meshes)
+    ])  # fmt: skip
     assert all(report.ok for report in reports), reports
     for one, other in permutations(meshes, 2):
         assert share_along(one, other) < 0.02

@@ -37,7 +37,7 @@ def read(path) -> None:
         assert triangles.dtype == np.int32
         assert triangles.min() >= 0
         assert triangles.max() < len(vertices)
-        check_surfaces([Surface("it", None, "liver", 1, "", vertices, triangles)])
+        check_surfaces([Surface(name="it", tissue="liver", priority=1, vertices_mm=vertices, triangles=triangles)])
     with only_mistakes_are_refused():
         for surface in read_surfaces([path]):
             assert surface.triangles.max() < len(surface.vertices)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import exp
 
 import numpy as np
 
-from meshes.build import Anatomy
+from meshes.build import Anatomy, plan_anatomy, plan_sweeps
 from meshes.fetus import limbs
 from meshes.fetus.attitude import plan_fetus
 from meshes.fetus.growth import grow
@@ -15,6 +16,7 @@ from meshes.fetus.plan import FetusPlan, Limb
 from meshes.shapes import mesher, sdf
 from meshes.shapes.solids import Solid
 from meshes.variation import draw
+from ussim.scene.sweep import Sweep
 
 FILM_MM = 0.8
 DENSITY_G_ML = 1.031  # Baker et al., Lancet 1994;343:644–645
@@ -24,6 +26,18 @@ def fetus(weeks: float, seed: int) -> FetusPlan:
     """The landmarks of one fetus."""
     variation = draw(weeks, seed)
     return plan_fetus(grow(weeks, variation.head_z, variation.abdomen_z, variation.femur_z), variation)
+
+
+@cache
+def anatomy_of(weeks: float, seed: int) -> Anatomy:
+    """The anatomy of an age and a seed, planned once for all tests of a process: do not change it."""
+    return plan_anatomy(weeks, seed)
+
+
+@cache
+def sweeps_of(weeks: float, seed: int) -> tuple[Sweep, ...]:
+    """Its sweeps, planned once."""
+    return plan_sweeps(anatomy_of(weeks, seed))
 
 
 def usual_weight_g(weeks: float) -> float:
