@@ -151,12 +151,10 @@ def _count_triangles(part: Any) -> int:
     Raises:
         UssimError: Its vertices have not three coordinates each, or a triangle uses one that is not there.
     """
-    triangles = np.asarray(getattr(part, "faces", ()))  # lines and points beside the meshes have none
-    if not len(triangles):
-        return 0
     shape = np.shape(part.vertices)
     if shape[1:] != (3,):
         raise UssimError(f"has vertices of shape {shape}; allowed: three coordinates each")
+    triangles = np.asarray(getattr(part, "faces", ()))  # lines and points beside the meshes have none
     bad = triangles[(triangles < 0) | (triangles >= len(part.vertices))]
     if len(bad):
         raise UssimError(f"has a face that uses vertex {bad[0]}; allowed: 0 to {len(part.vertices) - 1}")
