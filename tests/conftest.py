@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         shared = {"anatomies": "/meshes/", "pipeline": "/pipeline/"}
         group = next((name for name, part in shared.items() if part in str(item.path)), str(item.path))
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test records may be a number of NumPy's, which no worker can send: make it one of Python's."""
+    report = yield
+    report.user_properties = [
+        (name, getattr(value, "item", lambda v=value: v)()) for name, value in report.user_properties
+    ]
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
