@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,13 +18,17 @@ settings.register_profile("search", max_examples=5000, **COMMON)
 settings.load_profile("fixed")
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in this hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file share a worker, and so do the files that share what takes long to make."""
-    for item in items:
-        shared = {"anatomies": "/meshes/", "pipeline": "/pipeline/"}
-        group = next((name for name, part in shared.items() if part in str(item.path)), str(item.path))
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The tests of a file share a worker, and so do the files of a folder that share what takes long to make."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByWhatTheyShare(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return next((folder for folder in ("tests/meshes/", "tests/pipeline/") if folder in file), file)
+
+    return ByWhatTheyShare(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
