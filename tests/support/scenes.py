@@ -154,3 +154,27 @@ def share_along(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.
     offset = np.abs(((there[nearest] - middle) * normals).sum(axis=1))
     parallel = np.abs((normals * facing[nearest]).sum(axis=1)) > 0.9
     return areas[parallel & (offset < 0.2) & (distance < 3)].sum() / areas.sum()
+
+
+def sweep_text(axial: str = "[0, 0, 1]", lateral: str = "[1, 0, 0]") -> str:
+    """TOML of a sweep over 40 mm, with the axes of its last key as they are given."""
+    return f"""
+[[sweep]]
+name = "exam"
+description = "from side to side"
+[[sweep.key]]
+position_mm = [-20, 0, -30]
+axial = [0, 0, 1]
+lateral = [1, 0, 0]
+[[sweep.key]]
+position_mm = [20, 0, -30]
+axial = {axial}
+lateral = {lateral}
+"""
+
+
+def without_faces(mesh: trimesh.Trimesh, *faces: int) -> trimesh.Trimesh:
+    """The same mesh with holes."""
+    keep = np.ones(len(mesh.faces), dtype=bool)
+    keep[list(faces)] = False
+    return trimesh.Trimesh(mesh.vertices, mesh.faces[keep], process=False)
