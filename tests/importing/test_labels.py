@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import gzip
 import sys
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from scipy.spatial.transform import Rotation
+from support import commands
+from support.commands import ussim
 from support.scenes import facets, share_along
 
-from cli.ussim import main
 from meshes.importing.label_map import Label
 from meshes.importing.labels import label_surfaces, order_labels, read_volume
 from ussim.render.contact import contact_gap_mm
@@ -29,19 +30,7 @@ KIDNEY_CENTRE, KIDNEY_MM = np.array([-28.0, 0.0, 0.0]), 20.0  # it touches the l
 VESSEL_MM = 6.0  # a straight one along z through the liver and out of it
 TISSUES = {BODY: "soft_tissue", LIVER: "liver", VESSEL: "blood", KIDNEY: "kidney"}
 OPTIONS = [f"--tissue={value}={tissue}" for value, tissue in TISSUES.items()]
-
-
-def ussim(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def refused(*arguments: object) -> str:
-    result = ussim("scene", "from-labels", *arguments)
-    assert result.exit_code == 2, result.output
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    assert "Traceback" not in result.output
-    return lines[0]
+refused = partial(commands.refused, "scene", "from-labels")
 
 
 def make_volume(path: Path, mirrored: bool = False) -> Path:

@@ -42,6 +42,13 @@ def assert_one_line_error(result: Result, *words: str, code: int = 2) -> None:
         assert word in line
 
 
+def refused(*arguments: object) -> str:
+    """The one line with which ``ussim`` refuses arguments."""
+    result = ussim(*arguments)
+    assert_one_line_error(result)
+    return result.stderr.strip().splitlines()[-1]
+
+
 def wait_for(path: Path, process: subprocess.Popen) -> None:
     """Wait until a process has made a file."""
     end = time.monotonic() + 120
