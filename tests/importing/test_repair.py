@@ -6,6 +6,7 @@ import manifold3d
 import numpy as np
 import pytest
 import trimesh
+from support.commands import ussim
 from support.imported import save, surfaces, volume_mm3
 from support.scenes import box_mesh, sphere_mesh, without_faces
 
