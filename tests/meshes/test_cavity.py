@@ -42,6 +42,7 @@ def test_walls_that_are_left_out_of_a_block_do_not_change_its_values():
     assert np.abs(grid - dense)[near].max() < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weeks", [18, 22, 28, 34])
 def test_fetal_weight_and_amniotic_fluid_are_near_the_published_amounts(weeks):
     anatomy = anatomy_of(weeks, 0)

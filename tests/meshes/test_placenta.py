@@ -11,6 +11,8 @@ from meshes.planes import poses
 from meshes.planes.standard import standard_planes
 from meshes.shapes import sdf
 
+pytestmark = pytest.mark.slow
+
 STEP_MM = 0.6
 
 

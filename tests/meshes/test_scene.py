@@ -164,6 +164,7 @@ def test_all_standard_planes_and_the_exam_are_there(table):
     assert {row["name"] for row in table["sweep"]} == STANDARD_PLANES | {"exam"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weeks_seed", [(22, 0), (16, 21), (27, 2)])
 def test_poses_touch_the_skin_and_look_inward(weeks_seed):
     skin = anatomy_of(*weeks_seed).mother.skin
@@ -189,6 +190,7 @@ def test_most_exam_frames_see_the_fetus(anatomy):
     assert np.mean(seen) > 0.9
 
 
+@pytest.mark.slow
 def test_one_seed_gives_the_same_bytes_and_another_a_different_fetus(scene, tmp_path):
     again = build_scene("tiny", tmp_path / "again")
     for first in sorted(scene.parent.rglob("*.*")):

@@ -6,6 +6,8 @@ import pytest
 from bench.anatomy_seeds import nesting_faults, pose_faults
 from support.anatomies import anatomy_of, sweeps_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("weeks", "seed"), [(16, 21), (20, 6), (27, 2)])
 def test_an_anatomy_is_nested_and_its_poses_touch_the_skin(weeks, seed):

@@ -9,6 +9,8 @@ from support.anatomies import anatomy_of, sweeps_of
 from meshes.planes import poses, window
 from meshes.planes.standard import standard_planes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("seed", [0, 7, 13])
 def test_the_near_arches_leave_the_far_row_to_be_seen(seed):
