@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support import scenes
 from support.fuzz import damaged_bytes, only_mistakes_are_refused
 
-from meshes.importing.files import read_surfaces
+from meshes.importing.mesh_files import read_surfaces
 from ussim.errors import UssimError
 from ussim.scene.check import check_surfaces
 from ussim.scene.mesh_io import load_mesh
