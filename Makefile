@@ -27,7 +27,7 @@ demo: $(VENV)/.base  ## From nothing to an enhanced image and a report, on the C
 	$(RUN)/ussim-pipeline run -o $(OUT) --preset demo --backend cpu --device cpu --resume
 
 test: $(VENV)/.dev  ## Run the test suite
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest --numprocesses auto
 
 lint: $(VENV)/.dev  ## Check style and types
 	$(RUN)/ruff check .

@@ -2,11 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support import scenes
+from hypothesis import HealthCheck, settings
+from support import IS_WORKER, scenes
 from support.pipelines import SETTINGS, pipeline
+
+# The same examples on every machine and in every run; to search further: pytest --hypothesis-profile=search
+COMMON = {"deadline": None, "database": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("fixed", derandomize=True, max_examples=200, **COMMON)
+settings.register_profile("search", max_examples=5000, **COMMON)
+settings.load_profile("fixed")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The tests of a file share a worker, and so do the files of a folder that share what takes long to make."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByWhatTheyShare(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return next((folder for folder in ("tests/meshes/", "tests/pipeline/") if folder in file), file)
+
+    return ByWhatTheyShare(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test records may be a number of NumPy's, which no worker can send: make it one of Python's."""
+    report = yield
+    report.user_properties = [
+        (name, getattr(value, "item", lambda v=value: v)()) for name, value in report.user_properties
+    ]
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_numba_thread_a_worker() -> None:
+    """Not by NUMBA_NUM_THREADS: a test may still ask for all of them."""
+    if IS_WORKER:
+        import numba
+
+        numba.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -121,7 +121,7 @@ class TrainSettings(_Frozen):
         Raises:
             UssimError: A setting that is unknown or out of range; the message names it.
         """
-        if model not in PRESETS:
+        if model not in tuple(PRESETS):  # it may be anything, also what has no hash
             raise UssimError(f"model = {model!r}: must be one of {', '.join(PRESETS)}")
         for name in given:
             if name not in cls.model_fields:

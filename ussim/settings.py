@@ -192,7 +192,7 @@ def literal(text: str) -> Any:
         return None
     try:
         return json.loads(text, parse_constant=lambda name: name)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -34,8 +34,10 @@ def read_toml(path: Path, model: type[Model]) -> Model:
         raise UssimError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UssimError(f"{path}: must be UTF-8 text, but byte {error.start} is not") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # of the parser, or of Python where a number has thousands of digits
         raise UssimError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise UssimError(f"{path}: not valid TOML: brackets within brackets, too deep to read") from None
     return validated(model, data, f"{path}: ")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from meshes.importing.nesting import Nesting
-from meshes.importing.probe import Placement, place_probe
+from meshes.importing.probe_placement import Placement, place_probe
 from meshes.importing.units import Units
 from meshes.importing.writer import ImportedSurface, write_scene
 from ussim.scene.scene import Scene

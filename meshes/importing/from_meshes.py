@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from meshes.importing.assemble import ImportedScene, assemble_scene, require_tissues, why_priority
-from meshes.importing.files import FileSurface, read_surfaces
+from meshes.importing.mesh_files import FileSurface, read_surfaces
 from meshes.importing.nesting import Nesting, find_nesting
 from meshes.importing.repair import repair_surface
 from meshes.importing.tissues import TissueGuess, guess_tissue

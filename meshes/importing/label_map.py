@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from meshes.importing.files import clean_name
+from meshes.importing.mesh_files import clean_name
 from ussim.errors import UssimError
 from ussim.scene.tissue import TissueLibrary
 from ussim.toml import read_toml, toml_comment

@@ -68,14 +68,13 @@ def nesting_faults(anatomy, pairs=NESTED) -> list[str]:
     return faults
 
 
-def pose_faults(anatomy) -> list[str]:
+def pose_faults(anatomy, sweeps) -> list[str]:
     """Poses whose face is not at the skin, or that look past the body."""
-    from meshes.build import plan_sweeps
     from meshes.planes.poses import PRESS_MM
     from meshes.shapes import sdf
 
     faults, skin = [], anatomy.mother.skin
-    for sweep in plan_sweeps(anatomy):
+    for sweep in sweeps:
         for number, key in enumerate(sweep.keys):
             position_mm, axial = np.array(key.position_mm), np.array(key.axial)
             depth = -float(sdf.distance(skin, position_mm)[0])
@@ -88,14 +87,14 @@ def pose_faults(anatomy) -> list[str]:
 def check_seed(seed: int) -> tuple[int, float, float, list[str]]:
     """Seed, age, seconds and faults of one anatomy."""
     from meshes import build_scene
-    from meshes.build import plan_anatomy
+    from meshes.build import plan_anatomy, plan_sweeps
     from ussim.errors import UssimError
     from ussim.scene.scene import Scene
 
     weeks, began, faults = weeks_of(seed), time.perf_counter(), []
     try:
         anatomy = plan_anatomy(weeks, seed)
-        faults += nesting_faults(anatomy) + pose_faults(anatomy)
+        faults += nesting_faults(anatomy) + pose_faults(anatomy, plan_sweeps(anatomy))
         with tempfile.TemporaryDirectory() as folder:
             path = build_scene("tiny", Path(folder), seed=seed, weeks=weeks)
             faults += [f"{report.name}: {report.verdict}" for report in Scene.inspect(path) if not report.ok]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import gzip
 import sys
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
+from support import commands
+from support.commands import ussim
+from support.scenes import facets, share_along
 
-from cli.ussim import main
 from meshes.importing.label_map import Label
 from meshes.importing.labels import label_surfaces, order_labels, read_volume
 from ussim.render.contact import contact_gap_mm
@@ -29,19 +30,7 @@ KIDNEY_CENTRE, KIDNEY_MM = np.array([-28.0, 0.0, 0.0]), 20.0  # it touches the l
 VESSEL_MM = 6.0  # a straight one along z through the liver and out of it
 TISSUES = {BODY: "soft_tissue", LIVER: "liver", VESSEL: "blood", KIDNEY: "kidney"}
 OPTIONS = [f"--tissue={value}={tissue}" for value, tissue in TISSUES.items()]
-
-
-def ussim(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def refused(*arguments: object) -> str:
-    result = ussim("scene", "from-labels", *arguments)
-    assert result.exit_code == 2, result.output
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    assert "Traceback" not in result.output
-    return lines[0]
+refused = partial(commands.refused, "scene", "from-labels")
 
 
 def make_volume(path: Path, mirrored: bool = False) -> Path:
@@ -90,15 +79,6 @@ def is_inside(point, mesh) -> bool:
     return winding_number(np.asarray(point, dtype=np.float64), *mesh) > 0.5
 
 
-def facets(mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Middles, outward normals and areas of the triangles."""
-    vertices, triangles = mesh
-    a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
-    normals = np.cross(b - a, c - a)
-    areas = np.linalg.norm(normals, axis=1)
-    return (a + b + c) / 3, normals / areas[:, None], areas / 2
-
-
 # Where the surfaces are -------------------------------------------------------------------------------
 
 
@@ -124,7 +104,7 @@ def test_surfaces_are_closed_and_outward_and_priorities_follow_size(scene):
 
 def test_the_affine_puts_every_body_in_its_place(scene):
     found = meshes(scene)
-    middle, _, areas = facets(found["kidney"])
+    middle, _, areas = facets(*found["kidney"])
     np.testing.assert_allclose(np.average(middle, axis=0, weights=areas), CENTRE + KIDNEY_CENTRE, atol=0.3)
     axis = CENTRE + LIVER_CENTRE * [1, 1, 0]
     for along, inside in ((-43, True), (43, True), (-47.5, False), (47.5, False)):
@@ -142,7 +122,7 @@ def test_a_left_handed_affine_gives_outward_surfaces_too(tmp_path):
 
 def test_steps_of_the_voxels_are_smoothed_away(scene):
     """Where the liver borders on soft tissue, it is a ball to a tenth of the slice distance, and so are its normals."""
-    middle, normals, areas = facets(meshes(scene)["liver"])
+    middle, normals, areas = facets(*meshes(scene)["liver"])
     away = middle - CENTRE - LIVER_CENTRE
     distance = np.linalg.norm(away, axis=1)
     away_from_others = (np.linalg.norm(away[:, :2], axis=1) > 12) & (away[:, 0] > -10)
@@ -157,7 +137,7 @@ def test_the_lower_of_two_neighbours_reaches_beneath_the_higher_one(scene, pair)
     """Just outside the higher one's wall where the lower one is, half a millimetre and more inside it is there too."""
     lower, higher = pair.split()
     found = meshes(scene)
-    middle, normals, _ = facets(found[higher])
+    middle, normals, _ = facets(*found[higher])
     rng = np.random.default_rng(0)
     tried = 0
     for one in rng.permutation(len(middle))[:150]:
@@ -168,16 +148,6 @@ def test_the_lower_of_two_neighbours_reaches_beneath_the_higher_one(scene, pair)
         tried += 1
         assert is_inside(middle[one] - 0.5 * normals[one], found[lower]), middle[one]
     assert tried > 3
-
-
-def share_along(one, other) -> float:
-    """Share of a wall's area that has the other wall beside it, running along within 0.2 mm."""
-    middle, normals, areas = facets(one)
-    there, facing, _ = facets(other)
-    distance, nearest = cKDTree(there).query(middle)
-    offset = np.abs(((there[nearest] - middle) * normals).sum(axis=1))
-    parallel = np.abs((normals * facing[nearest]).sum(axis=1)) > 0.9
-    return areas[parallel & (offset < 0.2) & (distance < 3)].sum() / areas.sum()
 
 
 def test_no_two_walls_run_along_each_other(scene):

@@ -4,65 +4,22 @@ from __future__ import annotations
 
 import os
 import tomllib
+from functools import partial
 from pathlib import Path
 
-import manifold3d
 import numpy as np
 import pytest
 import trimesh
-from click.testing import CliRunner, Result
+from support import commands
+from support.commands import ussim
+from support.imported import init, save, surfaces, volume_mm3
 from support.scenes import box_mesh, sphere_mesh
 
-from cli.ussim import main
 from meshes.importing.nesting import find_nesting
-from meshes.importing.repair import repair_surface
-from meshes.importing.tissues import guess_tissue
-from meshes.importing.units import guess_units
 from ussim.render.contact import contact_gap_mm
 from ussim.scene.scene import Scene
-from ussim.scene.topology import count_bad_edges, face_shapes
 
-
-def ussim(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def init(*arguments: object) -> Scene:
-    """Make a scene and load it."""
-    result = ussim("scene", "init", *arguments)
-    assert result.exit_code == 0, result.output
-    folder = Path(str(arguments[arguments.index("-o") + 1]))
-    assert ussim("scene", "info", folder).exit_code == 0
-    return Scene.load(folder)
-
-
-def refused(*arguments: object) -> str:
-    """What a command says when it refuses: one line, exit code 2, and no folder is left."""
-    result = ussim("scene", "init", *arguments)
-    assert result.exit_code == 2, result.output
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    assert "Traceback" not in result.output
-    return lines[0]
-
-
-def save(folder: Path, **meshes: trimesh.Trimesh) -> list[Path]:
-    paths = [folder / f"{name}.stl" for name in meshes]
-    for path, mesh in zip(paths, meshes.values(), strict=True):
-        mesh.export(path)
-    return paths
-
-
-def surfaces(scene: Scene) -> dict:
-    return {one.name: one for one in scene.surfaces}
-
-
-def volume_mm3(one) -> float:
-    return float(face_shapes(one.vertices_mm, one.triangles)[1].sum() / 6)
-
-
-def without_faces(mesh: trimesh.Trimesh, count: int) -> trimesh.Trimesh:
-    return trimesh.Trimesh(mesh.vertices, mesh.faces[count:], process=False)
+refused = partial(commands.refused, "scene", "init")
 
 
 @pytest.fixture(scope="module")
@@ -244,138 +201,6 @@ def test_what_lies_apart_from_the_body_does_not_hold_the_probe(tmp_path):
     assert "note: apart from the body, in the background: table" in result.stdout
     assert "probe: on body, " in result.stdout
     assert 50 < Scene.load(tmp_path / "scene").sweep().poses(7)[3, 1, 3] < 60
-
-
-# Guesses ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("extent", "unit"),
-    [(0.02, "m"), (0.35, "m"), (1.8, "m"), (5, "cm"), (25, "cm"), (60, "mm"), (1800, "mm"), (3e5, "um")],
-)
-def test_units_are_those_in_which_the_size_is_that_of_a_body(extent, unit):
-    assert guess_units(extent).name == unit
-
-
-@pytest.mark.parametrize(
-    ("name", "around", "tissue"),
-    [
-        ("Skull", (), "bone"),
-        ("fetal_skull", (), "fetal_bone"),
-        ("skull", ("head", "amniotic_sac"), "fetal_bone"),
-        ("LeftKidney", (), "kidney"),
-        ("ribs", (), "bone"),
-        ("tribute", (), "soft_tissue"),
-        ("hepatic_vein", (), "blood"),
-        ("liver-2", (), "liver"),
-        ("subcutaneous_fat", (), "fat"),
-        ("Urinary Bladder", (), "urine"),
-        ("umbilical_cord", (), "cord"),
-        ("spinal_cord", (), "brain"),
-        ("xyz", (), "soft_tissue"),
-        ("xyz", ("fetus",), "fetal_soft"),
-    ],
-)
-def test_tissues_are_guessed_from_names(name, around, tissue):
-    assert guess_tissue(name, around).tissue == tissue
-
-
-def test_a_skin_is_skin_only_if_something_fills_it():
-    assert guess_tissue("skin", (), 0.95).tissue == "skin"
-    assert guess_tissue("skin", (), 0.2).tissue == "soft_tissue"
-
-
-# Repair -----------------------------------------------------------------------------------------------
-
-
-def assert_sound(vertices: np.ndarray, triangles: np.ndarray, volume: float, rel: float = 1e-4) -> None:
-    assert count_bad_edges(triangles, len(vertices)) == (0, 0)
-    assert face_shapes(vertices, triangles)[1].sum() / 6 == pytest.approx(volume, rel=rel)
-
-
-def test_a_sound_surface_is_left_alone():
-    mesh = sphere_mesh(20)
-    vertices, triangles, changes = repair_surface(mesh.vertices, mesh.faces)
-    assert changes == []
-    np.testing.assert_array_equal(vertices, mesh.vertices)
-    np.testing.assert_array_equal(triangles, mesh.faces)
-
-
-def test_a_flat_cut_is_closed_by_the_wall_that_is_missing():
-    box = box_mesh((30, 20, 10)).subdivide().subdivide()
-    open_box = box.copy()
-    open_box.update_faces(open_box.triangles_center[:, 2] < 4.999)
-    vertices, triangles, changes = repair_surface(open_box.vertices, open_box.faces)
-    assert_sound(vertices, triangles, 6000)
-    assert changes == ["filled 1 hole, the largest 30 mm across"]
-
-
-def test_a_concave_flat_cut_is_closed_too():
-    outline = [(0, 0), (60, 0), (60, 60), (40, 60), (40, 20), (20, 20), (20, 60), (0, 60)]
-    solid = manifold3d.Manifold.extrude(manifold3d.CrossSection([outline]), 10).to_mesh()
-    cut = trimesh.Trimesh(solid.vert_properties, solid.tri_verts, process=False)
-    cut.update_faces(cut.triangles_center[:, 2] < 9.99)
-    vertices, triangles, _ = repair_surface(cut.vertices, cut.faces)
-    assert_sound(vertices, triangles, 10 * (60 * 60 - 20 * 40))
-
-
-def test_near_vertices_are_merged_and_faces_turned_and_copies_removed():
-    mesh = sphere_mesh(20)
-    shaken = mesh.vertices[mesh.faces].reshape(-1, 3) + np.random.default_rng(0).uniform(
-        -1e-5, 1e-5, (3 * len(mesh.faces), 3)
-    )
-    faces = np.arange(len(shaken)).reshape(-1, 3)
-    faces[:100] = faces[:100, ::-1]
-    faces = np.concatenate([faces, faces[200:210], faces[300:305, [1, 2, 0]]])
-    vertices, triangles, changes = repair_surface(shaken, faces)
-    assert_sound(vertices, triangles, mesh.volume)
-    assert len(triangles) == len(mesh.faces)
-    assert [change.split()[0] for change in changes] == ["merged", "removed", "turned"]
-    assert "removed 15 copies of faces" in changes
-    assert "turned 100 faces round" in changes
-
-
-def test_an_inverted_surface_is_turned_and_its_cavity_with_it():
-    shell = trimesh.util.concatenate([sphere_mesh(20), sphere_mesh(15)])
-    faces = shell.faces.copy()
-    faces[: len(faces) // 2] = faces[: len(faces) // 2, ::-1]  # outer wall inward, inner wall outward: all turned
-    vertices, triangles, changes = repair_surface(shell.vertices, faces)
-    assert_sound(vertices, triangles, sphere_mesh(20).volume - sphere_mesh(15).volume)
-    assert changes == ["turned 2 bodies inside out"]
-
-
-def test_bodies_that_overlap_are_united():
-    two = trimesh.util.concatenate([box_mesh((20, 20, 20)), box_mesh((20, 20, 20), (10, 3, 2))])
-    vertices, triangles, changes = repair_surface(two.vertices, two.faces)
-    assert_sound(vertices, triangles, 2 * 8000 - 10 * 17 * 18)
-    assert changes == ["united 2 bodies that overlapped by 3.06e+03 mm³"]
-
-
-def test_vertices_that_are_no_numbers_leave_a_hole_that_is_filled():
-    mesh = sphere_mesh(20)
-    vertices = mesh.vertices.copy()
-    vertices[7] = np.nan
-    vertices, triangles, changes = repair_surface(vertices, mesh.faces)
-    assert_sound(vertices, triangles, mesh.volume, rel=0.01)
-    assert changes[0] == f"removed {(mesh.faces == 7).any(axis=1).sum()} faces with NaN or infinite coordinates"
-
-
-def test_an_open_mesh_is_named_and_mended_only_on_request(tmp_path):
-    files = save(tmp_path, body=without_faces(sphere_mesh(80), 9), liver=sphere_mesh(20))
-    result = ussim("scene", "init", *files, "-o", tmp_path / "scene")
-    assert result.exit_code == 2
-    lines = result.stderr.splitlines()
-    assert lines[0].startswith("body: not watertight, ")
-    assert "close the holes" in lines[0]
-    assert lines[1] == "error: 1 of 2 surfaces fail the check (body): mend them, or let --repair try"
-    assert not (tmp_path / "scene").exists()
-
-    result = ussim("scene", "init", *files, "-o", tmp_path / "scene", "--repair")
-    assert result.exit_code == 0, result.output
-    assert result.stderr.startswith("body: repaired: filled ")
-    assert "# Repaired: filled " in (tmp_path / "scene" / "scene.toml").read_text()
-    body = surfaces(Scene.load(tmp_path / "scene"))["body"]
-    assert volume_mm3(body) == pytest.approx(sphere_mesh(80).volume, rel=0.01)
 
 
 # Mistakes ---------------------------------------------------------------------------------------------

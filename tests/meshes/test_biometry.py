@@ -24,6 +24,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("weeks", "seed"), [(18, 0), (22, 0), (28, 0), (34, 0), (22, 11), (28, 4)])
 def test_biometry_is_between_the_published_5th_and_95th_centile(weeks, seed):
     plan = fetus(weeks, seed)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.anatomies import fluid_ml_and_weight_g, grid_points, usual_weight_g
+from support.anatomies import anatomy_of, fluid_ml_and_weight_g, grid_points, sampled_and_dense, usual_weight_g
 
-from meshes.build import plan_anatomy
 from meshes.mother.cavity import DIRECTIONS, Cavity, egg, hold, press_in
 from meshes.mother.uterus import fluid_volume_ml
 from meshes.shapes import sdf
@@ -37,17 +36,16 @@ def test_a_room_holds_every_point_with_its_space_and_wastes_little():
 
 def test_walls_that_are_left_out_of_a_block_do_not_change_its_values():
     room = hold(egg((20, 30, 50)), np.array([(40.0, 0, 0), (0, 0, 70)]), np.array([3.0, 3.0])).solid
-    grid, origin = sdf.sample(room, 1.5)
-    index = np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), axis=-1)
-    dense = sdf.distance(room, origin + 1.5 * index.reshape(-1, 3)).reshape(grid.shape)
+    grid, dense = sampled_and_dense(room, 1.5)
     near = np.abs(dense) < 1.5
     assert near.sum() > 5000
     assert np.abs(grid - dense)[near].max() < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weeks", [18, 22, 28, 34])
 def test_fetal_weight_and_amniotic_fluid_are_near_the_published_amounts(weeks):
-    anatomy = plan_anatomy(weeks)
+    anatomy = anatomy_of(weeks, 0)
     fluid_ml, weight_g = fluid_ml_and_weight_g(anatomy)
     assert weight_g == pytest.approx(usual_weight_g(weeks), rel=0.10)
     assert fluid_ml == pytest.approx(fluid_volume_ml(weeks, 1.0), rel=0.25)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.anatomies import anatomy_of
 
-from meshes.build import Anatomy, plan_anatomy
+from meshes.build import Anatomy
 from meshes.planes import poses
 from meshes.planes.standard import standard_planes
 from meshes.shapes import sdf
+
+pytestmark = pytest.mark.slow
 
 STEP_MM = 0.6
 
 
 @pytest.fixture(scope="module", params=[(22, 0), (22, 5), (18, 3), (27, 8), (34, 11)], ids=str)
 def anatomy(request) -> Anatomy:
-    return plan_anatomy(*request.param)
+    return anatomy_of(*request.param)
 
 
 @pytest.fixture(scope="module")

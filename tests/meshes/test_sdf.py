@@ -5,17 +5,11 @@ from __future__ import annotations
 import manifold3d
 import numpy as np
 import pytest
+from support.anatomies import sampled_and_dense
 
 from meshes import SurfaceError
 from meshes.shapes import mesher, sdf, solids
 from meshes.shapes.part import Part
-
-
-def dense(solid, step):
-    """The same grid as `sdf.sample`, every point evaluated with every row."""
-    grid, origin = sdf.sample(solid, step)
-    index = np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), axis=-1)
-    return grid, sdf.distance(solid, origin + step * index.reshape(-1, 3)).reshape(grid.shape)
 
 
 def busy_solid():
@@ -27,7 +21,7 @@ def busy_solid():
 
 
 def test_block_sampling_has_the_zero_surface_of_full_evaluation():
-    grid, full = dense(busy_solid(), 0.8)
+    grid, full = sampled_and_dense(busy_solid(), 0.8)
     assert np.array_equal(grid < 0, full < 0)
     near = np.abs(full) < 0.8
     assert np.abs(grid - full)[near].max() < 1e-4

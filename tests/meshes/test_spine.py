@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.anatomies import anatomy_of, sweeps_of
 
-from meshes.build import plan_anatomy, plan_sweeps
 from meshes.planes import poses, window
 from meshes.planes.standard import standard_planes
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("seed", [0, 7, 13])
 def test_the_near_arches_leave_the_far_row_to_be_seen(seed):
-    anatomy = plan_anatomy(22, seed)
-    (key,) = next(sweep for sweep in plan_sweeps(anatomy) if sweep.name == "spine_coronal").keys
+    anatomy = anatomy_of(22, seed)
+    (key,) = next(sweep for sweep in sweeps_of(22, seed) if sweep.name == "spine_coronal").keys
     position_mm, axial, lateral = map(np.array, vars(key).values())
     (tilts,) = [
         several for several in standard_planes(anatomy.fetus, anatomy.uterus) if several[0].name == "spine_coronal"

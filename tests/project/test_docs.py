@@ -139,7 +139,7 @@ def test_error_messages_of_the_troubleshooting_page_are_the_programs():
     assert not invented
 
 
-def test_the_physics_table_is_what_was_measured(monkeypatch):
+def test_the_physics_table_was_written_from_the_committed_measurements_of_tests_there_are(monkeypatch):
     monkeypatch.setattr(sys, "path", [str(DOCS), *sys.path])
     script = importlib.import_module("measure_physics")
     page = script.PAGE.read_text("utf-8")

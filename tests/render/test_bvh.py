@@ -8,49 +8,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numba import njit
+from support.rays import INF, brute_force, trace
 
 import ussim.render.bvh
 from ussim.errors import UssimError
-from ussim.render.bvh import STACK_SIZE, WIDTH, Bvh, build_bvh
+from ussim.render.bvh import STACK_SIZE, WIDTH, build_bvh
 from ussim.render.physics import intersect
-
-INF = np.float32(np.inf)
-# Not cached on disk: a cached caller would not notice a change of the traversal.
-closest_hit = intersect.build(njit(error_model="numpy"))
-
-
-@njit(error_model="numpy")
-def _trace(boxes, children, corners, primitives, origins, directions, t_min, t_max, skip, t, hit):
-    stack = np.empty(STACK_SIZE, np.int32)
-    stack_t = np.empty(STACK_SIZE, np.float32)
-    for i in range(len(origins)):
-        t[i], hit[i] = closest_hit(
-            boxes, children, corners, primitives,
-            origins[i, 0], origins[i, 1], origins[i, 2], directions[i, 0], directions[i, 1], directions[i, 2],
-            t_min, t_max, skip[i], stack, stack_t,
-        )  # fmt: skip
-
-
-def trace(bvh: Bvh, origins, directions, t_min=0.0, t_max=INF, skip=None):
-    """(t, primitive) of many rays."""
-    origins = np.ascontiguousarray(origins, np.float32)
-    directions = np.ascontiguousarray(directions, np.float32)
-    skip = np.full(len(origins), -1, np.int32) if skip is None else np.asarray(skip, np.int32)
-    t, hit = np.empty(len(origins), np.float32), np.empty(len(origins), np.int32)
-    _trace(*bvh, origins, directions, np.float32(t_min), np.float32(t_max), skip, t, hit)
-    return t, hit
-
-
-def brute_force(vertices, triangles, origins, directions):
-    """(rays, triangles) distances in float64 by Möller–Trumbore, +inf where there is no hit."""
-    a, b, c = (vertices[triangles[:, k]].astype(np.float64) for k in range(3))
-    o, d = np.asarray(origins, np.float64)[:, None], np.asarray(directions, np.float64)[:, None]
-    p = np.cross(d, c - a)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        inverse = 1 / (p * (b - a)).sum(-1)
-        q = np.cross(o - a, b - a)
-        u, v, t = ((o - a) * p).sum(-1) * inverse, (q * d).sum(-1) * inverse, (q * (c - a)).sum(-1) * inverse
-        return np.where((u >= 0) & (v >= 0) & (u + v <= 1) & (t >= 0), t, np.inf)
 
 
 def icosphere(level: int):

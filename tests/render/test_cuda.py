@@ -34,6 +34,7 @@ def assert_same_frames(a, b):
     np.testing.assert_allclose(a["tgc"], b["tgc"], atol=1e-2)
 
 
+@pytest.mark.slow
 def test_simulated_cuda_frame_equals_the_cpu_frame(tmp_path, record_property):
     out = tmp_path / "frame.npz"
     environment = {**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -44,10 +44,11 @@ def test_a_frame_does_not_depend_on_the_frames_beside_it(renderer, quality):
 
 def test_a_frame_does_not_depend_on_the_number_of_threads(renderer):
     images = {}
+    before = numba.get_num_threads()
     for threads in {1, numba.config.NUMBA_NUM_THREADS}:
         numba.set_num_threads(threads)
         images[threads] = renderer.render(np.eye(4), HQ), renderer.maps(np.eye(4)).segmentation
-    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+    numba.set_num_threads(before)
     first, *others = images.values()
     for other in others:
         for a, b in zip(first, other, strict=True):

@@ -1,6 +1,15 @@
 """What tests share: fakes, phantoms, small scenes and stores, and how to call the commands."""
 
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout."""
+
+IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+"""Whether this process is one of several that share the tests."""
+
+# There are as many workers as cores: with several threads in each they would spend half of their time waiting for each
+# other. Here, because it must be said before NumPy is imported.
+if IS_WORKER:
+    os.environ |= {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import exp
 
 import numpy as np
 
-from meshes.build import Anatomy
+from meshes.build import Anatomy, plan_anatomy, plan_sweeps
 from meshes.fetus import limbs
 from meshes.fetus.attitude import plan_fetus
 from meshes.fetus.growth import grow
@@ -15,6 +16,7 @@ from meshes.fetus.plan import FetusPlan, Limb
 from meshes.shapes import mesher, sdf
 from meshes.shapes.solids import Solid
 from meshes.variation import draw
+from ussim.scene.sweep import Sweep
 
 FILM_MM = 0.8
 DENSITY_G_ML = 1.031  # Baker et al., Lancet 1994;343:644–645
@@ -26,6 +28,18 @@ def fetus(weeks: float, seed: int) -> FetusPlan:
     return plan_fetus(grow(weeks, variation.head_z, variation.abdomen_z, variation.femur_z), variation)
 
 
+@cache
+def anatomy_of(weeks: float, seed: int) -> Anatomy:
+    """The anatomy of an age and a seed, planned once for all tests of a process: do not change it."""
+    return plan_anatomy(weeks, seed)
+
+
+@cache
+def sweeps_of(weeks: float, seed: int) -> tuple[Sweep, ...]:
+    """Its sweeps, planned once."""
+    return plan_sweeps(anatomy_of(weeks, seed))
+
+
 def usual_weight_g(weeks: float) -> float:
     """Median of Hadlock et al., Radiology 1991;181:129–133."""
     return exp(0.578 + 0.332 * weeks - 0.00354 * weeks**2)
@@ -35,6 +49,13 @@ def grid_points(solid: Solid, step: float) -> np.ndarray:
     """Points (n, 3) of a grid over the box of a solid."""
     axes = [np.arange(low + step / 2, high, step) for low, high in zip(solid.low_mm, solid.high_mm, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def sampled_and_dense(solid: Solid, step_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """A solid on its grid (nx, ny, nz): sampled by blocks, and every point evaluated with every row."""
+    grid, origin = sdf.sample(solid, step_mm)
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), axis=-1)
+    return grid, sdf.distance(solid, origin + step_mm * index.reshape(-1, 3)).reshape(grid.shape)
 
 
 def fluid_ml_and_weight_g(anatomy: Anatomy, step_mm: float = 3.0) -> tuple[float, float]:

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 from click.testing import CliRunner, Result
 
@@ -17,11 +19,12 @@ def ussim(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def ussim_process(*arguments: object, **environment: str) -> subprocess.Popen:
-    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+def ussim_process(*arguments: object, first: str = "", **environment: str) -> subprocess.Popen:
+    """``ussim`` in a process of its own, after some lines of Python."""
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen(
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in background jobs
-        args=[sys.executable, "-m", "cli.ussim", *map(str, arguments)],
+        args=[sys.executable, "-c", f"{first}\nfrom cli.ussim import main; main()", *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": paths, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -37,3 +40,19 @@ def assert_one_line_error(result: Result, *words: str, code: int = 2) -> None:
     assert sum(text.startswith("error") for text in result.stderr.splitlines()) == 1
     for word in words:
         assert word in line
+
+
+def refused(*arguments: object) -> str:
+    """The one line with which ``ussim`` refuses arguments."""
+    result = ussim(*arguments)
+    assert_one_line_error(result)
+    return result.stderr.strip().splitlines()[-1]
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    """Wait until a process has made a file."""
+    end = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, f"it ended by itself with {process.returncode}"
+        assert time.monotonic() < end, f"{path} did not appear in two minutes"
+        time.sleep(0.005)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from support import scenes
 from ussim.dataset.plan import Plan, make_plan
+from ussim.dataset.store import Dataset
 from ussim.probe.settings import build_settings
 from ussim.scene.scene import Scene
 from ussim.scene.sweep import Sweep, SweepKey
@@ -58,6 +61,18 @@ class FakeRenderer:
             attenuation=(self.mask / (1 + shift)).astype(np.float32),
             attenuation_scale=np.full(n, 0.9, np.float32),
         )
+
+
+def hold_from(first: int) -> None:
+    """Let this process write no unit from this number on: it then waits until it is killed."""
+    write = Dataset.write_unit
+
+    def held(self: Dataset, unit: int, data: Mapping[str, np.ndarray]) -> None:
+        if unit >= first:
+            threading.Event().wait()
+        write(self, unit, data)
+
+    Dataset.write_unit = held
 
 
 class SlowRenderer(FakeRenderer):

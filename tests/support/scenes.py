@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import trimesh
+from scipy.spatial import cKDTree
 
 from ussim.scene.scene import Scene
 from ussim.scene.surface import Surface
@@ -135,3 +136,45 @@ def facing_pose(position_mm: POINT = (0, 0, 0)) -> np.ndarray:
     pose = np.eye(4)
     pose[:3, 3] = position_mm
     return pose
+
+
+def facets(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Middles (T, 3), outward normals (T, 3) and areas (T,) of triangles; normals without area are zero."""
+    a, b, c = (vertices[triangles[:, corner]].astype(np.float64) for corner in range(3))
+    normals = np.cross(b - a, c - a)
+    areas = np.linalg.norm(normals, axis=1)
+    return (a + b + c) / 3, normals / np.maximum(areas, 1e-30)[:, None], areas / 2
+
+
+def share_along(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> float:
+    """Share of a wall's area that has the other wall beside it, running along within 0.2 mm."""
+    middle, normals, areas = facets(*one)
+    there, facing, _ = facets(*other)
+    distance, nearest = cKDTree(there).query(middle)
+    offset = np.abs(((there[nearest] - middle) * normals).sum(axis=1))
+    parallel = np.abs((normals * facing[nearest]).sum(axis=1)) > 0.9
+    return areas[parallel & (offset < 0.2) & (distance < 3)].sum() / areas.sum()
+
+
+def sweep_text(axial: str = "[0, 0, 1]", lateral: str = "[1, 0, 0]") -> str:
+    """TOML of a sweep over 40 mm, with the axes of its last key as they are given."""
+    return f"""
+[[sweep]]
+name = "exam"
+description = "from side to side"
+[[sweep.key]]
+position_mm = [-20, 0, -30]
+axial = [0, 0, 1]
+lateral = [1, 0, 0]
+[[sweep.key]]
+position_mm = [20, 0, -30]
+axial = {axial}
+lateral = {lateral}
+"""
+
+
+def without_faces(mesh: trimesh.Trimesh, *faces: int) -> trimesh.Trimesh:
+    """The same mesh with holes."""
+    keep = np.ones(len(mesh.faces), dtype=bool)
+    keep[list(faces)] = False
+    return trimesh.Trimesh(mesh.vertices, mesh.faces[keep], process=False)

@@ -23,7 +23,7 @@ from ussim.dataset.machine import this_machine
 from ussim.dataset.plan import Plan, first_difference
 from ussim.dataset.schema import Header
 from ussim.dataset.store import Dataset, StoreExistsError
-from ussim.dataset.writers import WriteFailedError, Writers
+from ussim.dataset.writer_threads import WriteFailedError, Writers
 from ussim.errors import UssimError
 from ussim.progress import Progress
 

@@ -308,7 +308,7 @@ def read_header(path: Path) -> Header:
         raise UssimError(f"{path}: not a Zarr v3 store (no zarr.json in it)") from None
     except OSError as error:
         raise UssimError(f"{path}: cannot read zarr.json: {error.strerror or error}") from None
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UssimError(f"{path}: not a ussim store (zarr.json holds no schema_version)") from None
     if version != SCHEMA_VERSION:
         raise UssimError(f"{path}: schema version {version!r}; this ussim reads version {SCHEMA_VERSION}")

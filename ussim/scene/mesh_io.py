@@ -109,7 +109,7 @@ def open_mesh_file(path: Path, split_objects: bool = False) -> trimesh.Scene:
         reason = str(error).strip().split("\n")[0] or "no reason given"
         raise UssimError(f"cannot be read as {suffix.upper()}: {type(error).__name__}: {reason}") from None
     placed = [loaded.geometry[loaded.graph[node][1]] for node in loaded.graph.nodes_geometry]
-    triangles = sum(len(getattr(part, "faces", ())) for part in placed)  # a mesh counts as often as it is placed
+    triangles = sum(_count_triangles(part) for part in placed)  # a mesh counts as often as it is placed
     if triangles > MOST_TRIANGLES:
         raise UssimError(f"holds {triangles:,} triangles; allowed: at most {MOST_TRIANGLES:,}")
     return loaded
@@ -142,9 +142,23 @@ def _read_triangles(path: Path) -> tuple[np.ndarray, np.ndarray]:
     triangles = np.asarray(mesh.faces, dtype=np.int64)
     if not len(triangles):
         raise UssimError(no_triangles(path))
-    if triangles.min() < 0 or triangles.max() >= len(vertices):
-        raise UssimError(f"has a face that uses vertex {triangles.max()}; allowed: 0 to {len(vertices) - 1}")
     return vertices, triangles
+
+
+def _count_triangles(part: Any) -> int:
+    """Triangles of one part of a mesh file.
+
+    Raises:
+        UssimError: Its vertices have not three coordinates each, or a triangle uses one that is not there.
+    """
+    shape = np.shape(part.vertices)
+    if shape[1:] != (3,):
+        raise UssimError(f"has vertices of shape {shape}; allowed: three coordinates each")
+    triangles = np.asarray(getattr(part, "faces", ()))  # lines and points beside the meshes have none
+    bad = triangles[(triangles < 0) | (triangles >= len(part.vertices))]
+    if len(bad):
+        raise UssimError(f"has a face that uses vertex {bad[0]}; allowed: 0 to {len(part.vertices) - 1}")
+    return len(triangles)
 
 
 def _merged_vertex_ids(vertices: np.ndarray) -> np.ndarray:

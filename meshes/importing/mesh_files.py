@@ -82,8 +82,6 @@ def _read_file(path: Path) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
         if not len(faces):  # lines and points beside the meshes
             continue
         vertices = np.asarray(part.vertices, dtype=np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-        if faces.min() < 0 or faces.max() >= len(vertices):
-            raise UssimError(f"{path}: a face uses vertex {faces.max()}; allowed: 0 to {len(vertices) - 1}")
         if np.linalg.det(matrix[:3, :3]) < 0:
             faces = faces[:, ::-1]
         parts.append((node, str(key), *tidy_mesh(vertices, faces)))
