@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from ussim.jit import device
-from ussim.render.aperture.rays import line_angle
+from ussim.render.aperture.ray_starts import line_angle
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ussim.jit import device
 from ussim.render.aperture.lattice import cell_hash, cell_place, fluctuation, gauss
-from ussim.render.aperture.rays import line_angle, point_in_scene, to_scene
+from ussim.render.aperture.ray_starts import line_angle, point_in_scene, to_scene
 from ussim.render.physics.scatter import phasor, whole
 
 _ZERO = np.float32(0)
@@ -97,13 +97,11 @@ def march_level(
     near = np.float32(low_node) * beam.node_mm - margin
     far = np.float32(high_node) * beam.node_mm + margin
     forward = dm > _ZERO
-    # The wavefront is round about the centre of the face's curvature: ½·x²/(R + z), the 1 mm is in cells_echo.
-    roundness = _HALF if beam.linear_pitch_mm == _ZERO else _ZERO
     begin = whole((om + (near if forward else far) * dm) * inverse)
     end = whole((om + (far if forward else near) * dm) * inverse)
     march_cells(
         axis, begin, end, forward, margin, level, beam.salt, pitch, inverse, beam.sample_mm, beam.node_mm,
-        beam.turns_per_mm, roundness, om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, axp, axq, exp_, exq, det,
+        beam.turns_per_mm, om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, axp, axq, exp_, exq, det,
         beam.half_width_mm, beam.half_slice_mm, beam.scatter_gain, beam.across, beam.slice, beam.sheet_edge,
         sheets.medium, sheets.fuzz_mm, sheets.shown_mm, seen, np.int32(index * beam.layers),
         np.int32(index % beam.scanlines), beam.scanlines, beam.layers, beam.linear_pitch_mm, beam.apex_radius_mm,
@@ -115,7 +113,7 @@ def march_level(
 
 @device
 def march_cells(
-    axis, begin, end, forward, margin, level, salt, pitch, inverse, sample_mm, node_mm, turns_per_mm, roundness,
+    axis, begin, end, forward, margin, level, salt, pitch, inverse, sample_mm, node_mm, turns_per_mm,
     om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, axp, axq, exp_, exq, det,
     half_width_mm, half_slice_mm, scatter_gain, across_of, slice_of, sheet_edge,
     media, fuzz_mm, shown_mm, seen, sheets_before, line, lines, layers, linear_pitch_mm, radius_mm, angular_pitch_rad,
@@ -168,7 +166,7 @@ def march_cells(
                 count += 1
         place_cells(
             count, axis, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep, eq,
-            depth, gain, gain_step, narrow, narrow_step, thin, thin_step, roundness,
+            depth, gain, gain_step, narrow, narrow_step, thin, thin_step,
             _ONE / max(_TINY, linear_pitch_mm + (radius_mm + max(depth, _ZERO)) * angular_pitch_rad), hashes, work,
         )  # fmt: skip
         look_up_cells(
@@ -186,7 +184,7 @@ def march_cells(
 @device
 def place_cells(
     count, axis, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep, eq,
-    depth, gain, gain_step, narrow, narrow_step, thin, thin_step, roundness, lines_per_mm, hashes, work,
+    depth, gain, gain_step, narrow, narrow_step, thin, thin_step, lines_per_mm, hashes, work,
 ):  # fmt: skip
     """Where the scatterers of the listed cells of a slab lie in the beam.
 
@@ -207,7 +205,8 @@ def place_cells(
         exponent = (narrow + narrow_step * along) * across * across + thinness * slice_ * slice_
         hashes[k] = h
         work[AT, k] = depth + along
-        work[SHOWN, k] = roundness * across * across / (abs(depth + along) + _ONE)
+        # The wavefront is round about the middle of the line's own aperture.
+        work[SHOWN, k] = _HALF * across * across / max(_ONE, depth + along)
         work[ECHO, k] = max(_ZERO, gain + gain_step * along) * bell_of(exponent)
         work[STEEP, k] = slice_ * abs(slice_) * np.float32(-2) * thinness
         work[BESIDE, k] = across * lines_per_mm

@@ -22,7 +22,7 @@ import numpy as np
 from ussim.jit import device
 from ussim.render.aperture.inputs import COHERENT_AMPLITUDE, COHERENT_SHOWN, ROUGH_AMPLITUDE, ROUGH_SHOWN, WALL_DEPTH
 from ussim.render.aperture.lattice import place_key
-from ussim.render.aperture.rays import line_angle, piece_slope, piece_start, scene_ray, to_scene
+from ussim.render.aperture.ray_starts import line_angle, piece_slope, piece_start, scene_ray, to_scene
 from ussim.render.kernels.hits import medium_of, next_interface, normal_of, smooth_normal_of, surfaces_around
 from ussim.render.physics.interface import (
     coherent_fraction,

@@ -20,9 +20,9 @@ from ussim.render.tables import key_of
 _NODE_MM = 0.4  # along a scanline: shadows are smooth
 _DEEPEST = 1.12  # lines reach so much deeper than is shown, at most: behind faster media the depths shown lie deeper
 _PIECES = 12  # straight pieces of a sheet off the image plane
-_REACH = 1.75  # standard deviations of the beam within which scatterers count: 98.7 % of its power in either direction
+_REACH = 1.9  # standard deviations of the beam within which scatterers count: 99.3 % of its power in either direction
 _CROWDING = 1.6  # exponent by which rays crowd around the axis
-_SCATTERERS_PER_CELL = 5  # cells of the lattice in a resolution cell, for developed speckle
+_SCATTERERS_PER_CELL = 8  # cells of the lattice in a resolution cell, for developed speckle
 _COARSEST = 4  # levels of the lattice, each √2 coarser than the one before
 _BLEND_MM = 6.0  # depth over which one level of the lattice takes over from another
 _REFERENCE_MM = 0.1  # a tissue's scatter parameters are of the echo of so much depth

@@ -14,7 +14,7 @@ import numpy as np
 
 from ussim.jit import device
 from ussim.render.aperture.lattice import place_key
-from ussim.render.aperture.rays import line_angle, piece_slope, piece_start, scene_ray
+from ussim.render.aperture.ray_starts import line_angle, piece_slope, piece_start, scene_ray
 from ussim.render.kernels.hits import (
     medium_of,
     next_interface,
