@@ -13,6 +13,7 @@ import numba
 import numpy as np
 import pytest
 import trimesh
+from scipy.spatial.transform import Rotation
 from support.aperture import beside_each_other, block, rod
 from support.jobs import ball_plan
 from support.phantoms import decibel, renderer, scene_of, small_linear, tissue, uniform
@@ -186,6 +187,22 @@ def test_speckle_stays_with_the_tissue_when_the_probe_moves(quality, record_prop
         assert shifted > 0.98
         by_pulse = np.exp(-((samples * probe.sample_mm / probe.axial_sigma_mm) ** 2) / 4)
         assert stayed == pytest.approx(by_pulse, abs=0.05)
+
+
+@pytest.mark.parametrize("axes", ["y", "yz", "xyz"])
+def test_scatterers_stay_where_they_are_when_the_probe_turns_to_another_axis_of_the_lattice(axes, record_property):
+    # On either side of 45° lines go through the lattice along another axis, rows along another one still.
+    probe = small_linear()
+    near = [45.0, 35.264, 20.0][: len(axes)]
+
+    def line(turn_deg):
+        pose = np.eye(4)
+        pose[:3, :3] = Rotation.from_euler(axes, [near[0] + turn_deg, *near[1:]], degrees=True).as_matrix()
+        return renderer(uniform(DENSE), probe, beam="aperture").baseband(pose)[0, 50:78, 100:300]
+
+    kept = correlation(line(-0.05), line(0.05))
+    record_property("kept", kept)
+    assert kept > 0.9
 
 
 # Walls --------------------------------------------------------------------------------------------

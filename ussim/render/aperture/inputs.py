@@ -61,6 +61,7 @@ class Sheets(NamedTuple):
 
     medium: Array  # (B, S) int32, at every sample of depth
     fuzz_mm: Array  # (B, S) float32, thickness of the last wall before it
+    loud: Array  # (B, S) int32, how many samples down to this one lie in a medium that scatters
     shown_mm: Array  # (B, J) float32, displayed depth of every node: time of flight × 1540 m/s / 2
     wall: Array  # (B, M, WALL_FIELDS) float32
     wall_count: Array  # (B,) int32

@@ -16,23 +16,27 @@ _STANDARD = np.float32(((1.25**3 - 0.25**3) / 3) ** -0.5)  # of ¼ + u
 
 
 @device
-def cell_hash(axis, m, p, q, salt, level):
-    """Hash of a cell of the lattice, uint32; ``salt`` separates seeds, ``level`` lattices of other pitch.
+def of_axis(axis, x, y, z):
+    """The component of an axis, 0 to 2."""
+    return x if axis == 0 else (y if axis == 1 else z)
 
-    The cell's indices come in the order of axes ``axis``, ``axis`` + 1, ``axis`` + 2, counted around from x, y, z.
+
+@device
+def cell_hash(m, axis_m, p, axis_p, q, axis_q, salt, level):
+    """Hash of a cell of the lattice, uint32, the same in whatever order its three indices and their axes are given.
+
+    ``salt`` separates seeds, ``level`` lattices of other pitch.
     """
     one, two, three = np.uint32(0x8DA6B343), np.uint32(0xD8163841), np.uint32(0xCB1AB31F)
-    km = one if axis == 0 else (two if axis == 1 else three)
-    kp = two if axis == 0 else (three if axis == 1 else one)
-    kq = three if axis == 0 else (one if axis == 1 else two)
-    h = np.uint32(np.uint32(np.uint32(m) * km) ^ np.uint32(np.uint32(p) * kp))
-    h = np.uint32(h ^ np.uint32(np.uint32(q) * kq))
+    h = np.uint32(np.uint32(m) * of_axis(axis_m, one, two, three))
+    h = np.uint32(h ^ np.uint32(np.uint32(p) * of_axis(axis_p, one, two, three)))
+    h = np.uint32(h ^ np.uint32(np.uint32(q) * of_axis(axis_q, one, two, three)))
     return mix(np.uint32(np.uint32(h ^ salt) + np.uint32(np.uint32(level) * np.uint32(0x9E3779B1))))
 
 
 @device
 def cell_place(h):
-    """Where the scatterer sits in its cell: three numbers in [0, 1)."""
+    """Where the scatterer sits in its cell along x, y and z: three numbers in [0, 1)."""
     p = np.uint32(np.uint32(h ^ np.uint32(0xA511E9B3)) * np.uint32(0x2C1B3C6D))
     p = np.uint32(p ^ np.uint32(p >> np.uint32(14)))
     return (
@@ -70,4 +74,4 @@ def fluctuation(h, density, mean, std):
 def place_key(x, y, z):
     """Key of a place in the scene, the same for all that lies within the same cell of ``PLACE_MM``."""
     cells = np.float32(1 / PLACE_MM)
-    return cell_hash(0, whole(x * cells), whole(y * cells), whole(z * cells), np.uint32(0x5BD1E995), 0)
+    return cell_hash(whole(x * cells), 0, whole(y * cells), 1, whole(z * cells), 2, np.uint32(0x5BD1E995), 0)

@@ -116,7 +116,7 @@ class ApertureLines:
     def bytes_per_frame(self, quality: Quality) -> int:
         """Size of the work arrays of a frame."""
         nodes, lines, samples = int(self.beam(quality).nodes), self._probe.scanlines, self._probe.axial_samples
-        per_sheet = samples * 8 + nodes * 8 + self._imaging.max_segments * 4 * WALL_FIELDS
+        per_sheet = samples * 12 + nodes * 8 + self._imaging.max_segments * 4 * WALL_FIELDS
         return lines * (quality.layers * (per_sheet + quality.rays * nodes * 4) + samples * 6 * 4)
 
     def render(
@@ -157,6 +157,7 @@ class ApertureLines:
             sheets = Sheets(
                 medium=np.empty((count, samples), np.int32),
                 fuzz_mm=np.empty((count, samples), np.float32),
+                loud=np.empty((count, samples), np.int32),
                 shown_mm=np.empty((count, nodes), np.float32),
                 wall=walls,
                 wall_count=np.empty(count, np.int32),

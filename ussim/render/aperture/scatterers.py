@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from ussim.jit import device
-from ussim.render.aperture.lattice import cell_hash, cell_place, fluctuation, gauss
+from ussim.render.aperture.lattice import cell_hash, cell_place, fluctuation, gauss, of_axis
 from ussim.render.aperture.ray_starts import line_angle, point_in_scene, to_scene
 from ussim.render.physics.scatter import phasor, whole
 
@@ -25,6 +25,7 @@ _ONE = np.float32(1)
 _HALF = np.float32(0.5)
 _TINY = np.float32(1e-6)
 _SHALLOW = np.float32(1e-3)
+_FUZZ_MM = np.float32(3)  # a fuzzy wall's scatterers lie no further behind it
 # Rows of the lists of cells: lattice indices and sample; depth, displayed depth, echo, elevation and scanlines beside,
 # of which depth and elevation end up as the real and the imaginary part of the echo.
 COLUMN, ROW, SLOT = 0, 1, 2
@@ -47,22 +48,22 @@ def march_block(index, first, last, media, beam, poses, sheets, seen, real, imag
     dx, dy, dz = to_scene(pose, sin, _ZERO, cos)
     ax, ay, az = to_scene(pose, cos, _ZERO, -sin)
     ex, ey, ez = pose[0, 1], pose[1, 1], pose[2, 1]
-    # Name the axes of the lattice so that m is the one the line follows closest.
+    # Name the axes of the lattice so that the line follows m closest and, of the others, the slice p: rows, which run
+    # along p, are long then.
     if abs(dx) >= abs(dy) and abs(dx) >= abs(dz):
-        axis = 0
+        axis_m = 0
+        axis_p = 1 if abs(ey) >= abs(ez) else 2
     elif abs(dy) >= abs(dz):
-        axis = 1
+        axis_m = 1
+        axis_p = 2 if abs(ez) >= abs(ex) else 0
     else:
-        axis = 2
-    if axis == 0:
-        om, op, oq, dm, dp, dq = ox, oy, oz, dx, dy, dz
-        am, ap, aq, em, ep, eq = ax, ay, az, ex, ey, ez
-    elif axis == 1:
-        om, op, oq, dm, dp, dq = oy, oz, ox, dy, dz, dx
-        am, ap, aq, em, ep, eq = ay, az, ax, ey, ez, ex
-    else:
-        om, op, oq, dm, dp, dq = oz, ox, oy, dz, dx, dy
-        am, ap, aq, em, ep, eq = az, ax, ay, ez, ex, ey
+        axis_m = 2
+        axis_p = 0 if abs(ex) >= abs(ey) else 1
+    axis_q = 3 - axis_m - axis_p
+    om, op, oq = of_axis(axis_m, ox, oy, oz), of_axis(axis_p, ox, oy, oz), of_axis(axis_q, ox, oy, oz)
+    dm, dp, dq = of_axis(axis_m, dx, dy, dz), of_axis(axis_p, dx, dy, dz), of_axis(axis_q, dx, dy, dz)
+    am, ap, aq = of_axis(axis_m, ax, ay, az), of_axis(axis_p, ax, ay, az), of_axis(axis_q, ax, ay, az)
+    em, ep, eq = of_axis(axis_m, ex, ey, ez), of_axis(axis_p, ex, ey, ez), of_axis(axis_q, ex, ey, ez)
     # In a slab of cells, a step of 1 mm across or in elevation goes so far along p and q, and along the line.
     apz, epz = -am / dm, -em / dm
     axp, axq = ap + apz * dp, aq + apz * dq
@@ -70,14 +71,16 @@ def march_block(index, first, last, media, beam, poses, sheets, seen, real, imag
     det = axp * exq - exp_ * axq
     for level in range(beam.pitch_mm.size):
         march_level(
-            level, axis, index, first, last, media, beam, sheets, seen, real, imag, cells, hashes, work,
+            level, axis_m, axis_p, axis_q, index, first, last, media, beam, sheets, seen, real, imag,
+            cells, hashes, work,
             om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, apz, epz, axp, axq, exp_, exq, det,
         )  # fmt: skip
 
 
 @device
 def march_level(
-    level, axis, index, first, last, media, beam, sheets, seen, real, imag, cells, hashes, work,
+    level, axis_m, axis_p, axis_q, index, first, last, media, beam, sheets, seen, real, imag,
+    cells, hashes, work,
     om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, apz, epz, axp, axq, exp_, exq, det,
 ):  # fmt: skip
     """Add the scatterers of one level of the lattice."""
@@ -100,10 +103,11 @@ def march_level(
     begin = whole((om + (near if forward else far) * dm) * inverse)
     end = whole((om + (far if forward else near) * dm) * inverse)
     march_cells(
-        axis, begin, end, forward, margin, level, beam.salt, pitch, inverse, beam.sample_mm, beam.node_mm,
-        beam.turns_per_mm, om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, axp, axq, exp_, exq, det,
+        axis_m, axis_p, axis_q, begin, end, forward, margin, level, beam.salt, pitch, inverse, beam.sample_mm,
+        beam.node_mm,
+        beam.turns_per_mm, om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, apz, epz, axp, axq, exp_, exq, det,
         beam.half_width_mm, beam.half_slice_mm, beam.scatter_gain, beam.across, beam.slice, beam.sheet_edge,
-        sheets.medium, sheets.fuzz_mm, sheets.shown_mm, seen, np.int32(index * beam.layers),
+        sheets.medium, sheets.fuzz_mm, sheets.loud, sheets.shown_mm, seen, np.int32(index * beam.layers),
         np.int32(index % beam.scanlines), beam.scanlines, beam.layers, beam.linear_pitch_mm, beam.apex_radius_mm,
         beam.angular_pitch_rad,
         media.scatter_density, media.scatter_mean, media.scatter_std, first, last, real, imag, index,
@@ -113,10 +117,11 @@ def march_level(
 
 @device
 def march_cells(
-    axis, begin, end, forward, margin, level, salt, pitch, inverse, sample_mm, node_mm, turns_per_mm,
-    om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, axp, axq, exp_, exq, det,
+    axis_m, axis_p, axis_q, begin, end, forward, margin, level, salt, pitch, inverse, sample_mm, node_mm, turns_per_mm,
+    om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, apz, epz, axp, axq, exp_, exq, det,
     half_width_mm, half_slice_mm, scatter_gain, across_of, slice_of, sheet_edge,
-    media, fuzz_mm, shown_mm, seen, sheets_before, line, lines, layers, linear_pitch_mm, radius_mm, angular_pitch_rad,
+    media, fuzz_mm, loud, shown_mm, seen, sheets_before, line, lines, layers, linear_pitch_mm, radius_mm,
+    angular_pitch_rad,
     densities, means, deviations, first, last, real, imag, index,
     cells, hashes, work,
 ):  # fmt: skip
@@ -135,6 +140,13 @@ def march_cells(
         if depth < -margin:
             continue
         wide, high = half_width_mm[node], half_slice_mm[node]
+        lines_per_mm = _ONE / max(_TINY, linear_pitch_mm + (radius_mm + max(depth, _ZERO)) * angular_pitch_rad)
+        tallness = abs(apz) * wide + abs(epz) * high + pitch
+        if is_silent(
+            depth - tallness - _FUZZ_MM, depth + tallness, wide * lines_per_mm, line, lines, layers, sheets_before,
+            per_sample, loud,
+        ):  # fmt: skip
+            continue
         cp, cq = op + depth * dp, oq + depth * dq
         reach_q = wide * abs(axq) + high * abs(exq)
         shift_wide, half_wide = row_bounds(wide, exp_, exq, det)
@@ -165,9 +177,9 @@ def march_cells(
                 cells[ROW, count] = q
                 count += 1
         place_cells(
-            count, axis, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep, eq,
+            count, axis_m, axis_p, axis_q, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep, eq,
             depth, gain, gain_step, narrow, narrow_step, thin, thin_step,
-            _ONE / max(_TINY, linear_pitch_mm + (radius_mm + max(depth, _ZERO)) * angular_pitch_rad), hashes, work,
+            lines_per_mm, hashes, work,
         )  # fmt: skip
         look_up_cells(
             count, hashes, work, per_node, per_sample, sheet_edge, media, fuzz_mm, shown_mm,
@@ -182,8 +194,24 @@ def march_cells(
 
 
 @device
+def is_silent(low_mm, high_mm, beside, line, lines, layers, sheets_before, per_sample, loud):
+    """Whether nothing scatters between two depths, on any sheet of a line and of those so many scanlines beside it."""
+    last = loud.shape[1] - 1
+    first = min(max(np.int32(low_mm * per_sample) - 1, 0), last)
+    end = min(max(np.int32(high_mm * per_sample) + 1, 0), last)
+    near = np.int32(beside + _ONE)
+    for step in range(max(-near, -line), min(near + 1, lines - line)):
+        for layer in range(layers):
+            sheet = sheets_before + step * layers + layer
+            before = loud[sheet, first - 1] if first > 0 else 0
+            if loud[sheet, end] > before:
+                return False
+    return True
+
+
+@device
 def place_cells(
-    count, axis, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep, eq,
+    count, axis_m, axis_p, axis_q, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep, eq,
     depth, gain, gain_step, narrow, narrow_step, thin, thin_step, lines_per_mm, hashes, work,
 ):  # fmt: skip
     """Where the scatterers of the listed cells of a slab lie in the beam.
@@ -193,8 +221,9 @@ def place_cells(
     """
     for k in range(count):
         p, q = cells[COLUMN, k], cells[ROW, k]
-        h = cell_hash(axis, m, p, q, salt, level)
-        jm, jp, jq = cell_place(h)
+        h = cell_hash(m, axis_m, p, axis_p, q, axis_q, salt, level)
+        jx, jy, jz = cell_place(h)
+        jm, jp, jq = of_axis(axis_m, jx, jy, jz), of_axis(axis_p, jx, jy, jz), of_axis(axis_q, jx, jy, jz)
         um = (jm - _HALF) * pitch
         up = (np.float32(p) + jp) * pitch - cp
         uq = (np.float32(q) + jq) * pitch - cq

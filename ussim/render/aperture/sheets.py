@@ -58,6 +58,7 @@ def trace_sheet(index, geometry, media, beam, poses, sheets, stack, stack_t):
     walls = 0
     node = 0
     sample = 0
+    loud = np.int32(0)
     silent = False
     pieces = beam.pieces if layer != beam.layers // 2 else 1
     for piece in range(pieces):
@@ -90,6 +91,8 @@ def trace_sheet(index, geometry, media, beam, poses, sheets, stack, stack_t):
             while sample < beam.samples and np.float32(sample) * beam.sample_mm < end:
                 sheets.medium[index, sample] = np.int32(medium)
                 sheets.fuzz_mm[index, sample] = fuzz
+                loud += np.int32(1) if media.scatter_density[medium] > _ZERO else np.int32(0)
+                sheets.loud[index, sample] = loud
                 sample += 1
             shown = shown + (end - depth) / ratio
             depth = end
@@ -110,6 +113,8 @@ def trace_sheet(index, geometry, media, beam, poses, sheets, stack, stack_t):
     while sample < beam.samples:
         sheets.medium[index, sample] = np.int32(medium)
         sheets.fuzz_mm[index, sample] = fuzz
+        loud += np.int32(1) if media.scatter_density[medium] > _ZERO else np.int32(0)
+        sheets.loud[index, sample] = loud
         sample += 1
     while node < beam.nodes:
         sheets.shown_mm[index, node] = shown
