@@ -18,15 +18,19 @@ settings.register_profile("search", max_examples=5000, **COMMON)
 settings.load_profile("fixed")
 
 
+TOGETHER = ("tests/meshes/", "tests/pipeline/", "tests/render/test_aperture")
+"""Beginnings of paths of tests that share what takes long to make: anatomies, a finished pipeline, compiled stages."""
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """The tests of a file share a worker, and so do the files of a folder that share what takes long to make."""
+    """The tests of a file share a worker, and so do files that share what takes long to make."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByWhatTheyShare(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return next((folder for folder in ("tests/meshes/", "tests/pipeline/") if folder in file), file)
+            return next((together for together in TOGETHER if together in file), file)
 
     return ByWhatTheyShare(config, log)
 

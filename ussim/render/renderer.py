@@ -14,6 +14,8 @@ from ussim.errors import UssimError
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import ConvexProbe, Probe
 from ussim.probe.quality import LQ, Quality
+from ussim.render.aperture.lines import ApertureLines
+from ussim.render.aperture.tables import aperture_display
 from ussim.render.backends import open_backend
 from ussim.render.kernels.inputs import ECHO_FIELDS, SPAN_FIELDS, Paths
 from ussim.render.tables import beam_table, display_table, geometry_table, key_of, media_table, pixel_table
@@ -72,6 +74,12 @@ class Renderer:
         self.seed = seed
         self.timed = False
         self.stage_s: dict[str, float] = defaultdict(float)
+        self._aperture: ApertureLines | None = None
+        if self.imaging.beam == "aperture":
+            if backend == "cuda":
+                raise UssimError("imaging.beam = 'aperture' has no kernels for backend = 'cuda' yet; allowed: cpu")
+            backend = "cpu"
+            self._aperture = ApertureLines(scene, self.probe, self.imaging, seed)
         self._backend = open_backend(backend)
         self._geometry = self._backend.put(geometry_table(scene))
         self._media = self._backend.put(media_table(scene, self.probe, self.imaging, seed))
@@ -79,6 +87,7 @@ class Renderer:
         self._mask = self._backend.put(self.probe.mask())
         self._beams: dict[Quality, object] = {}
         self._buffers: dict[object, dict] = {}
+        self._images: dict[int, Any] = {}  # of the batch size used last
         self.tgc_db = np.zeros(self.probe.axial_samples, np.float32) if tgc_db is None else tgc_db
 
     @property
@@ -104,7 +113,8 @@ class Renderer:
                 f"tgc_db: needs {self.probe.axial_samples} finite values, one per axial sample, got {curve.shape}"
             )
         self._tgc_db = curve
-        self._display = self._backend.put(display_table(self.probe, self.imaging, curve))
+        make = display_table if self._aperture is None else aperture_display
+        self._display = self._backend.put(make(self.probe, self.imaging, curve))
 
     def fit_tgc(self, poses: np.ndarray) -> np.ndarray:
         """Set the gain that undoes the median two-way attenuation of these poses over depth.
@@ -157,9 +167,8 @@ class Renderer:
         poses, keys = self._checked_frames(poses, frames)
         lines = []
         for pose, key in zip(poses, keys, strict=True):
-            self._render_batch(pose[None], key[None], quality)
-            buffers = self._image_buffers(1, quality)
-            lines.append(self._backend.get(buffers["iq_real"]) + 1j * self._backend.get(buffers["iq_imag"]))
+            real, imag, _ = self._lines(pose[None], key[None], quality)
+            lines.append(self._backend.get(real) + 1j * self._backend.get(imag))
         return np.stack(lines)
 
     def maps(self, poses: np.ndarray) -> Maps:
@@ -171,9 +180,25 @@ class Renderer:
 
     # One batch ------------------------------------------------------------------------------------
     def _render_batch(self, poses: np.ndarray, keys: np.ndarray, quality: Quality) -> np.ndarray:
+        _, _, grey = self._lines(poses, keys, quality)
+        shape = (len(poses), self.probe.image_height * self.probe.image_width)
+        images = self._images.get(len(poses))
+        if images is None:
+            self._images.clear()
+            images = self._images[len(poses)] = self._backend.zeros(shape, np.uint8)
+        self._run(
+            "scan_convert", self._backend.scan_convert, np.int32(self.probe.scanlines), self._pixels, grey, images
+        )
+        return self._backend.get(images).reshape(len(poses), *self.probe.image_shape)
+
+    def _lines(self, poses: np.ndarray, keys: np.ndarray, quality: Quality) -> tuple[Any, Any, Any]:
+        """Baseband lines (real, imaginary) and their grey levels, each (frames × scanlines, samples)."""
         run, backend = self._run, self._backend
-        beam = self._beam(quality)
         poses_f32 = backend.put(np.ascontiguousarray(poses, np.float32))
+        if self._aperture is not None:
+            work = self._aperture.render(run, self._geometry, self._media, self._display, poses_f32, keys, quality)
+            return work.out_real, work.out_imag, work.grey
+        beam = self._beam(quality)
         keys = backend.put(keys)
         buffers = self._image_buffers(len(poses), quality)
         paths, real, imag = buffers["paths"], buffers["iq_real"], buffers["iq_imag"]
@@ -183,15 +208,7 @@ class Renderer:
             "receive", backend.receive, beam, self._display, keys, paths, real, imag,
             buffers["out_real"], buffers["out_imag"], buffers["power"], buffers["grey"],
         )  # fmt: skip
-        run(
-            "scan_convert",
-            backend.scan_convert,
-            beam.scanlines,
-            self._pixels,
-            buffers["grey"],
-            buffers["images"],
-        )
-        return backend.get(buffers["images"]).reshape(len(poses), *self.probe.image_shape)
+        return real, imag, buffers["grey"]
 
     def _map_batch(self, poses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         run, backend = self._run, self._backend
@@ -238,6 +255,8 @@ class Renderer:
         return self.probe.scanlines * quality.layers * quality.rays
 
     def _bytes_per_frame(self, quality: Quality) -> int:
+        if self._aperture is not None:
+            return self._aperture.bytes_per_frame(quality)
         per_path = self.imaging.max_segments * 4 * (1 + SPAN_FIELDS + ECHO_FIELDS)
         return self._path_count(quality) * per_path + self.probe.scanlines * self.probe.axial_samples * 6 * 4
 
@@ -253,7 +272,6 @@ class Renderer:
                 for name in ("iq_real", "iq_imag", "out_real", "out_imag", "power", "grey")
             }
             held["frames"] = frames
-            held["images"] = self._backend.zeros((frames, self.probe.image_height * self.probe.image_width), np.uint8)
             held["paths"] = Paths(
                 amplitude=empty((count, most), np.float32),
                 span=empty((count, most, SPAN_FIELDS), np.int32),

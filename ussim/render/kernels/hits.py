@@ -73,6 +73,29 @@ def smooth_normal_of(geometry, triangle, x, y, z):
 
 
 @device
+def normal_change(geometry, triangle, tx, ty, tz):
+    """Change of the smooth outward normal per mm along a direction t, in the plane of a triangle."""
+    a, b, c = geometry.triangles[triangle, 0], geometry.triangles[triangle, 1], geometry.triangles[triangle, 2]
+    v = geometry.vertices
+    ux, uy, uz = v[b, 0] - v[a, 0], v[b, 1] - v[a, 1], v[b, 2] - v[a, 2]
+    wx, wy, wz = v[c, 0] - v[a, 0], v[c, 1] - v[a, 1], v[c, 2] - v[a, 2]
+    uu = dot(ux, uy, uz, ux, uy, uz)
+    uw = dot(ux, uy, uz, wx, wy, wz)
+    ww = dot(wx, wy, wz, wx, wy, wz)
+    tu = dot(tx, ty, tz, ux, uy, uz)
+    tw = dot(tx, ty, tz, wx, wy, wz)
+    area = max(uu * ww - uw * uw, np.float32(1e-20))
+    beta = (ww * tu - uw * tw) / area
+    gamma = (uu * tw - uw * tu) / area
+    n = geometry.corner_normals[triangle]
+    return (
+        beta * (n[1, 0] - n[0, 0]) + gamma * (n[2, 0] - n[0, 0]),
+        beta * (n[1, 1] - n[0, 1]) + gamma * (n[2, 1] - n[0, 1]),
+        beta * (n[1, 2] - n[0, 2]) + gamma * (n[2, 2] - n[0, 2]),
+    )
+
+
+@device
 def medium_of(geometry, inside):
     """Medium index of a point inside the surfaces of the mask; 0, the background, outside of all."""
     surface = highest_surface(inside)

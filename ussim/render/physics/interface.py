@@ -42,6 +42,22 @@ def reflectance(cos_i, cos_t, z1, z2):
 
 
 @device
+def reflection(cos_i, cos_t, z1, z2):
+    """Pressure reflection coefficient (Z2·cos θi − Z1·cos θt)/(Z2·cos θi + Z1·cos θt), signed; 1 if cos θt < 0."""
+    if cos_t < _ZERO:
+        return _ONE
+    a = z2 * cos_i
+    b = z1 * cos_t
+    return (a - b) / (a + b)
+
+
+@device
+def is_gas(impedance_mrayl):
+    """Whether a medium is a gas, into which no element radiates: a hundredth of water's impedance or less."""
+    return impedance_mrayl < np.float32(0.015)
+
+
+@device
 def mirror(vx, vy, vz, nx, ny, nz):
     """Direction of the specularly reflected wave, v − 2(v·n)n."""
     k = _TWO * dot(vx, vy, vz, nx, ny, nz)

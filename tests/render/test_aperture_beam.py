@@ -1,0 +1,275 @@
+"""The beam of an aperture: shadows, contact, outlines and walls, against geometry and layer theory.
+
+What a test records is what it judges.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter1d
+from support.aperture import behind, beside_each_other, block, rod, seen
+from support.phantoms import decibel, renderer, scene_of, tissue, uniform
+from support.scenes import box, sphere
+
+from ussim.probe.probe import ConvexProbe, LinearProbe
+from ussim.probe.quality import HQ, LQ, Quality
+
+APERTURE_MM = 16.0
+OBSTACLE_MM = 40.0
+IMPEDANCE = 1.54  # of the tissues of these phantoms
+
+
+def shadow_probe():
+    """Full aperture at every depth behind the obstacle, transmit and receive."""
+    return LinearProbe(
+        scanlines=160, width_mm=40, depth_mm=150, axial_samples=512, focus_mm=60, aperture_mm=APERTURE_MM,
+        f_number=2.0, image_height=64, image_width=64,
+    )  # fmt: skip
+
+
+def wall_probe(**values):
+    fields = {"scanlines": 96, "width_mm": 40, "depth_mm": 50, "axial_samples": 1024}
+    return LinearProbe(**{**fields, "image_height": 64, "image_width": 64, **values})
+
+
+def level_behind(obstacle, rays):
+    """Depth [mm] and amplitude behind an obstacle over that without it, (scanlines, nodes)."""
+    quality = Quality(rays=rays, layers=1)
+    depth, free = seen(renderer(behind(), shadow_probe(), beam="aperture"), quality)
+    _, shaded = seen(renderer(behind(obstacle), shadow_probe(), beam="aperture"), quality)
+    return depth, shaded / free
+
+
+@pytest.mark.parametrize("rays", [32, 48, 64])
+@pytest.mark.parametrize("radius", [0.5, 1.0, 2.0, 5.0])
+def test_the_shadow_of_a_rod_is_the_share_of_the_aperture_that_it_hides(radius, rays, record_property):
+    depth, level = level_behind(rod(radius, OBSTACLE_MM), rays)
+    for z in (50, 60, 80, 100, 140):
+        hidden = 2 * radius * z / ((z - OBSTACLE_MM) * APERTURE_MM)
+        expected = 40 * np.log10(max(1 - hidden, 1e-9))
+        measured = 20 * np.log10(max(1e-9, level[78:82, np.argmin(np.abs(depth - z))].mean()))
+        if expected > -20:
+            record_property("off_db", measured - expected)
+            assert measured == pytest.approx(expected, abs=1.5), z
+        else:
+            record_property("deep_db", measured)
+            assert measured < -20, z
+
+
+@pytest.mark.parametrize("radius", [0.5, 1.0, 2.0, 5.0])
+def test_a_single_ray_casts_a_full_shadow_everywhere_behind_a_rod(radius, record_property):
+    depth, level = level_behind(rod(radius, OBSTACLE_MM), 1)
+    loudest = 20 * np.log10(max(1e-9, level[79:81, depth > OBSTACLE_MM + radius + 1].max()))
+    record_property("loudest_db", loudest)
+    assert loudest < -60
+
+
+@pytest.mark.parametrize("rays", [32, 128])
+def test_the_penumbra_of_an_edge_is_as_wide_as_the_aperture_seen_through_it(rays, record_property):
+    # A scanline takes its aperture along. At depth z the way from element e crosses the edge's depth z0 at
+    # x + e·(1 − z0/z), so the one-way amplitude falls from 1 to 0 over D·(z − z0)/z, and is ½ at the edge.
+    edge = box((100, 200, 0.5), (50, 0, OBSTACLE_MM), tissue="absorber", name="edge", priority=5)
+    depth, level = level_behind(edge, rays)
+    x = (np.arange(160) - 79.5) * 0.25
+    for z in (50, 60, 80, 100, 120):
+        one_way = np.sqrt([np.interp(z, depth, line) for line in level])
+        ramp = (one_way > 0.2) & (one_way < 0.8)
+        slope, at_zero = np.polyfit(x[ramp], one_way[ramp], 1)
+        width = APERTURE_MM * (z - OBSTACLE_MM) / z
+        record_property("off_percent", 100 * (-1 / slope / width - 1))
+        assert -1 / slope == pytest.approx(width, rel=0.1), z
+        assert (0.5 - at_zero) / slope == pytest.approx(0, abs=0.1), z
+
+
+def test_a_gap_between_two_plates_lets_the_share_of_the_aperture_through_that_it_shows(record_property):
+    gap = 3.0
+    plates = [
+        box((100, 200, 0.5), (side * (50 + gap / 2), 0, OBSTACLE_MM), tissue="absorber", name=name, priority=5)
+        for side, name in ((-1, "left"), (1, "right"))
+    ]
+    quality = Quality(rays=64, layers=1)
+    depth, free = seen(renderer(behind(), shadow_probe(), beam="aperture"), quality)
+    _, shaded = seen(renderer(behind(*plates), shadow_probe(), beam="aperture"), quality)
+    for z in (60, 80, 100, 140):
+        shown = gap * z / ((z - OBSTACLE_MM) * APERTURE_MM)
+        at = np.argmin(np.abs(depth - z))
+        off_db = 20 * np.log10((shaded / free)[78:82, at].mean()) - 40 * np.log10(shown)
+        record_property("off_db", off_db)
+        assert off_db == pytest.approx(0, abs=1.5), z
+
+
+@pytest.mark.parametrize("rays", [1, 32])
+def test_a_wide_plate_of_bone_costs_its_two_walls_and_its_attenuation(rays, record_property):
+    soft = tissue("soft", density_kg_m3=1630 / 1.54)
+    bone = tissue("hard", density_kg_m3=7800 / 1.54, attenuation_db_cm_mhz=1.0, scatter_density=0.0)
+    plate = box((400, 400, 4), (0, 0, 22), tissue="hard", name="plate", priority=2)
+    quality, deep = Quality(rays=rays, layers=1), slice(600, 1000)
+    shaded = line_power(scene_of([block("soft"), plate], soft, bone), quality)[deep].mean()
+    free = line_power(scene_of([block("soft")], soft, bone), quality)[deep].mean()
+    reflected = ((7.8 - 1.63) / (7.8 + 1.63)) ** 2
+    expected = 20 * np.log10((1 - reflected) ** 2) - 2 * 1.0 * 8 * 0.4
+    record_property("off_db", decibel(shaded / free) - expected)
+    assert decibel(shaded / free) == pytest.approx(expected, abs=0.3)
+
+
+def line_power(scene, quality, probe=None, frames=3, **imaging):
+    """Power of the lines over depth, (samples,)."""
+    r = renderer(scene, probe or wall_probe(), beam="aperture", **imaging)
+    return (np.abs(r.baseband(beside_each_other(frames), quality)[:, 8:-8]) ** 2).mean(axis=(0, 1))
+
+
+# Attenuation, travel time ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quality", [LQ, HQ], ids=["lq", "hq"])
+def test_attenuation_lowers_the_line_by_twice_alpha_f_per_cm(quality, record_property):
+    depth_cm, inside = wall_probe().sample_depths_mm / 10, slice(60, 1000)
+    lossless = line_power(uniform(tissue("clear")), quality)
+    for alpha in (0.3, 1.5):
+        power = line_power(uniform(tissue("lossy", attenuation_db_cm_mhz=alpha)), quality)
+        slope = np.polyfit(depth_cm[inside], decibel(power[inside] / lossless[inside]), 1)[0]
+        record_property("off_percent", 100 * (slope / (-2 * alpha * 8) - 1))
+        assert slope == pytest.approx(-2 * alpha * 8, rel=0.02)
+
+
+@pytest.mark.parametrize("quality", [LQ, HQ], ids=["lq", "hq"])
+def test_enhancement_behind_fluid_is_the_attenuation_it_saves(quality, record_property):
+    flesh = tissue("flesh", attenuation_db_cm_mhz=0.7)
+    fluid = tissue("water", attenuation_db_cm_mhz=0.01, scatter_density=0.0)
+    lake = box((400, 400, 10), (0, 0, 25), tissue="water", name="lake", priority=2)
+    deep = slice(750, 1000)
+    enhanced = line_power(scene_of([block(), lake], flesh, fluid), quality)[deep].mean()
+    beside = line_power(uniform(flesh), quality)[deep].mean()
+    record_property("off_db", decibel(enhanced / beside) - 2 * 0.69 * 8)
+    assert decibel(enhanced / beside) == pytest.approx(2 * 0.69 * 8, abs=0.3)
+
+
+@pytest.mark.parametrize("speed", [1450.0, 1650.0])
+def test_an_echo_behind_a_layer_is_displaced_by_its_travel_time(speed, record_property):
+    probe = wall_probe()
+    layer = tissue("layer", speed_m_s=speed, scatter_density=0.0, density_kg_m3=1540 * 1000 / speed)
+    back = tissue("back", scatter_density=0.0, density_kg_m3=1500)
+    sheet = box((400, 400, 600), (0, 0, 310), tissue="layer", name="sheet", priority=1)
+    wall = box((400, 400, 600), (0, 0, 330), tissue="back", name="wall", priority=2)
+    r = renderer(scene_of([sheet, wall], layer, back), probe, beam="aperture", interface_gain_db=0.0)
+    for quality in (LQ, HQ):
+        line = np.abs(r.baseband(np.eye(4), quality)[0, 48])
+        depth = probe.sample_depths_mm[200 + line[200:].argmax()]  # gel to 10 mm, then 20 mm of the layer
+        record_property("off_samples", (depth - (10 + 20 * 1540 / speed)) / probe.sample_mm)
+        assert depth == pytest.approx(10 + 20 * 1540 / speed, abs=probe.sample_mm)
+
+
+# Contact ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quality", [LQ, HQ], ids=["lq", "hq"])
+@pytest.mark.parametrize(
+    "probe",
+    [wall_probe(aperture_mm=10), ConvexProbe(scanlines=96, depth_mm=60, axial_samples=1024, aperture_mm=10)],
+    ids=lambda p: p.kind,
+)
+def test_half_a_probe_over_air_is_silent_on_that_side_only(probe, quality, record_property):
+    flesh = tissue("flesh")
+    half = box((200, 400, 600), (100, 0, 100), tissue="flesh", name="half", priority=1)
+    depth = probe.sample_depths_mm
+    shallow, deep = (depth > 3) & (depth < 20), (depth > 30) & (depth < 48)
+
+    def power(scene):
+        lines = renderer(scene, probe, beam="aperture").baseband(np.eye(4), quality)[0]
+        return np.stack([(np.abs(lines[:, part]) ** 2).mean(axis=1) for part in (shallow, deep)])
+
+    level = decibel(power(scene_of([half], flesh, background="air")) / power(uniform(flesh)) + 1e-12)
+    record_property("silent_db", level[:, :46].max())
+    record_property("other_side_db", level[:, 66:].min())
+    assert level[:, :46].max() < -60
+    # From half an aperture off the edge on, a line has all its elements.
+    assert level[:, 66:] == pytest.approx(0, abs=0.5)
+    if quality.rays > 1:
+        # The first line over flesh has half of them, both ways.
+        record_property("edge_db", level[:, 48].mean())
+        assert level[:, 48].mean() == pytest.approx(-12, abs=3)
+
+
+# Outlines -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quality", [LQ, HQ], ids=["lq", "hq"])
+def test_a_ball_behind_layers_keeps_its_outline(quality, record_property):
+    radius, centre = 15.0, 60.0
+    surfaces = [
+        box((300, 300, 400), (0, 0, 201), tissue="skin", name="skin", priority=1),
+        box((302, 302, 400), (0, 0, 203), tissue="fat", name="fat", priority=2),
+        box((304, 304, 400), (0, 0, 215), tissue="muscle", name="muscle", priority=3),
+        sphere(radius, (0, 0, centre), 5, tissue="urine", name="ball", priority=9),
+    ]
+    probe = ConvexProbe(scanlines=192, depth_mm=80, axial_samples=1536, image_height=64, image_width=64)
+    scene, depth, power = scene_of(surfaces), probe.sample_depths_mm, 0
+    for seed in range(8):  # average over speckle
+        r = renderer(scene, probe, seed=seed, beam="aperture", attenuation_scale=0.25)
+        power = power + np.abs(r.baseband(np.eye(4), quality)[0]) ** 2
+    power = gaussian_filter1d(power, 1.0, axis=1)
+    deviation = []
+    for origin, direction, line in zip(*probe.scanline_rays(), power, strict=True):
+        to_centre = np.array([0, 0, centre]) - origin
+        under_root = (to_centre @ direction) ** 2 - to_centre @ to_centre + radius**2
+        if under_root <= 0:
+            continue
+        entry = to_centre @ direction - np.sqrt(under_root)
+        normal = (origin + entry * direction - [0, 0, centre]) / radius
+        if normal[2] > -0.5:  # turned away from the probe by more than 60°
+            continue
+        in_front = line[(depth > entry - 4) & (depth < entry - 0.7)].mean()
+        near = np.flatnonzero(np.abs(depth - entry) < 4)
+        last = depth[near[np.flatnonzero(line[near] > in_front / 2)[-1]]]
+        deviation.append(np.linalg.norm(origin + last * direction - [0, 0, centre]) - radius)
+    record_property("lines", len(deviation))
+    record_property("std_mm", np.std(deviation))
+    record_property("mean_mm", np.mean(deviation))  # the speeds of the layers displace it as a whole
+    assert len(deviation) > 30
+    assert np.std(deviation) <= 0.3
+
+
+# Walls --------------------------------------------------------------------------------------------
+
+
+def mirror(material, *others):
+    """A plane wall at 30 mm that faces the probe, behind a clear fluid."""
+    clear = tissue("clear", scatter_density=0.0)
+    wall = box((400, 400, 300), (0, 0, 180), tissue=material.name, name="wall", priority=2)
+    return scene_of([block("clear"), wall], clear, material, *others)
+
+
+def peaks(scene, probe, quality, frames=1, **imaging):
+    """Largest amplitude of every line off the ends of the array, (frames, lines)."""
+    r = renderer(scene, probe, beam="aperture", **{"interface_gain_db": 0.0, **imaging})
+    edge = probe.scanlines // 6
+    return np.abs(r.baseband(beside_each_other(frames), quality)[:, edge:-edge]).max(axis=2)
+
+
+@pytest.mark.parametrize("quality", [LQ, HQ], ids=["lq", "hq"])
+@pytest.mark.parametrize("bandwidth", [0.6, 0.1])
+def test_a_thin_film_echoes_as_the_theory_of_a_plate_says(bandwidth, quality, record_property):
+    impedance, sigma_factor = 1.7, 10
+    r = (impedance - IMPEDANCE) / (impedance + IMPEDANCE)
+    probe = LinearProbe(
+        scanlines=32, width_mm=16, depth_mm=50, axial_samples=4096, bandwidth=bandwidth, image_height=64, image_width=64
+    )
+    host = tissue("host", scatter_density=0.0)
+    film = tissue("film", density_kg_m3=impedance / 1.54 * 1000, scatter_density=0.0)
+    deep = box((400, 400, 300), (0, 0, 175), tissue="film", name="film", priority=2)
+    wall = np.median(peaks(scene_of([block("host"), deep], host, film), probe, quality))
+    x = np.linspace(-1, 1, 8001) * sigma_factor * probe.axial_sigma_mm
+    # Half a wavelength, 0.096 mm, leaves so little of a narrow band that the diffuse hundredth of the faces stands out.
+    for thickness in (0.01, 0.02, 0.048, 0.07, *((0.1,) if bandwidth > 0.5 else ()), 0.13, 0.2):
+        # Reflections between the faces: r, then −(1 − r²)·r^(2n − 1) after n + 1 passages, over r.
+        echoes = [1.0, *(-(1 - r * r) * r ** (2 * n) for n in range(4))]
+        pulse = sum(
+            a * np.exp(-0.5 * ((x - n * thickness) / probe.axial_sigma_mm) ** 2 - 4j * np.pi * 8 / 1.54 * n * thickness)
+            for n, a in enumerate(echoes)
+        )
+        slab = box((400, 400, thickness), (0, 0, 25 + thickness / 2), tissue="film", name="film", priority=2)
+        level = np.median(peaks(scene_of([block("host"), slab], host, film), probe, quality)) / wall
+        off_db = 20 * np.log10(level / np.abs(pulse).max())
+        record_property("off_db", off_db)
+        assert off_db == pytest.approx(0, abs=1.5), thickness

@@ -1,0 +1,72 @@
+"""What the stages of the aperture read and leave behind; see :mod:`ussim.render.kernels.inputs`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ussim.render.kernels.inputs import Array
+
+
+class ApertureBeam(NamedTuple):
+    """Scanlines, sheets, aperture and lattice of one probe at one quality.
+
+    What varies slowly with depth is tabulated at J nodes, ``node_mm`` apart along a scanline.
+    """
+
+    scanlines: int
+    layers: int
+    rays: int
+    samples: int
+    nodes: int
+    angular_pitch_rad: float
+    linear_pitch_mm: float
+    apex_radius_mm: float
+    depth_mm: float
+    sample_mm: float
+    node_mm: float
+    salt: int  # uint32, separates the lattices of different seeds
+    turns_per_mm: float  # phase of the carrier per mm of depth, 2·f0/c0
+    wavelength_mm: float
+    interface_gain: float
+    diffuse_share: float  # of a wall's power, into all directions
+    max_segments: int
+    pieces: int  # straight pieces of which a sheet off the plane consists
+    sheet_mm: Array  # (L, J) elevation of each layer's sheet
+    sheet_edge: (
+        Array  # (L − 1,) between the sheets: elevation over the beam's standard deviation, squared with its sign
+    )
+    element_mm: Array  # (N,) phased arrays: where a ray starts on the face; 0 otherwise
+    tilt_rad: Array  # (N,) other arrays: angle of a ray to the scanline on which it starts; 0 otherwise
+    ray_line: Array  # (N, J) scanlines that a ray has crossed at each node
+    ray_length_mm: Array  # (N, J) and how long it is there
+    ray_end: Array  # (N,) int32, nodes at which a ray is of use
+    transmit: Array  # (N, J) weights of the rays through a point, sum 1
+    receive: Array  # (N, J) the same on the way back
+    across: Array  # (J,) −½/σ² of the lateral beam [1/mm²]
+    slice: Array  # (J,) −½/σ² of the elevational beam [1/mm²]
+    half_width_mm: Array  # (J,) lateral reach of the scatterers that count
+    half_slice_mm: Array  # (J,) elevational reach
+    scatter_gain: Array  # (V, J) per level of the lattice: makes uniform tissue equally bright at all depths
+    pitch_mm: Array  # (V,) of each level of the lattice
+    level_begin: Array  # (V,) first node of a level
+    level_end: Array  # (V,) node behind its last
+    face_lateral: Array  # (J,) tilts of a wall that send sound from aperture to aperture: variance [rad²]
+    face_elevational: Array  # (J,) the same for the height of the elements
+    wall_spread: Array  # (2·W + 1, J) share of a wall's echo that its neighbouring scanlines receive, sum 1
+    rough_gain: Array  # (J,) what makes the sum of a rough wall's echoes as strong as one of them
+
+
+class Sheets(NamedTuple):
+    """What lies on the straight scanlines of every sheet. B = frames × scanlines × layers, in this order."""
+
+    medium: Array  # (B, S) int32, at every sample of depth
+    fuzz_mm: Array  # (B, S) float32, thickness of the last wall before it
+    loud: Array  # (B, S) int32, how many samples down to this one lie in a medium that scatters
+    shown_mm: Array  # (B, J) float32, displayed depth of every node: time of flight × 1540 m/s / 2
+    wall: Array  # (B, M, WALL_FIELDS) float32
+    wall_count: Array  # (B,) int32
+
+
+# Fields of a wall: where it lies along its line, where its echoes are shown, how strong they are.
+WALL_DEPTH, COHERENT_SHOWN, ROUGH_SHOWN, COHERENT_AMPLITUDE, ROUGH_AMPLITUDE = 0, 1, 2, 3, 4
+WALL_FIELDS = 5

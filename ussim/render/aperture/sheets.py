@@ -1,0 +1,162 @@
+"""What lies where. Straight lines through each layer's sheet give media, travel times and walls.
+
+Outlines are thus where the surfaces are, displaced in range by the time of flight alone. The sheet of a layer
+follows the elevational beam: it is a fixed number of its standard deviations off the image plane at every depth.
+
+A wall echoes as far as it faces the aperture. Sound that leaves one element and comes back to another needs a
+facet whose normal lies half-way between the two; over all pairs the tilts that serve are spread like a triangle,
+here a Gaussian of the same variance. Facets of a rough wall are spread too. The share of an echo that is received
+is the overlap of the two, per axis
+
+    σ_a/√(σ_a² + σ_f²)·exp(−t²/(2·(σ_a² + σ_f²)))
+
+with t the tilt of the wall, σ_a² that of the aperture and σ_f² = 1/(s + 1) that of the facets.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ussim.jit import device
+from ussim.render.aperture.inputs import COHERENT_AMPLITUDE, COHERENT_SHOWN, ROUGH_AMPLITUDE, ROUGH_SHOWN, WALL_DEPTH
+from ussim.render.aperture.lattice import place_key
+from ussim.render.aperture.ray_starts import line_angle, piece_slope, piece_start, scene_ray, to_scene
+from ussim.render.kernels.hits import medium_of, next_interface, normal_of, smooth_normal_of, surfaces_around
+from ussim.render.physics.interface import (
+    coherent_fraction,
+    is_gas,
+    reflection,
+    transmitted_cosine,
+)
+from ussim.render.physics.random import normal, uniform
+from ussim.render.physics.vector import dot
+
+_ZERO = np.float32(0)
+_ONE = np.float32(1)
+_HALF = np.float32(0.5)
+_TWO = np.float32(2)
+
+
+@device
+def trace_sheet(index, geometry, media, beam, poses, sheets, stack, stack_t):
+    """Follow line ``index`` (frame, scanline, layer) through its sheet and write what it meets."""
+    layer = index % beam.layers
+    line = (index // beam.layers) % beam.scanlines
+    pose = poses[index // (beam.layers * beam.scanlines)]
+    theta, _ = line_angle(beam, line)
+    ax, ay, az = to_scene(pose, np.float32(math.cos(theta)), _ZERO, -np.float32(math.sin(theta)))  # across the line
+    ex, ey, ez = pose[0, 1], pose[1, 1], pose[2, 1]  # elevation
+
+    inside = np.uint64(0)
+    medium = np.int32(0)
+    skip = np.int32(-1)
+    depth = _ZERO  # along the line, of the last wall or the beginning of the piece
+    shown = _ZERO  # displayed depth there
+    fuzz = _ZERO  # thickness of the last wall
+    walls = 0
+    node = 0
+    sample = 0
+    loud = np.int32(0)
+    silent = False
+    pieces = beam.pieces if layer != beam.layers // 2 else 1
+    for piece in range(pieces):
+        first = piece_start(beam, piece) if pieces > 1 else 0
+        slope = piece_slope(beam, layer, piece) if pieces > 1 else _ZERO
+        end_node = piece_start(beam, piece + 1) if pieces > 1 else beam.nodes - 1
+        depth = np.float32(first) * beam.node_mm
+        bottom = np.float32(end_node) * beam.node_mm
+        stretch = np.float32(math.sqrt(_ONE + slope * slope))  # mm of path per mm of depth
+        x, y, z, dx, dy, dz = scene_ray(beam, pose, line, _ZERO, _ZERO, beam.sheet_mm[layer, first], slope)
+        reach = depth * stretch
+        x, y, z = x + dx * reach, y + dy * reach, z + dz * reach
+        if piece > 0:  # the ray starts on the face in this direction: move over to where the piece begins
+            lift = -slope * depth
+            x, y, z = x + ex * lift, y + ey * lift, z + ez * lift
+        if piece == 0:
+            inside = surfaces_around(geometry, x, y, z, -dx, -dy, -dz, stack, stack_t)
+            medium = medium_of(geometry, inside)
+            silent = is_gas(media.impedance_mrayl[medium])
+        skip = np.int32(-1)
+        while True:
+            s, triangle, inside, after = next_interface(
+                geometry, x, y, z, dx, dy, dz, (bottom - depth) * stretch, skip, inside, medium, stack, stack_t
+            )
+            end = depth + s / stretch if triangle >= 0 else bottom
+            ratio = media.speed_ratio[medium]
+            while node < beam.nodes and np.float32(node) * beam.node_mm <= end:
+                sheets.shown_mm[index, node] = shown + (np.float32(node) * beam.node_mm - depth) / ratio
+                node += 1
+            while sample < beam.samples and np.float32(sample) * beam.sample_mm < end:
+                sheets.medium[index, sample] = np.int32(medium)
+                sheets.fuzz_mm[index, sample] = fuzz
+                loud += np.int32(1) if media.scatter_density[medium] > _ZERO else np.int32(0)
+                sheets.loud[index, sample] = loud
+                sample += 1
+            shown = shown + (end - depth) / ratio
+            depth = end
+            if triangle < 0:
+                break
+            x, y, z = x + s * dx, y + s * dy, z + s * dz
+            beyond = medium_of(geometry, after)
+            fuzz = max(media.thickness_mm[medium], media.thickness_mm[beyond])
+            if walls < beam.max_segments and not silent:
+                write_wall(
+                    sheets.wall[index, walls], geometry, media, beam, triangle, medium, beyond, depth, shown, fuzz,
+                    x, y, z, dx, dy, dz, ax, ay, az, ex, ey, ez,
+                )  # fmt: skip
+                walls += 1
+            inside = after
+            medium = beyond
+            skip = triangle
+    while sample < beam.samples:
+        sheets.medium[index, sample] = np.int32(medium)
+        sheets.fuzz_mm[index, sample] = fuzz
+        loud += np.int32(1) if media.scatter_density[medium] > _ZERO else np.int32(0)
+        sheets.loud[index, sample] = loud
+        sample += 1
+    while node < beam.nodes:
+        sheets.shown_mm[index, node] = shown
+        node += 1
+    sheets.wall_count[index] = walls
+
+
+@device
+def facing_share(tilt, aperture, facets):
+    """Share of an echo that is received, of one axis: see the head of this file."""
+    total = aperture + facets
+    return np.float32(math.sqrt(aperture / total)) * np.float32(math.exp(-_HALF * tilt * tilt / total))
+
+
+@device
+def write_wall(
+    wall, geometry, media, beam, triangle, medium, beyond, depth, shown, fuzz,
+    x, y, z, dx, dy, dz, ax, ay, az, ex, ey, ez,
+):  # fmt: skip
+    """Write where a wall's echoes are shown and how strong they are, before what lies in front of it."""
+    gx, gy, gz = normal_of(geometry, triangle)
+    nx, ny, nz = smooth_normal_of(geometry, triangle, x, y, z)
+    if dot(dx, dy, dz, gx, gy, gz) > _ZERO:
+        nx, ny, nz = -nx, -ny, -nz
+    cos_i = min(_ONE, max(np.float32(1e-3), -dot(dx, dy, dz, nx, ny, nz)))
+    cos_t = transmitted_cosine(cos_i, media.speed_ratio[beyond] / media.speed_ratio[medium])
+    r = reflection(cos_i, cos_t, media.impedance_mrayl[medium], media.impedance_mrayl[beyond])
+    node = min(beam.nodes - 1, np.int32(depth / beam.node_mm))
+    facets = _ONE / (min(media.roughness_exponent[medium], media.roughness_exponent[beyond]) + _ONE)
+    lateral = np.float32(math.atan2(dot(nx, ny, nz, ax, ay, az), cos_i))
+    elevational = np.float32(math.atan2(dot(nx, ny, nz, ex, ey, ez), cos_i))
+    share = facing_share(lateral, beam.face_lateral[node], facets) * facing_share(
+        elevational, beam.face_elevational[node], facets
+    )
+    coherent = coherent_fraction(fuzz, beam.wavelength_mm)
+    diffuse = beam.diffuse_share * cos_i * cos_i
+    key = place_key(x, y, z)
+    wall[WALL_DEPTH] = depth
+    wall[COHERENT_SHOWN] = shown
+    # What is left of an echo that keeps no phase has one at random: half a wavelength of depth is a full turn.
+    turn = _HALF * beam.wavelength_mm * (uniform(key, 2) - _HALF)
+    wall[ROUGH_SHOWN] = shown + abs(normal(key, 0)) * fuzz + turn
+    strength = beam.interface_gain * r
+    wall[COHERENT_AMPLITUDE] = strength * share * np.float32(math.sqrt(coherent))
+    wall[ROUGH_AMPLITUDE] = strength * np.float32(math.sqrt(share * (_ONE - coherent) + diffuse))

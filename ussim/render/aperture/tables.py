@@ -1,0 +1,245 @@
+"""From settings to the tables that the stages of the aperture read."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+from scipy.special import ndtri
+
+from ussim.probe.beam import elevation_sigmas_mm, lateral_sigma_mm
+from ussim.probe.imaging import Imaging
+from ussim.probe.probe import Probe
+from ussim.probe.quality import Quality
+from ussim.render.aperture.inputs import ApertureBeam
+from ussim.render.aperture.lattice import PLACE_MM
+from ussim.render.kernels.inputs import Display
+from ussim.render.tables import key_of
+
+_NODE_MM = 0.4  # along a scanline: shadows are smooth
+_DEEPEST = 1.12  # lines reach so much deeper than is shown, at most: behind faster media the depths shown lie deeper
+_PIECES = 12  # straight pieces of a sheet off the image plane
+_REACH = 1.9  # standard deviations of the beam within which scatterers count: 99.3 % of its power in either direction
+_CROWDING = 1.6  # exponent by which rays crowd around the axis
+_SCATTERERS_PER_CELL = 8  # cells of the lattice in a resolution cell, for developed speckle
+_COARSEST = 4  # levels of the lattice, each √2 coarser than the one before
+_BLEND_MM = 6.0  # depth over which one level of the lattice takes over from another
+_REFERENCE_MM = 0.1  # a tissue's scatter parameters are of the echo of so much depth
+_SAMPLES_PER_SIGMA = 0.6
+_PITCH_FACTOR = 2.0  # finest pitch of this lattice over that of the pencil beam, which looks its cells up at points
+_WALL_DB = 10.0  # walls of this beam over those of the pencil beam, by eye
+_DIFFUSE_SHARE = 0.01
+_STEEPEST_ELEVATION = 0.25  # rad: elements of full height are directive
+_WIDEST_SPREAD = 24  # scanlines
+_NOISE_SHOWN_DB = 9.0
+
+
+def _sheets(layers: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the sheets of the layers lie, (layers,), and where one layer ends and the next begins, (layers − 1,).
+
+    In standard deviations σ of the elevational beam's amplitude. Its power, a Gaussian of σ/√2, is cut into parts of
+    equal weight; a sheet lies at the root mean square of its part, so that together they are as wide as the beam.
+    """
+    edges = ndtri(np.arange(1, layers) / layers)
+    low, high = np.append(-np.inf, edges), np.append(edges, np.inf)
+    bell_low, bell_high = (np.exp(-0.5 * np.square(x)) / math.sqrt(2 * math.pi) for x in (low, high))
+    with np.errstate(invalid="ignore"):
+        tail = np.nan_to_num(low * bell_low) - np.nan_to_num(high * bell_high)
+    root = np.sqrt(1 + tail * layers)
+    root[layers // 2] = 0
+    return np.sign(np.arange(layers) - layers // 2) * root / math.sqrt(2), edges / math.sqrt(2)
+
+
+def _aperture(probe: Probe, rays: int, depths: np.ndarray) -> dict[str, np.ndarray]:
+    """The rays of the aperture: where they start, how they run, what they weigh, as the fields of ``Beam``.
+
+    Convex and linear arrays: N strata of the tangent of the tilt, denser around zero, since deep points are seen at
+    small angles. Phased arrays: N strata of the face.
+    """
+    count = len(depths)
+    strata = np.linspace(-1, 1, rays + 1)
+    bounds = np.sign(strata) * np.abs(strata) ** _CROWDING
+    middle = (strata[1:] + strata[:-1]) / 2
+    middle = np.sign(middle) * np.abs(middle) ** _CROWDING
+    radius, steepest = probe.apex_radius_mm, 1 / (2 * probe.f_number)
+    is_phased = radius == 0 and probe.linear_pitch_mm == 0
+
+    def offset_mm(tangent: np.ndarray) -> np.ndarray:
+        """Where on the face, off the axis of the point, a ray starts that passes it; (depths, n)."""
+        if is_phased:
+            return np.broadcast_to(tangent * probe.aperture_mm / 2, (count, len(tangent)))
+        tilt = np.arctan(tangent * steepest)
+        if radius == 0:
+            return depths[:, None] * np.tan(tilt)
+        return radius * (tilt - np.arcsin(radius * np.sin(tilt) / (radius + depths[:, None])))
+
+    def weights(half_mm: np.ndarray) -> np.ndarray:
+        """Share of the aperture that each stratum covers, (N, depths)."""
+        edge = offset_mm(bounds)
+        covered = np.minimum(edge[:, 1:], half_mm[:, None]) - np.maximum(edge[:, :-1], -half_mm[:, None])
+        covered = np.maximum(covered, 0) + 1e-12 * (np.abs(middle) == np.abs(middle).min())
+        return (covered / covered.sum(axis=1, keepdims=True)).T
+
+    tilt = np.zeros(rays) if is_phased else np.arctan(middle * steepest)
+    if is_phased:
+        length, crossed = np.zeros((rays, count)), np.zeros((rays, count))
+    elif radius == 0:
+        length = depths / np.cos(tilt)[:, None]
+        crossed = depths * np.tan(tilt)[:, None] / probe.linear_pitch_mm
+    else:
+        sine = radius * np.sin(tilt)[:, None]
+        length = np.sqrt((radius + depths) ** 2 - sine**2) - radius * np.cos(tilt)[:, None]
+        crossed = (tilt[:, None] - np.arcsin(sine / (radius + depths))) / probe.angular_pitch_rad
+    transmit_mm, receive_mm = half_apertures_mm(probe, depths)
+    transmit, receive = weights(transmit_mm), weights(receive_mm)
+    of_use = (transmit + receive) > 1e-9
+    return {
+        "element_mm": middle * probe.aperture_mm / 2 if is_phased else np.zeros(rays),
+        "tilt_rad": tilt,
+        "ray_line": crossed,
+        "ray_length_mm": length,
+        "ray_end": count - of_use[:, ::-1].argmax(axis=1),
+        "transmit": transmit,
+        "receive": receive,
+    }
+
+
+def half_apertures_mm(probe: Probe, depths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Half the transmit and half the receive aperture [mm] for depths of any shape."""
+    widest = probe.aperture_mm / 2
+    transmit = min(widest, probe.focus_mm / probe.f_number / 2)
+    receive = np.minimum(widest, np.maximum(np.asarray(depths, float), 1e-3) / probe.f_number / 2)
+    return np.full_like(receive, transmit), receive
+
+
+def _levels(finest_mm: float, cell_mm3: np.ndarray, node_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pitch of each level of the lattice (V,) [mm], and the amplitude it enters with at each node (V, J).
+
+    The pitch follows the resolution cell, so that each holds enough scatterers for speckle and not many more. Where
+    one level ends and the next begins, the two are blended in power.
+    """
+    wanted = np.cbrt(cell_mm3 / _SCATTERERS_PER_CELL)
+    number = np.clip(np.floor(2 * np.log2(np.maximum(wanted, finest_mm) / finest_mm)), 0, _COARSEST)
+    used = np.unique(number)
+    power = np.stack([(number == level).astype(float) for level in used])
+    smooth = uniform_filter1d(power, max(1, round(_BLEND_MM / node_mm)), axis=1, mode="nearest")
+    return finest_mm * 2 ** (used / 2), np.sqrt(np.where(smooth < 1e-6, 0, smooth))
+
+
+def _rough_gain(spread: np.ndarray, line_pitch_mm: np.ndarray, sheet_mm: np.ndarray) -> np.ndarray:
+    """Amplitude factor that keeps a rough wall equally bright for any number of scanlines and layers, (J,).
+
+    Echoes of two places Δ apart have one phase with probability 1 − Δ/PLACE_MM, and then add up in amplitude; else
+    they add up in power.
+
+    Args:
+        spread: Weights of neighbouring scanlines, (2·W + 1, J).
+        line_pitch_mm: Distance of scanlines, (J,).
+        sheet_mm: Elevation of the layers, (L, J); each enters with a weight of 1/√L.
+    """
+    number = np.arange(len(spread))
+    beside = np.abs(number[:, None] - number)[..., None] * line_pitch_mm
+    above = np.abs(sheet_mm[:, None] - sheet_mm)
+    power = np.einsum("ij,ikj,kj->j", spread, np.maximum(1 - beside / PLACE_MM, 0), spread)
+    return 1 / np.sqrt(power * np.maximum(1 - above / PLACE_MM, 0).sum(axis=(0, 1)) / len(sheet_mm))
+
+
+def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, fastest: float = 1.0) -> ApertureBeam:
+    """Scanlines, sheets, aperture and lattice of a probe at a quality.
+
+    Args:
+        probe, imaging, quality: Settings.
+        seed: Root of the scatterers.
+        fastest: Largest speed of sound of the scene's media over 1540 m/s: how much deeper lines reach than is shown.
+    """
+    f32, i32 = np.float32, np.int32
+    reach_mm = probe.depth_mm * min(max(fastest, 1.0), _DEEPEST)
+    nodes = max(16, math.ceil(reach_mm / _NODE_MM) + 1)
+    node_mm = reach_mm / (nodes - 1)
+    depths = np.arange(nodes) * node_mm
+    on_lens, in_focus = elevation_sigmas_mm(probe.wavelength_mm, probe.elevation_aperture_mm, probe.elevation_focus_mm)
+    along = depths / probe.elevation_focus_mm
+    elevational = np.hypot(on_lens * (1 - along), in_focus * along)
+    lateral = lateral_sigma_mm(depths, probe.wavelength_mm, probe.aperture_mm, probe.f_number, probe.focus_mm)
+    place, edges = _sheets(quality.layers)
+    axial = max(probe.axial_sigma_mm, _SAMPLES_PER_SIGMA * probe.sample_mm)
+    pitch, blend = _levels(
+        _PITCH_FACTOR * imaging.scatter_pitch_mm, (2 * math.pi) ** 1.5 * lateral * elevational * axial, node_mm
+    )
+    # Power of uniform tissue: scatterers per mm³ × the square of the beam, integrated over its cross-section.
+    gain = blend * np.sqrt(pitch[:, None] ** 3 / (_REFERENCE_MM * math.pi * lateral * elevational))
+    present = blend > 0
+    receive_angle = np.minimum(half_apertures_mm(probe, depths)[1] / np.maximum(depths, 1e-3), 1 / (2 * probe.f_number))
+    height_angle = np.minimum(probe.elevation_aperture_mm / 2 / np.maximum(depths, 1e-3), _STEEPEST_ELEVATION)
+    line_pitch = np.maximum(probe.line_pitch_mm(depths), 1e-3)
+    spread_reach = int(min(math.ceil(2.5 * (lateral / line_pitch).max()), probe.scanlines - 1, _WIDEST_SPREAD))
+    spread = np.exp(-0.5 * (np.arange(-spread_reach, spread_reach + 1)[:, None] * line_pitch / lateral) ** 2)
+    spread /= spread.sum(axis=0)
+    sheet = place[:, None] * elevational
+    rays = _aperture(probe, quality.rays, depths)
+    as_f32 = {name: np.ascontiguousarray(values, f32) for name, values in rays.items() if name != "ray_end"}
+    return ApertureBeam(
+        scanlines=i32(probe.scanlines),
+        layers=i32(quality.layers),
+        rays=i32(quality.rays),
+        samples=i32(probe.axial_samples),
+        nodes=i32(nodes),
+        angular_pitch_rad=f32(probe.angular_pitch_rad),
+        linear_pitch_mm=f32(probe.linear_pitch_mm),
+        apex_radius_mm=f32(probe.apex_radius_mm),
+        depth_mm=f32(probe.depth_mm),
+        sample_mm=f32(probe.sample_mm),
+        node_mm=f32(node_mm),
+        salt=key_of("scatter", seed),
+        turns_per_mm=f32(2 / probe.wavelength_mm),
+        wavelength_mm=f32(probe.wavelength_mm),
+        interface_gain=f32(10 ** ((imaging.interface_gain_db + _WALL_DB) / 20)),
+        diffuse_share=f32(_DIFFUSE_SHARE),
+        max_segments=i32(imaging.max_segments),
+        pieces=i32(_PIECES),
+        sheet_mm=sheet.astype(f32),
+        sheet_edge=(edges * np.abs(edges)).astype(f32),
+        ray_end=rays["ray_end"].astype(i32),
+        **as_f32,
+        across=(-0.5 / lateral**2).astype(f32),
+        slice=(-0.5 / elevational**2).astype(f32),
+        half_width_mm=(_REACH * lateral).astype(f32),
+        half_slice_mm=(_REACH * elevational).astype(f32),
+        scatter_gain=gain.astype(f32),
+        pitch_mm=pitch.astype(f32),
+        level_begin=present.argmax(axis=1).astype(i32),
+        level_end=(nodes - present[:, ::-1].argmax(axis=1)).astype(i32),
+        face_lateral=(receive_angle**2 / 6).astype(f32),
+        face_elevational=(height_angle**2 / 6).astype(f32),
+        wall_spread=spread.astype(f32),
+        rough_gain=_rough_gain(spread, line_pitch, sheet).astype(f32),
+    )
+
+
+def aperture_display(probe: Probe, imaging: Imaging, tgc_db: np.ndarray) -> Display:
+    """Pulse, gain and grey scale for the aperture's lines.
+
+    A scatterer is put into the nearest sample; that box has a variance of spacing²/12, which the pulse gives up so
+    that its width comes out right.
+    """
+    # Samples too far apart for the pulse stretch it, or echoes would fall between them.
+    sigma = max(probe.axial_sigma_mm, _SAMPLES_PER_SIGMA * probe.sample_mm)
+    narrowed = math.sqrt(max(sigma**2 - probe.sample_mm**2 / 12, (0.3 * sigma) ** 2)) / probe.sample_mm
+    half = max(1, math.ceil(3.5 * narrowed))
+    pulse = np.exp(-0.5 * (np.arange(-half, half + 1) / narrowed) ** 2)
+    # One echo carries the energy of one pulse, σ·√π, whatever the spacing.
+    pulse *= math.sqrt(probe.axial_sigma_mm * math.sqrt(math.pi) / ((pulse**2).sum() * probe.sample_mm))
+    # Gain lifts the receiver's noise so far above black at most, or what lies below penetration would turn white.
+    black_db = imaging.reference_db - imaging.dynamic_range_db
+    limit_db = min(imaging.tgc_limit_db, max(0.0, black_db - imaging.noise_db + _NOISE_SHOWN_DB))
+    gain = np.minimum(tgc_db, limit_db) - black_db
+    return Display(
+        pulse=pulse.astype(np.float32),
+        pulse_sigma_mm=np.float32(sigma),
+        lateral=np.ones((1, 1), np.float32),
+        gain_db=gain.astype(np.float32),
+        grey_per_db=np.float32(255 / imaging.dynamic_range_db),
+        half_window=np.int32(round((probe.mm_per_pixel / probe.sample_mm - 1) / 2)),
+        noise=np.float32(10 ** (imaging.noise_db / 20) / math.sqrt(2)),
+    )
