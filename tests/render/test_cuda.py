@@ -77,9 +77,9 @@ def signatures():
     from numba import typeof
 
     renderer = Renderer(layered_phantom([("fat", 6), ("liver", 60)]), backend="cpu")
-    beam, buffers = renderer._beam(HQ), renderer._image_buffers(1, HQ)
+    beam, paths = renderer._beam(HQ), renderer._image_buffers(1, HQ)["paths"]
     geometry, media = renderer._geometry, renderer._media
-    pixels, display, paths, mask = renderer._pixels, renderer._display, buffers["paths"], renderer._mask
+    pixels, display, mask = renderer._pixels, renderer._display, renderer._mask
     poses, keys, one = np.zeros((1, 4, 4), np.float32), np.zeros(1, np.uint32), np.int32(1)
     plane, row = np.zeros((2, 2), np.float32), np.zeros(2, np.float32)
     counts, table = np.zeros(2, np.int32), np.zeros((2, 2), np.int32)
@@ -90,7 +90,7 @@ def signatures():
         "interface_kernel": (beam, display, paths, plane, plane),
         "power_kernel": (beam, display, keys, plane, plane, plane, plane, plane),
         "grey_kernel": (display, plane, plane),
-        "scan_convert_kernel": (one, pixels, plane, buffers["images"]),
+        "scan_convert_kernel": (one, pixels, plane, np.zeros((2, 2), np.uint8)),
         "scan_convert_map_kernel": (one, pixels, plane, row, plane),
         "attenuate_kernel": (geometry, media, beam, poses, plane),
         "decimate_kernel": (one, plane, plane),

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from support.tables import tissue_rows
+from translate.data.store import StoreReader
 from ussim.dataset.schema import Header, ImageGeometry, SceneReference, SceneRow
 from ussim.dataset.store import Dataset
 from ussim.probe.probe import ConvexProbe
@@ -95,3 +96,10 @@ def _frame(rng: np.random.Generator, mask: np.ndarray, tissues: int) -> dict[str
         "segmentation": (ids * inside).astype(np.uint8),
         "attenuation": attenuation * inside,
     }
+
+
+def frame_of(runs: Path, index: int = 0):
+    """A frame of the store beside some runs: the reader, all of it, and what ``Generator.enhance`` takes."""
+    reader = StoreReader(runs / "store.zarr")
+    frame = reader.frame(index)
+    return reader, frame, (frame["lq"], reader.mask, frame["segmentation"], frame["attenuation"])
