@@ -31,17 +31,6 @@ def transmitted_cosine(cos_i, speed_ratio):
 
 
 @device
-def reflectance(cos_i, cos_t, z1, z2):
-    """Intensity reflectance R = ((Z2·cos θi − Z1·cos θt)/(Z2·cos θi + Z1·cos θt))²; 1 if cos θt < 0."""
-    if cos_t < _ZERO:
-        return _ONE
-    a = z2 * cos_i
-    b = z1 * cos_t
-    r = (a - b) / (a + b)
-    return r * r
-
-
-@device
 def reflection(cos_i, cos_t, z1, z2):
     """Pressure reflection coefficient (Z2·cos θi − Z1·cos θt)/(Z2·cos θi + Z1·cos θt), signed; 1 if cos θt < 0."""
     if cos_t < _ZERO:
@@ -49,6 +38,13 @@ def reflection(cos_i, cos_t, z1, z2):
     a = z2 * cos_i
     b = z1 * cos_t
     return (a - b) / (a + b)
+
+
+@device
+def reflectance(cos_i, cos_t, z1, z2):
+    """Intensity reflectance R, the square of the pressure reflection coefficient."""
+    r = reflection(cos_i, cos_t, z1, z2)
+    return r * r
 
 
 @device
