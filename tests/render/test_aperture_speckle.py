@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from itertools import pairwise
 
 import numba
@@ -26,6 +27,7 @@ from ussim.probe.beam import elevation_sigmas_mm, lateral_sigma_mm
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import ConvexProbe, LinearProbe, PhasedProbe, make_probe
 from ussim.probe.quality import HQ, LQ, Quality
+from ussim.render.aperture.tables import aperture_table
 from ussim.render.renderer import Renderer
 from ussim.settings import apply_values
 
@@ -203,6 +205,14 @@ def test_scatterers_stay_where_they_are_when_the_probe_turns_to_another_axis_of_
     kept = correlation(line(-0.05), line(0.05))
     record_property("kept", kept)
     assert kept > 0.9
+
+
+@pytest.mark.parametrize(("depth_mm", "pitch_mm"), [(150, 0.1), (150, 0.02), (500, 0.02)])
+def test_a_slab_of_the_lattice_has_room_for_all_cells_of_the_beam(depth_mm, pitch_mm):
+    beam = aperture_table(ConvexProbe(depth_mm=depth_mm), Imaging(scatter_pitch_mm=pitch_mm), LQ, seed=0)
+    # a line along a diagonal of the lattice cuts the beam's rectangle √3 times as large, at whatever depth
+    cells = 4 * beam.half_width_mm * beam.half_slice_mm * math.sqrt(3) / beam.pitch_mm.min() ** 2
+    assert beam.most_cells > cells.max()
 
 
 # Walls --------------------------------------------------------------------------------------------

@@ -186,6 +186,11 @@ def beam_table(probe: Probe, imaging: Imaging, quality: Quality) -> Beam:
     )
 
 
+def pulse_sigma_mm(probe: Probe) -> float:
+    """Standard deviation of the pulse's envelope [mm]; samples far apart stretch it, or echoes would fall between."""
+    return max(probe.axial_sigma_mm, _SAMPLES_PER_SIGMA * probe.sample_mm)
+
+
 def display_table(probe: Probe, imaging: Imaging, tgc_db: np.ndarray) -> Display:
     """Pulse, lateral beam, gain and grey scale.
 
@@ -193,8 +198,7 @@ def display_table(probe: Probe, imaging: Imaging, tgc_db: np.ndarray) -> Display
     those boxes have variances of pitch²/12, which the Gaussians give up so that the widths come out right.
     """
     pitch = imaging.scatter_pitch_mm
-    # Samples too far apart for the pulse stretch it, or echoes would fall between them.
-    sigma = max(probe.axial_sigma_mm, _SAMPLES_PER_SIGMA * probe.sample_mm)
+    sigma = pulse_sigma_mm(probe)
     narrowed = math.sqrt(max(sigma**2 - pitch**2 / 12, (0.3 * sigma) ** 2)) / probe.sample_mm
     half = max(1, math.ceil(3.5 * narrowed))
     pulse = np.exp(-0.5 * (np.arange(-half, half + 1) / narrowed) ** 2)

@@ -21,7 +21,6 @@ class ApertureBeam(NamedTuple):
     angular_pitch_rad: float
     linear_pitch_mm: float
     apex_radius_mm: float
-    depth_mm: float
     sample_mm: float
     node_mm: float
     salt: int  # uint32, separates the lattices of different seeds
@@ -32,9 +31,7 @@ class ApertureBeam(NamedTuple):
     max_segments: int
     pieces: int  # straight pieces of which a sheet off the plane consists
     sheet_mm: Array  # (L, J) elevation of each layer's sheet
-    sheet_edge: (
-        Array  # (L − 1,) between the sheets: elevation over the beam's standard deviation, squared with its sign
-    )
+    sheet_edge: Array  # (L − 1,) between the sheets: (elevation/σ)² with the sign of the elevation
     element_mm: Array  # (N,) phased arrays: where a ray starts on the face; 0 otherwise
     tilt_rad: Array  # (N,) other arrays: angle of a ray to the scanline on which it starts; 0 otherwise
     ray_line: Array  # (N, J) scanlines that a ray has crossed at each node
@@ -48,6 +45,7 @@ class ApertureBeam(NamedTuple):
     half_slice_mm: Array  # (J,) elevational reach
     scatter_gain: Array  # (V, J) per level of the lattice: makes uniform tissue equally bright at all depths
     pitch_mm: Array  # (V,) of each level of the lattice
+    most_cells: int  # of a slab of the lattice within the beam
     level_begin: Array  # (V,) first node of a level
     level_end: Array  # (V,) node behind its last
     face_lateral: Array  # (J,) tilts of a wall that send sound from aperture to aperture: variance [rad²]

@@ -15,7 +15,7 @@ from ussim.probe.probe import SPEED_ASSUMED_M_S, Probe
 from ussim.probe.quality import Quality
 from ussim.render.aperture.gather import gather_line
 from ussim.render.aperture.inputs import WALL_FIELDS, ApertureBeam, Sheets
-from ussim.render.aperture.scatterers import MOST_CELLS, march_block
+from ussim.render.aperture.scatterers import march_block
 from ussim.render.aperture.sheets import trace_sheet
 from ussim.render.aperture.tables import aperture_table
 from ussim.render.aperture.transmit import trace_ray
@@ -50,9 +50,9 @@ def _trace(geometry, media, beam, poses, sheets, passed, seen):
 @cpu_kernel
 def _march(media, beam, poses, sheets, seen, real, imag):
     for index in prange(real.shape[0]):
-        cells = np.empty((3, MOST_CELLS), np.int32)
-        hashes = np.empty(MOST_CELLS, np.uint32)
-        work = np.empty((5, MOST_CELLS), np.float32)
+        cells = np.empty((3, beam.most_cells), np.int32)
+        hashes = np.empty(beam.most_cells, np.uint32)
+        work = np.empty((5, beam.most_cells), np.float32)
         march_block(index, _FIRST, real.shape[1], media, beam, poses, sheets, seen, real, imag, cells, hashes, work)
 
 

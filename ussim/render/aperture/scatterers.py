@@ -5,8 +5,8 @@ lattice that the line follows closest. A scatterer's medium and amplitude come f
 range from that sheet's time of flight. Since a scatterer enters with the beam's amplitude where it lies, speckle
 stays with the tissue when the probe moves.
 
-The work is cut into blocks of samples, each of which adds only what falls into it: the whole line on a CPU, a few
-samples per thread on a GPU. Both add the same echoes in the same order.
+The work is cut into blocks of samples, each of which adds only what falls into it, in the order of the whole: on a CPU
+a block is a line.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ _FUZZ_MM = np.float32(3)  # a fuzzy wall's scatterers lie no further behind it
 # of which depth and elevation end up as the real and the imaginary part of the echo.
 COLUMN, ROW, SLOT = 0, 1, 2
 AT, SHOWN, ECHO, STEEP, BESIDE = 0, 1, 2, 3, 4
-MOST_CELLS = 4096
-"""Cells that a slab of the lattice may hold within the beam."""
 
 
 @device
@@ -132,7 +130,6 @@ def march_cells(
     """
     nodes = shown_mm.shape[1]
     per_node, per_sample = _ONE / node_mm, _ONE / sample_mm
-    room = cells.shape[1]
     for slab in range(end - begin + 1):
         m = begin + slab if forward else end - slab
         depth = ((np.float32(m) + _HALF) * pitch - om) / dm
@@ -172,7 +169,7 @@ def march_cells(
                 continue
             p_first = whole((cp + lo) * inverse + _HALF)
             p_last = whole((cp + hi) * inverse - _HALF)
-            for p in range(p_first, min(p_last, p_first + room - count - 1) + 1):
+            for p in range(p_first, p_last + 1):
                 cells[COLUMN, count] = p
                 cells[ROW, count] = q
                 count += 1

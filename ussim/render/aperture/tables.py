@@ -15,7 +15,7 @@ from ussim.probe.quality import Quality
 from ussim.render.aperture.inputs import ApertureBeam
 from ussim.render.aperture.lattice import PLACE_MM
 from ussim.render.kernels.inputs import Display
-from ussim.render.tables import key_of
+from ussim.render.tables import display_table, key_of, pulse_sigma_mm
 
 _NODE_MM = 0.4  # along a scanline: shadows are smooth
 _DEEPEST = 1.12  # lines reach so much deeper than is shown, at most: behind faster media the depths shown lie deeper
@@ -26,7 +26,6 @@ _SCATTERERS_PER_CELL = 8  # cells of the lattice in a resolution cell, for devel
 _COARSEST = 4  # levels of the lattice, each √2 coarser than the one before
 _BLEND_MM = 6.0  # depth over which one level of the lattice takes over from another
 _REFERENCE_MM = 0.1  # a tissue's scatter parameters are of the echo of so much depth
-_SAMPLES_PER_SIGMA = 0.6
 _PITCH_FACTOR = 2.0  # finest pitch of this lattice over that of the pencil beam, which looks its cells up at points
 _WALL_DB = 10.0  # walls of this beam over those of the pencil beam, by eye
 _DIFFUSE_SHARE = 0.01
@@ -52,7 +51,7 @@ def _sheets(layers: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _aperture(probe: Probe, rays: int, depths: np.ndarray) -> dict[str, np.ndarray]:
-    """The rays of the aperture: where they start, how they run, what they weigh, as the fields of ``Beam``.
+    """The rays of the aperture: where they start, how they run, what they weigh, as the fields of ``ApertureBeam``.
 
     Convex and linear arrays: N strata of the tangent of the tilt, denser around zero, since deep points are seen at
     small angles. Phased arrays: N strata of the face.
@@ -145,6 +144,16 @@ def _rough_gain(spread: np.ndarray, line_pitch_mm: np.ndarray, sheet_mm: np.ndar
     return 1 / np.sqrt(power * np.maximum(1 - above / PLACE_MM, 0).sum(axis=(0, 1)) / len(sheet_mm))
 
 
+def _most_cells(finest_mm: float, lateral: np.ndarray, elevational: np.ndarray) -> int:
+    """Upper bound of the cells of a slab that lie in the beam, at any depth and level: as many are written unchecked.
+
+    A line is at least 1/√3 along the axis that it follows closest, so the slab's cut through the beam is √3 times its
+    cross-section at most, and so are its sides. Rows of cells sum up to that area, one row and one cell of each more.
+    """
+    wide, high = 2 * math.sqrt(3) * _REACH * lateral / finest_mm, 2 * math.sqrt(3) * _REACH * elevational / finest_mm
+    return math.ceil((wide * high / math.sqrt(3) + 3 * (wide + high)).max()) + 8
+
+
 def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, fastest: float = 1.0) -> ApertureBeam:
     """Scanlines, sheets, aperture and lattice of a probe at a quality.
 
@@ -163,7 +172,7 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
     elevational = np.hypot(on_lens * (1 - along), in_focus * along)
     lateral = lateral_sigma_mm(depths, probe.wavelength_mm, probe.aperture_mm, probe.f_number, probe.focus_mm)
     place, edges = _sheets(quality.layers)
-    axial = max(probe.axial_sigma_mm, _SAMPLES_PER_SIGMA * probe.sample_mm)
+    axial = pulse_sigma_mm(probe)
     pitch, blend = _levels(
         _PITCH_FACTOR * imaging.scatter_pitch_mm, (2 * math.pi) ** 1.5 * lateral * elevational * axial, node_mm
     )
@@ -188,7 +197,6 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         angular_pitch_rad=f32(probe.angular_pitch_rad),
         linear_pitch_mm=f32(probe.linear_pitch_mm),
         apex_radius_mm=f32(probe.apex_radius_mm),
-        depth_mm=f32(probe.depth_mm),
         sample_mm=f32(probe.sample_mm),
         node_mm=f32(node_mm),
         salt=key_of("scatter", seed),
@@ -208,6 +216,7 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         half_slice_mm=(_REACH * elevational).astype(f32),
         scatter_gain=gain.astype(f32),
         pitch_mm=pitch.astype(f32),
+        most_cells=i32(_most_cells(pitch.min(), lateral, elevational)),
         level_begin=present.argmax(axis=1).astype(i32),
         level_end=(nodes - present[:, ::-1].argmax(axis=1)).astype(i32),
         face_lateral=(receive_angle**2 / 6).astype(f32),
@@ -218,13 +227,12 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
 
 
 def aperture_display(probe: Probe, imaging: Imaging, tgc_db: np.ndarray) -> Display:
-    """Pulse, gain and grey scale for the aperture's lines.
+    """Pulse, gain and grey scale for the aperture's lines: as for the pencil's, but for pulse and gain.
 
     A scatterer is put into the nearest sample; that box has a variance of spacing²/12, which the pulse gives up so
     that its width comes out right.
     """
-    # Samples too far apart for the pulse stretch it, or echoes would fall between them.
-    sigma = max(probe.axial_sigma_mm, _SAMPLES_PER_SIGMA * probe.sample_mm)
+    sigma = pulse_sigma_mm(probe)
     narrowed = math.sqrt(max(sigma**2 - probe.sample_mm**2 / 12, (0.3 * sigma) ** 2)) / probe.sample_mm
     half = max(1, math.ceil(3.5 * narrowed))
     pulse = np.exp(-0.5 * (np.arange(-half, half + 1) / narrowed) ** 2)
@@ -234,12 +242,8 @@ def aperture_display(probe: Probe, imaging: Imaging, tgc_db: np.ndarray) -> Disp
     black_db = imaging.reference_db - imaging.dynamic_range_db
     limit_db = min(imaging.tgc_limit_db, max(0.0, black_db - imaging.noise_db + _NOISE_SHOWN_DB))
     gain = np.minimum(tgc_db, limit_db) - black_db
-    return Display(
+    return display_table(probe, imaging, tgc_db)._replace(
         pulse=pulse.astype(np.float32),
-        pulse_sigma_mm=np.float32(sigma),
-        lateral=np.ones((1, 1), np.float32),
+        lateral=np.ones((1, 1), np.float32),  # scatterers and walls have the lateral beam already
         gain_db=gain.astype(np.float32),
-        grey_per_db=np.float32(255 / imaging.dynamic_range_db),
-        half_window=np.int32(round((probe.mm_per_pixel / probe.sample_mm - 1) / 2)),
-        noise=np.float32(10 ** (imaging.noise_db / 20) / math.sqrt(2)),
     )
