@@ -22,7 +22,6 @@ from support.scenes import box, surface
 
 from ussim.dataset import job
 from ussim.dataset.store import Dataset
-from ussim.errors import UssimError
 from ussim.probe.beam import elevation_sigmas_mm, lateral_sigma_mm
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import ConvexProbe, LinearProbe, PhasedProbe, make_probe
@@ -345,14 +344,6 @@ def test_the_seed_changes_the_speckle_and_not_its_brightness(record_property):
 
 
 # Where it can be chosen ----------------------------------------------------------------------------
-
-
-def test_a_gpu_is_refused_in_one_line():
-    with pytest.raises(UssimError) as refused:
-        Renderer(uniform(DENSE), small_probe(), Imaging(beam="aperture"), backend="cuda")
-    assert "\n" not in str(refused.value)
-    assert "imaging.beam = 'aperture'" in str(refused.value)
-    assert "cpu" in str(refused.value)
 
 
 def test_the_pencil_is_the_default_and_leaves_no_trace_in_the_settings():

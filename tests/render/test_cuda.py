@@ -17,6 +17,7 @@ from support import ROOT
 from support.scenes import layered_phantom
 from support.simulate_frame import small_frame
 
+from ussim.probe.imaging import Imaging
 from ussim.probe.quality import HQ, LQ
 from ussim.render.backends import cuda as backend
 from ussim.render.renderer import Renderer
@@ -80,10 +81,19 @@ def signatures():
     beam, paths = renderer._beam(HQ), renderer._image_buffers(1, HQ)["paths"]
     geometry, media = renderer._geometry, renderer._media
     pixels, display, mask = renderer._pixels, renderer._display, renderer._mask
+    through = Renderer(layered_phantom([("fat", 6), ("liver", 60)]), imaging=Imaging(beam="aperture"), backend="cpu")
+    aperture, work = through._aperture.beam(HQ), through._aperture._work_for(1, HQ)
+    lists = np.zeros((1, 3, 1), np.int32), np.zeros((1, 1), np.uint32), np.zeros((1, 5, 1), np.float32)
     poses, keys, one = np.zeros((1, 4, 4), np.float32), np.zeros(1, np.uint32), np.int32(1)
     plane, row = np.zeros((2, 2), np.float32), np.zeros(2, np.float32)
     counts, table = np.zeros(2, np.int32), np.zeros((2, 2), np.int32)
     arguments = {
+        "sheets_kernel": (geometry, media, aperture, poses, work.sheets),
+        "rays_kernel": (geometry, media, aperture, poses, work.passed),
+        "gather_kernel": (aperture, work.passed, work.seen),
+        "march_aperture_kernel": (media, aperture, poses, work.sheets, work.seen, plane, plane, *lists),
+        "walls_kernel": (aperture, display, work.sheets, work.seen, plane, plane),
+        "noise_kernel": (aperture, display, keys, plane, plane, plane),
         "trace_kernel": (geometry, media, beam, poses, keys, paths),
         "march_kernel": (media, beam, paths, plane, plane),
         "pulse_kernel": (display, plane, plane, plane, plane),

@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 
 from support.scenes import layered_phantom, sphere
+from ussim.probe.imaging import Imaging
 from ussim.probe.probe import ConvexProbe
 from ussim.probe.quality import Quality
 from ussim.render.renderer import Renderer
@@ -21,7 +22,7 @@ QUALITY = Quality(rays=2, layers=3, taps=4)
 def small_frame(backend: str) -> dict[str, np.ndarray]:
     """Image, maps and gain of a phantom with a bone and a cyst."""
     scene = layered_phantom(
-        [("fat", 6), ("liver", 60)],
+        [("fat", 6.03), ("liver", 60)],  # the wall lies within cells of place, not on their border
         start_mm=-2,
         inclusions=[
             sphere(6, (3, 0, 20), 2, name="bone", tissue="fetal_bone", priority=102),
@@ -29,7 +30,7 @@ def small_frame(backend: str) -> dict[str, np.ndarray]:
         ],
     )
     probe = ConvexProbe(scanlines=8, axial_samples=128, depth_mm=40, image_height=48, image_width=64)
-    renderer = Renderer(scene, probe, backend=backend, seed=3)
+    renderer = Renderer(scene, probe, Imaging(beam="aperture"), backend=backend, seed=3)
     pose = np.eye(4)
     tgc = renderer.fit_tgc(pose)
     maps = renderer.maps(pose)

@@ -12,7 +12,7 @@ class Imaging(BaseModel):
 
     Attributes:
         beam: ``pencil``: a scanline's rays start on it, bend and carry the outlines with them. ``aperture``: they start
-            on all elements of the aperture, on a CPU only, a preview (docs/beam.md).
+            on all elements of the aperture, a preview (docs/beam.md).
         attenuation_scale: Factor on every tissue's attenuation. 1.0 is the literature value at the probe's
             frequency; the default is calibrated by eye, so that shadows and enhancement at 150 mm read as in
             a clinical image (which would be taken at 3–5 MHz).

@@ -74,13 +74,10 @@ class Renderer:
         self.seed = seed
         self.timed = False
         self.stage_s: dict[str, float] = defaultdict(float)
+        self._backend = open_backend(backend)
         self._aperture: ApertureLines | None = None
         if self.imaging.beam == "aperture":
-            if backend == "cuda":
-                raise UssimError("imaging.beam = 'aperture' has no kernels for backend = 'cuda' yet; allowed: cpu")
-            backend = "cpu"
-            self._aperture = ApertureLines(scene, self.probe, self.imaging, seed)
-        self._backend = open_backend(backend)
+            self._aperture = ApertureLines(scene, self.probe, self.imaging, seed, self._backend)
         self._geometry = self._backend.put(geometry_table(scene))
         self._media = self._backend.put(media_table(scene, self.probe, self.imaging, seed))
         self._pixels = self._backend.put(pixel_table(self.probe))
@@ -194,12 +191,11 @@ class Renderer:
     def _lines(self, poses: np.ndarray, keys: np.ndarray, quality: Quality) -> tuple[Any, Any, Any]:
         """Baseband lines (real, imaginary) and their grey levels, each (frames × scanlines, samples)."""
         run, backend = self._run, self._backend
-        poses_f32 = backend.put(np.ascontiguousarray(poses, np.float32))
+        poses_f32, keys = backend.put(np.ascontiguousarray(poses, np.float32)), backend.put(keys)
         if self._aperture is not None:
             work = self._aperture.render(run, self._geometry, self._media, self._display, poses_f32, keys, quality)
             return work.out_real, work.out_imag, work.grey
         beam = self._beam(quality)
-        keys = backend.put(keys)
         buffers = self._image_buffers(len(poses), quality)
         paths, real, imag = buffers["paths"], buffers["iq_real"], buffers["iq_imag"]
         run("trace", backend.trace, self._geometry, self._media, beam, poses_f32, keys, paths)

@@ -22,15 +22,15 @@ _LEAST_WEIGHT = np.float32(1e-9)
 
 
 @device
-def gather_line(index, beam, passed, seen):
-    """Write the two-way amplitude at every node of line ``index`` (frame, scanline, layer)."""
+def gather_span(index, first, last, beam, passed, seen):
+    """Write the two-way amplitude at the nodes ``first`` … ``last − 1`` of line ``index`` (frame, scanline, layer)."""
     layer = index % beam.layers
     line = (index // beam.layers) % beam.scanlines
     frame = index // (beam.layers * beam.scanlines)
     rays = (frame * beam.layers + layer) * beam.rays
     is_phased = beam.apex_radius_mm == _ZERO and beam.linear_pitch_mm == _ZERO
     theta, _ = line_angle(beam, line)
-    for node in range(beam.nodes):
+    for node in range(first, last):
         seen[index, node] = gather_node(
             node, line, rays * beam.scanlines, beam.scanlines, is_phased, np.float32(math.sin(theta)),
             np.float32(math.cos(theta)), np.float32(node) * beam.node_mm, beam.angular_pitch_rad, beam.ray_line,

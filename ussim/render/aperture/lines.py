@@ -1,4 +1,4 @@
-"""Scanlines of an aperture on all cores of the CPU."""
+"""Makes scanlines of an aperture: the order of the stages, and the arrays they work on."""
 
 from __future__ import annotations
 
@@ -7,71 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import prange
 
-from ussim.jit import cpu_kernel
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import SPEED_ASSUMED_M_S, Probe
 from ussim.probe.quality import Quality
-from ussim.render.aperture.gather import gather_line
 from ussim.render.aperture.inputs import WALL_FIELDS, ApertureBeam, Sheets
-from ussim.render.aperture.scatterers import march_block
-from ussim.render.aperture.sheets import trace_sheet
 from ussim.render.aperture.tables import aperture_table
-from ussim.render.aperture.transmit import trace_ray
-from ussim.render.aperture.walls import add_walls
-from ussim.render.bvh import STACK_SIZE
-from ussim.render.kernels.inputs import Display, Geometry, Media
-from ussim.render.kernels.receive import grey_sample, power_sample, pulse_span
+from ussim.render.kernels.inputs import Array, Display, Geometry, Media
 from ussim.scene.scene import Scene
-
-_FIRST = np.int64(0)
-_CHUNK = 16  # rays that share one traversal stack
-
-
-@cpu_kernel
-def _trace(geometry, media, beam, poses, sheets, passed, seen):
-    lines = sheets.wall_count.size
-    for chunk in prange((lines + _CHUNK - 1) // _CHUNK):
-        stack = np.empty(STACK_SIZE, np.int32)
-        stack_t = np.empty(STACK_SIZE, np.float32)
-        for index in range(chunk * _CHUNK, min(lines, (chunk + 1) * _CHUNK)):
-            trace_sheet(index, geometry, media, beam, poses, sheets, stack, stack_t)
-    count = passed.shape[0]
-    for chunk in prange((count + _CHUNK - 1) // _CHUNK):
-        stack = np.empty(STACK_SIZE, np.int32)
-        stack_t = np.empty(STACK_SIZE, np.float32)
-        for path in range(chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK)):
-            trace_ray(path, geometry, media, beam, poses, passed, stack, stack_t)
-    for index in prange(lines):
-        gather_line(index, beam, passed, seen)
-
-
-@cpu_kernel
-def _march(media, beam, poses, sheets, seen, real, imag):
-    for index in prange(real.shape[0]):
-        cells = np.empty((3, beam.most_cells), np.int32)
-        hashes = np.empty(beam.most_cells, np.uint32)
-        work = np.empty((5, beam.most_cells), np.float32)
-        march_block(index, _FIRST, real.shape[1], media, beam, poses, sheets, seen, real, imag, cells, hashes, work)
-
-
-@cpu_kernel
-def _receive(beam, display, frame_keys, sheets, seen, real, imag, out_real, out_imag, power, grey):
-    lines, samples = real.shape
-    for index in prange(lines):
-        pulse_span(index, 0, samples, display, real, imag, out_real, out_imag)
-        add_walls(index, beam, display, sheets, seen, out_real, out_imag)
-        for sample in range(samples):
-            re, im = out_real[index, sample], out_imag[index, sample]
-            power[index, sample] = power_sample(index, sample, beam, display, frame_keys, re, im)
-        for sample in range(samples):
-            grey[index, sample] = grey_sample(index, sample, display, power)
 
 
 @dataclass(frozen=True)
 class Work:
-    """Arrays of one batch.
+    """Arrays of one batch, the backend's own.
 
     Attributes:
         sheets: What lies on the lines, and where it is shown.
@@ -83,14 +31,14 @@ class Work:
     """
 
     sheets: Sheets
-    passed: np.ndarray
-    seen: np.ndarray
-    real: np.ndarray
-    imag: np.ndarray
-    out_real: np.ndarray
-    out_imag: np.ndarray
-    power: np.ndarray
-    grey: np.ndarray
+    passed: Array
+    seen: Array
+    real: Array
+    imag: Array
+    out_real: Array
+    out_imag: Array
+    power: Array
+    grey: Array
 
 
 class ApertureLines:
@@ -99,9 +47,11 @@ class ApertureLines:
     Args:
         scene: What is scanned.
         probe, imaging, seed: As of :class:`ussim.render.renderer.Renderer`.
+        backend: What runs the stages.
     """
 
-    def __init__(self, scene: Scene, probe: Probe, imaging: Imaging, seed: int):
+    def __init__(self, scene: Scene, probe: Probe, imaging: Imaging, seed: int, backend: Any):
+        self._backend = backend
         self._probe, self._imaging, self._seed = probe, imaging, seed
         self._fastest = max(tissue.speed_m_s for tissue in scene.media) / SPEED_ASSUMED_M_S
         self._beams: dict[Quality, ApertureBeam] = {}
@@ -110,7 +60,8 @@ class ApertureLines:
     def beam(self, quality: Quality) -> ApertureBeam:
         """The tables of a quality."""
         if quality not in self._beams:
-            self._beams[quality] = aperture_table(self._probe, self._imaging, quality, self._seed, self._fastest)
+            table = aperture_table(self._probe, self._imaging, quality, self._seed, self._fastest)
+            self._beams[quality] = self._backend.put(table)
         return self._beams[quality]
 
     def bytes_per_frame(self, quality: Quality) -> int:
@@ -125,8 +76,8 @@ class ApertureLines:
         geometry: Geometry,
         media: Media,
         display: Display,
-        poses: np.ndarray,
-        keys: np.ndarray,
+        poses: Array,
+        keys: Array,
         quality: Quality,
     ) -> Work:
         """Make the scanlines of some frames.
@@ -134,15 +85,17 @@ class ApertureLines:
         Args:
             run: Calls a stage, ``run(name, kernel, *arguments)``.
             geometry, media, display: The tables of the renderer.
-            poses: (n, 4, 4) float32, probe → scene, mm.
-            keys: (n,) uint32, key of each frame's noise.
+            poses: (n, 4, 4) float32 on the device, probe → scene, mm.
+            keys: (n,) uint32 on the device, key of each frame's noise.
             quality: Rays and layers.
         """
-        beam, work = self.beam(quality), self._work_for(len(poses), quality)
-        run("trace", _trace, geometry, media, beam, poses, work.sheets, work.passed, work.seen)
-        run("march", _march, media, beam, poses, work.sheets, work.seen, work.real, work.imag)
+        backend, beam, work = self._backend, self.beam(quality), self._work_for(poses.shape[0], quality)
+        run("sheets", backend.trace_sheets, geometry, media, beam, poses, work.sheets)
+        run("rays", backend.trace_rays, geometry, media, beam, poses, work.passed)
+        run("gather", backend.gather, beam, work.passed, work.seen)
+        run("march", backend.march_aperture, media, beam, poses, work.sheets, work.seen, work.real, work.imag)
         run(
-            "receive", _receive, beam, display, keys, work.sheets, work.seen,
+            "receive", backend.receive_aperture, beam, display, keys, work.sheets, work.seen,
             work.real, work.imag, work.out_real, work.out_imag, work.power, work.grey,
         )  # fmt: skip
         return work
@@ -150,20 +103,20 @@ class ApertureLines:
     def _work_for(self, frames: int, quality: Quality) -> Work:
         held = self._work.get(quality)
         lines = frames * self._probe.scanlines
-        if held is None or len(held.real) != lines:
+        if held is None or held.real.shape[0] != lines:
             self._work.pop(quality, None)  # before the new one: two need twice the memory
             count, nodes, samples = lines * quality.layers, int(self.beam(quality).nodes), self._probe.axial_samples
-            walls: Any = np.empty((count, self._imaging.max_segments, WALL_FIELDS), np.float32)
+            empty = self._backend.empty
             sheets = Sheets(
-                medium=np.empty((count, samples), np.int32),
-                fuzz_mm=np.empty((count, samples), np.float32),
-                loud=np.empty((count, samples), np.int32),
-                shown_mm=np.empty((count, nodes), np.float32),
-                wall=walls,
-                wall_count=np.empty(count, np.int32),
+                medium=empty((count, samples), np.int32),
+                fuzz_mm=empty((count, samples), np.float32),
+                loud=empty((count, samples), np.int32),
+                shown_mm=empty((count, nodes), np.float32),
+                wall=empty((count, self._imaging.max_segments, WALL_FIELDS), np.float32),
+                wall_count=empty(count, np.int32),
             )
-            flat = [np.empty((lines, samples), np.float32) for _ in range(6)]
-            passed = np.empty((count * quality.rays, nodes), np.float32)
-            held = Work(sheets, passed, np.empty((count, nodes), np.float32), *flat)
+            flat = [empty((lines, samples), np.float32) for _ in range(6)]
+            passed = empty((count * quality.rays, nodes), np.float32)
+            held = Work(sheets, passed, empty((count, nodes), np.float32), *flat)
             self._work[quality] = held
         return held

@@ -10,6 +10,11 @@ import numpy as np
 from numba import prange
 
 from ussim.jit import compiled, cpu_kernel
+from ussim.render.aperture.gather import gather_span
+from ussim.render.aperture.scatterers import march_block
+from ussim.render.aperture.sheets import trace_sheet
+from ussim.render.aperture.transmit import trace_ray
+from ussim.render.aperture.walls import add_walls
 from ussim.render.bvh import STACK_SIZE
 from ussim.render.kernels.maps import (
     attenuate_line,
@@ -25,7 +30,55 @@ from ussim.render.kernels.receive import add_interface_echoes, grey_sample, late
 from ussim.render.kernels.scan_convert import polar_at, to_grey
 from ussim.render.kernels.trace import trace_path
 
-_CHUNK = 16  # paths that share one traversal stack
+_CHUNK = 16  # rays that share one traversal stack
+
+
+@cpu_kernel
+def _trace_sheets(geometry, media, beam, poses, sheets):
+    count = sheets.wall_count.size
+    for chunk in prange((count + _CHUNK - 1) // _CHUNK):
+        stack = np.empty(STACK_SIZE, np.int32)
+        stack_t = np.empty(STACK_SIZE, np.float32)
+        for index in range(chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK)):
+            trace_sheet(index, geometry, media, beam, poses, sheets, stack, stack_t)
+
+
+@cpu_kernel
+def _trace_rays(geometry, media, beam, poses, passed):
+    count = passed.shape[0]
+    for chunk in prange((count + _CHUNK - 1) // _CHUNK):
+        stack = np.empty(STACK_SIZE, np.int32)
+        stack_t = np.empty(STACK_SIZE, np.float32)
+        for ray in range(chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK)):
+            trace_ray(ray, geometry, media, beam, poses, passed, stack, stack_t)
+
+
+@cpu_kernel
+def _gather(beam, passed, seen):
+    for index in prange(seen.shape[0]):
+        gather_span(index, 0, seen.shape[1], beam, passed, seen)
+
+
+@cpu_kernel
+def _march_aperture(media, beam, poses, sheets, seen, real, imag):
+    for index in prange(real.shape[0]):
+        cells = np.empty((3, beam.most_cells), np.int32)
+        hashes = np.empty(beam.most_cells, np.uint32)
+        work = np.empty((5, beam.most_cells), np.float32)
+        march_block(index, 0, real.shape[1], media, beam, poses, sheets, seen, real, imag, cells, hashes, work)
+
+
+@cpu_kernel
+def _receive_aperture(beam, display, frame_keys, sheets, seen, real, imag, out_real, out_imag, power, grey):
+    lines, samples = real.shape
+    for index in prange(lines):
+        pulse_span(index, 0, samples, display, real, imag, out_real, out_imag)
+        add_walls(index, beam, display, sheets, seen, out_real, out_imag)
+        for sample in range(samples):
+            re, im = out_real[index, sample], out_imag[index, sample]
+            power[index, sample] = power_sample(index, sample, beam, display, frame_keys, re, im)
+        for sample in range(samples):
+            grey[index, sample] = grey_sample(index, sample, display, power)
 
 
 @cpu_kernel
@@ -161,6 +214,11 @@ class CpuBackend:
         """Frames per batch: one, since a frame keeps all cores busy."""
         return 1
 
+    trace_sheets = staticmethod(_trace_sheets)
+    trace_rays = staticmethod(_trace_rays)
+    gather = staticmethod(_gather)
+    march_aperture = staticmethod(_march_aperture)
+    receive_aperture = staticmethod(_receive_aperture)
     trace = staticmethod(_trace)
     march = staticmethod(_march)
     receive = staticmethod(_receive)

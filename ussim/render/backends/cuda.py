@@ -11,6 +11,11 @@ from numba import float32, int32
 
 from ussim.errors import UssimError
 from ussim.jit import SIMULATED
+from ussim.render.aperture.gather import gather_span
+from ussim.render.aperture.scatterers import march_block
+from ussim.render.aperture.sheets import trace_sheet
+from ussim.render.aperture.transmit import trace_ray
+from ussim.render.aperture.walls import add_walls
 from ussim.render.bvh import STACK_SIZE
 from ussim.render.kernels import hits
 from ussim.render.kernels.maps import (
@@ -35,6 +40,8 @@ except ImportError as error:  # no usable numba-cuda: say why when CUDA is asked
 
 _THREADS = 128
 _TRACE_THREADS = 64
+_BLOCK = 128  # samples of a scanline whose scatterers one thread sums
+_RESIDENT = 1 << 14
 # Work arrays of one batch may take this share of the device's free memory, and this much at most.
 _MEMORY_SHARE = 0.5
 _MEMORY_LIMIT = 8 << 30
@@ -67,6 +74,67 @@ if cuda is not None and not SIMULATED:
 
 def _kernel(function):
     return cuda.jit(function) if cuda is not None else function
+
+
+@_kernel
+def sheets_kernel(geometry, media, beam, poses, sheets):
+    """One thread per line of a sheet."""
+    index = cuda.grid(1)
+    if index < sheets.wall_count.size:
+        stack = cuda.local.array(STACK_SIZE, int32)
+        stack_t = cuda.local.array(STACK_SIZE, float32)
+        trace_sheet(index, geometry, media, beam, poses, sheets, stack, stack_t)
+
+
+@_kernel
+def rays_kernel(geometry, media, beam, poses, passed):
+    """One thread per ray."""
+    ray = cuda.grid(1)
+    if ray < passed.shape[0]:
+        stack = cuda.local.array(STACK_SIZE, int32)
+        stack_t = cuda.local.array(STACK_SIZE, float32)
+        trace_ray(ray, geometry, media, beam, poses, passed, stack, stack_t)
+
+
+@_kernel
+def gather_kernel(beam, passed, seen):
+    """One thread per node of a line."""
+    index, node = cuda.grid(2)
+    if node < seen.shape[1] and index < seen.shape[0]:
+        gather_span(index, node, node + 1, beam, passed, seen)
+
+
+@_kernel
+def march_aperture_kernel(media, beam, poses, sheets, seen, real, imag, cells, hashes, work):
+    """One thread per block of samples, in turn; each has its own lists of cells."""
+    thread = cuda.grid(1)
+    samples = real.shape[1]
+    blocks = (samples + _BLOCK - 1) // _BLOCK
+    for block in range(thread, real.shape[0] * blocks, cuda.gridsize(1)):
+        if thread < hashes.shape[0]:
+            first = block % blocks * _BLOCK
+            march_block(
+                block // blocks, first, min(samples, first + _BLOCK), media, beam, poses, sheets, seen, real, imag,
+                cells[thread], hashes[thread], work[thread],
+            )  # fmt: skip
+
+
+@_kernel
+def walls_kernel(beam, display, sheets, seen, out_real, out_imag):
+    """One thread per scanline: its echoes add up in a fixed order, so no bit depends on scheduling."""
+    index = cuda.grid(1)
+    if index < out_real.shape[0]:
+        add_walls(index, beam, display, sheets, seen, out_real, out_imag)
+
+
+@_kernel
+def noise_kernel(beam, display, frame_keys, real, imag, power):
+    """One thread per sample."""
+    index, sample = cuda.grid(2)
+    if sample < power.shape[1] and index < power.shape[0]:
+        power[index, sample] = power_sample(
+            index, sample, beam, display, frame_keys, real[index, sample], imag[index, sample]
+        )
 
 
 @_kernel
@@ -259,6 +327,38 @@ class CudaBackend:
         free, _ = cuda.current_context().get_memory_info()
         room = min(_MEMORY_LIMIT, int(free * _MEMORY_SHARE))
         return max(1, min(_MOST_FRAMES, room // bytes_per_frame))
+
+    def trace_sheets(self, geometry, media, beam, poses, sheets) -> None:
+        """What lies on the lines of every sheet."""
+        sheets_kernel[_over(sheets.wall_count.size, _TRACE_THREADS)](geometry, media, beam, poses, sheets)
+
+    def trace_rays(self, geometry, media, beam, poses, passed) -> None:
+        """The one-way amplitude of every ray."""
+        rays_kernel[_over(passed.shape[0], _TRACE_THREADS)](geometry, media, beam, poses, passed)
+
+    def gather(self, beam, passed, seen) -> None:
+        """The two-way amplitude of every point."""
+        gather_kernel[_over_rows(seen.shape)](beam, passed, seen)
+
+    def march_aperture(self, media, beam, poses, sheets, seen, real, imag) -> None:
+        """The scatterers of every line."""
+        blocks = real.shape[0] * ((real.shape[1] + _BLOCK - 1) // _BLOCK)
+        threads = min(_RESIDENT, blocks)
+        lists = self.empty((threads, 3, beam.most_cells), np.int32), self.empty((threads, beam.most_cells), np.uint32)
+        work = self.empty((threads, 5, beam.most_cells), np.float32)
+        march_aperture_kernel[_over(threads, _TRACE_THREADS)](
+            media, beam, poses, sheets, seen, real, imag, *lists, work
+        )
+
+    def receive_aperture(
+        self, beam, display, frame_keys, sheets, seen, real, imag, out_real, out_imag, power, grey
+    ) -> None:
+        """From echoes to grey levels."""
+        grid = _over_rows(grey.shape)
+        pulse_kernel[grid](display, real, imag, out_real, out_imag)
+        walls_kernel[_over(grey.shape[0], 32)](beam, display, sheets, seen, out_real, out_imag)
+        noise_kernel[grid](beam, display, frame_keys, out_real, out_imag, power)
+        grey_kernel[grid](display, power, grey)
 
     def trace(self, geometry, media, beam, poses, frame_keys, paths) -> None:
         """Stage 1."""
