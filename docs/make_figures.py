@@ -9,11 +9,10 @@ Needs the extra "docs" (Matplotlib) and embreex. The scene is the packaged one a
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -29,7 +28,7 @@ from ussim.pictures.drawing import INK, tissue_legend
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import ConvexProbe, LinearProbe
 from ussim.probe.quality import HQ, LQ, Quality
-from ussim.render.kernels.inputs import COHERENT_AMPLITUDE, COHERENT_DEPTH, FIRST, LAST, MEDIUM
+from ussim.render.aperture.inputs import COHERENT_AMPLITUDE, COHERENT_SHOWN, WALL_DEPTH
 from ussim.render.renderer import Renderer
 from ussim.scene.scene import Scene
 from ussim.scene.surface import Surface
@@ -75,16 +74,25 @@ class Stage:
         """B-mode image, (H, W) uint8."""
         return self.renderer.render(self.pose, quality)[0]
 
+    def traced(self, quality: Quality):
+        """Tables of the beam, and the work arrays after a frame."""
+        self.image(quality)
+        lines = self.renderer._aperture
+        return lines.beam(quality), lines._work[quality]
+
 
 def main() -> None:
     """Make the figures and say how large they are."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", type=Path, help="store of the translation figure")
     parser.add_argument("--run", type=Path, help="trained run of the translation figure")
-    parser.add_argument("--only", nargs="*", help="names of figures, as scene or paths")
+    parser.add_argument("--only", nargs="*", help="names of figures, as scene or rays")
     options = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    figures = {"scene": scene, "paths": paths, "scanline": scanline, "polar": polar, "quality": qualities, "maps": maps}
+    figures = {
+        "scene": scene, "sheets": sheets, "rays": rays, "seen": seen, "scatterers": scatterers, "scanline": scanline,
+        "polar": polar, "quality": qualities, "maps": maps,
+    }  # fmt: skip
     if (options.store is None) != (options.run is None):
         parser.error("--store and --run go together")
     if options.store:
@@ -208,33 +216,106 @@ def _draw_fan(image: Image.Image, side: float) -> None:
     draw.line(pixel[:60], (255, 255, 255), 8)
 
 
-# Paths ------------------------------------------------------------------------------------------------------
+# Sheets, rays and what they see -----------------------------------------------------------------------------
+
+EVERY_LINE = 8
+POINT = (78, 84.0)  # scanline and depth [mm] of a point behind the edge of the skull
+YELLOW = "#ffd65a"
 
 
-def paths(stage: Stage) -> Image.Image:
-    """Paths of every twelfth scanline over the slice, at low and at high quality."""
-    rgb = stage.colours[stage.maps.segmentation[0]] // 3
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "paths.npz"
-        subprocess.run([sys.executable, str(DOCS / "trace_paths.py"), str(file)], check=True)
-        with np.load(file) as arrays:
-            found = {name: np.split(arrays[name], np.cumsum(arrays[f"{name}_count"])[:-1]) for name in ("lq", "hq")}
+def _over_the_slice(stage: Stage) -> tuple[plt.Figure, plt.Axes]:
+    """A picture of the dimmed slice to draw on, in the probe's millimetres."""
     (x0, z0), side, (height, width) = PROBE.image_origin_mm, PROBE.mm_per_pixel, PROBE.image_shape
+    figure = plt.figure(figsize=(WIDTH / 100, WIDTH * height / width / 100), dpi=100, facecolor="black")
+    axes = figure.add_axes((0, 0, 1, 1))
     frame = (x0, x0 + width * side, z0 + height * side, z0)
+    axes.imshow(stage.colours[stage.maps.segmentation[0]] // 3, extent=frame)
+    axes.set(xlim=frame[:2], ylim=frame[2:])
+    axes.axis("off")
+    return figure, axes
+
+
+def sheets(stage: Stage) -> Image.Image:
+    """Scanlines and the walls on them, over the slice; beside it, where the sheets of the layers lie."""
+    beam, work = stage.traced(HQ)
+    figure, axes = _over_the_slice(stage)
+    origin, direction = (rays[:, [0, 2]] for rays in PROBE.scanline_rays(np.arange(PROBE.scanlines)))
+    for line in range(EVERY_LINE // 2, PROBE.scanlines, EVERY_LINE):
+        sheet = line * HQ.layers + HQ.layers // 2
+        walls = work.sheets.wall[sheet, : work.sheets.wall_count[sheet], WALL_DEPTH]
+        ends = origin[line] + np.array([[0], [PROBE.depth_mm]]) * direction[line]
+        axes.plot(*ends.T, color=YELLOW, lw=0.6, alpha=0.8)
+        axes.plot(*(origin[line] + walls[:, None] * direction[line]).T, ".", color="white", ms=3)
+    flat, profile = plt.subplots(figsize=(2.6, figure.get_figheight()), dpi=100, layout="constrained")
+    depth = np.arange(int(beam.nodes)) * float(beam.node_mm)
+    sigma = np.sqrt(-0.5 / beam.slice)
+    profile.fill_betweenx(depth, -sigma, sigma, color="#0b6e8f", alpha=0.15, lw=0)
+    for layer in range(HQ.layers):
+        profile.plot(beam.sheet_mm[layer], depth, color="#0b6e8f")
+    profile.set(xlabel="elevation [mm]", ylabel="depth [mm]", ylim=(PROBE.depth_mm, 0))
+    titles = "every eighth scanline; dots: walls", "the three sheets"
+    return beside(list(zip(titles, (from_plot(figure), from_plot(flat)), strict=True)))
+
+
+def rays(stage: Stage) -> Image.Image:
+    """The rays that reach one point, coloured by the amplitude that is left of them."""
+    from matplotlib.collections import LineCollection
+
     panels = []
-    for name, title, alpha in (
-        ("lq", "low quality: 1 ray a scanline", 1.0),
-        ("hq", "high quality: 32 rays in each of 3 layers", 0.06),
-    ):
-        figure = plt.figure(figsize=(WIDTH / 100, WIDTH * height / width / 100), dpi=100, facecolor="black")
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.imshow(rgb, extent=frame)
-        for corners in found[name]:
-            axes.plot(corners[:, 0], corners[:, 2], color="#ffd65a", lw=0.9, alpha=alpha)
-            axes.plot(corners[1:-1, 0], corners[1:-1, 2], ".", color="white", ms=2, alpha=alpha)
-        axes.set(xlim=frame[:2], ylim=frame[2:])
-        axes.axis("off")
+    for title, quality in (("low quality: the scanline", LQ), ("high quality: 32 rays", HQ)):
+        beam, work = stage.traced(quality)
+        node = round(POINT[1] / float(beam.node_mm))
+        passed = work.passed.reshape(quality.layers, quality.rays, PROBE.scanlines, -1)[quality.layers // 2]
+        figure, axes = _over_the_slice(stage)
+        for ray in range(quality.rays):
+            line = POINT[0] - float(beam.ray_line[ray, node])
+            if not 0 <= line <= PROBE.scanlines - 1 or beam.transmit[ray, node] + beam.receive[ray, node] < 1e-6:
+                continue
+            origin, direction = (vector[0, [0, 2]] for vector in PROBE.scanline_rays(np.array([line])))
+            sin, cos = np.sin(beam.tilt_rad[ray]), np.cos(beam.tilt_rad[ray])
+            turned = np.array([cos * direction[0] + sin * direction[1], cos * direction[1] - sin * direction[0]])
+            points = origin + beam.ray_length_mm[ray, : node + 1, None] * turned
+            bundle = LineCollection(np.stack([points[:-1], points[1:]], axis=1), cmap="inferno", lw=0.8)
+            bundle.set(array=passed[ray, round(line), :node], clim=(0, 0.6))
+            axes.add_collection(bundle)
+        axes.plot(*points[-1], "o", color="white", ms=5)
         panels.append((title, from_plot(figure)))
+    return beside(panels)
+
+
+def seen(stage: Stage) -> Image.Image:
+    """The two-way amplitude with which each point of the slice is seen."""
+    line, depth = PROBE.pixel_lines()
+    inside = PROBE.mask() > 0
+    panels = []
+    for title, quality in (("low quality", LQ), ("high quality", HQ)):
+        beam, work = stage.traced(quality)
+        amplitude = work.seen.reshape(PROBE.scanlines, quality.layers, -1)[:, quality.layers // 2]
+        column = np.clip(np.rint(line), 0, PROBE.scanlines - 1).astype(int)
+        node = np.clip(np.rint(depth / float(beam.node_mm)), 0, int(beam.nodes) - 1).astype(int)
+        level_db = 20 * np.log10(np.maximum(amplitude[column, node], 1e-6))
+        grey = np.where(inside, (1 + level_db / 60).clip(0, 1) * 255, 0).astype(np.uint8)
+        panels.append((f"{title}; black: 60 dB less than white", fit(grey)))
+    return beside(panels)
+
+
+def scatterers(stage: Stage) -> Image.Image:
+    """Echoes of the scatterers of a patch, before the pulse, and the envelope behind it."""
+    beam, work = stage.traced(HQ)
+    r = stage.renderer
+    raw = [np.empty_like(work.real) for _ in range(2)]
+    pose = np.ascontiguousarray(stage.pose[None], np.float32)
+    r._backend.march(r._media, beam, pose, work.sheets, work.seen, *raw)
+    echoes, envelope = np.hypot(*raw), np.abs(r.baseband(stage.pose, HQ)[0])
+    top_mm = 66.0
+    first, count, wide = round(top_mm / PROBE.sample_mm), round(12 / PROBE.sample_mm), 24
+    pitch = float(PROBE.line_pitch_mm(top_mm + 6))
+    panels = []
+    for title, values in (("echoes of the scatterers", echoes), ("envelope after the pulse", envelope)):
+        patch = values[LINE - wide : LINE + wide, first : first + count].T
+        level = (patch / np.percentile(patch, 99.5)).clip(0, 1) ** 0.5 * 255
+        size = (WIDTH, round(WIDTH * 12 / (2 * wide * pitch)))
+        panels.append((title, Image.fromarray(level.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)))
     return beside(panels)
 
 
@@ -245,8 +326,8 @@ def scanline(stage: Stage) -> Image.Image:
     """Media, baseband and envelope of one scanline; its baseband over 3 mm."""
     iq = stage.renderer.baseband(stage.pose, HQ)[0, LINE]
     depth = PROBE.sample_depths_mm
-    record = stage.renderer._image_buffers(1, HQ)["paths"]
-    middle = (LINE * HQ.layers + HQ.layers // 2) * HQ.rays
+    _, work = stage.traced(HQ)
+    middle = LINE * HQ.layers + HQ.layers // 2
     figure, (top, low, zoom) = plt.subplots(3, 1, figsize=(9.6, 6.6), dpi=100, layout="constrained")
     scale = np.abs(iq).max()
     top.plot(depth, iq.real / scale, lw=0.4, color="#0b6e8f", label="real part I")
@@ -260,32 +341,32 @@ def scanline(stage: Stage) -> Image.Image:
     low.axhspan(black, Imaging().reference_db, color="#0b6e8f", alpha=0.08, label="60 dB shown")
     low.set(ylabel="level [dB]", ylim=(-110, 35), xlabel="depth [mm]")
     low.legend(loc="lower left", ncols=3, frameon=False)
-    _draw_media(stage, (top, low), record, middle)
-    echoes = record.echo[middle, : record.echo_count[middle]]
-    strong = echoes[echoes[:, COHERENT_AMPLITUDE].argmax(), COHERENT_DEPTH]
-    echoes, start = echoes[:, COHERENT_DEPTH], strong - 1.5
+    _draw_media(stage, (top, low), work.sheets.medium[middle])
+    walls = work.sheets.wall[middle, : work.sheets.wall_count[middle]]
+    echoes = walls[:, COHERENT_SHOWN]
+    start = echoes[np.abs(walls[:, COHERENT_AMPLITUDE]).argmax()] - 1.5
     near = (depth >= start) & (depth <= start + 3)
     zoom.plot(depth[near], np.abs(iq[near]) / scale, color="black", lw=1.5, label="envelope |I + jQ|")
     zoom.plot(depth[near], iq[near].real / scale, ".-", color="#0b6e8f", lw=0.8, ms=3, label="I")
     zoom.plot(depth[near], iq[near].imag / scale, ".-", color="#d9822b", lw=0.8, ms=3, label="Q")
     for echo in echoes[(echoes > start) & (echoes < start + 3)]:
         zoom.axvline(echo, color="#aa3377", lw=1, ls=":")
-    zoom.set(xlabel="depth [mm]; dotted: an interface on the first path", ylabel="baseband", xlim=(start, start + 3))
+    zoom.set(xlabel="depth [mm]; dotted: a wall", ylabel="baseband", xlim=(start, start + 3))
     zoom.legend(loc="upper right", ncols=3, frameon=False)
     for axes in (top, low):
         axes.set_xlim(0, PROBE.depth_mm)
     return from_plot(figure)
 
 
-def _draw_media(stage: Stage, axes, record, path: int) -> None:
-    """A band at the top of plots in the colours of the media that a path runs through."""
-    for k in range(record.segment_count[path]):
-        medium, first, last = (record.span[path, k, field] for field in (MEDIUM, FIRST, LAST))
+def _draw_media(stage: Stage, axes, media: np.ndarray) -> None:
+    """A band at the top of plots in the colours of the media of a line, (samples,)."""
+    bounds = [0, *(np.flatnonzero(np.diff(media)) + 1), len(media)]
+    for first, last in pairwise(bounds):
         for plot in axes:
             low, high = plot.get_ylim()
             plot.fill_between(
                 (first * PROBE.sample_mm, last * PROBE.sample_mm), high - 0.06 * (high - low), high,
-                color=stage.scene.media[medium].color, lw=0,
+                color=stage.scene.media[media[first]].color, lw=0,
             )  # fmt: skip
             plot.set_ylim(low, high)
 
@@ -344,7 +425,7 @@ def _wire(number: int, depth_mm: float) -> Surface:
 def polar(stage: Stage) -> Image.Image:
     """Grey levels by scanline and sample, and the image they become."""
     image = stage.image(HQ)
-    grey = stage.renderer._image_buffers(1, HQ)["grey"].clip(0, 255).astype(np.uint8).T
+    grey = stage.traced(HQ)[1].grey.clip(0, 255).astype(np.uint8).T
     converted = fit(image, 620)
     lines = Image.fromarray(grey).resize((330, converted.height), Image.Resampling.BOX).convert("RGB")
     draw = ImageDraw.Draw(lines)

@@ -119,9 +119,12 @@ class RenderStep:
     needs = ("scene",)
 
     def key(self, context: Context) -> str:
+        from ussim.dataset.schema import PHYSICS_VERSION
+
         render, settings = context.settings.render, context.settings.rendering()
         return digest_of(
             [
+                PHYSICS_VERSION,
                 context.outputs["scene"]["digest"],
                 render.model_dump(),
                 settings.probe.model_dump(mode="json"),

@@ -25,8 +25,6 @@ SMALL = (
     "--set=probe.scanlines=24",
     "--set=probe.axial_samples=256",
     "--set=hq.rays=4",
-    "--set=hq.taps=8",
-    "--set=lq.taps=8",
 )
 FRAMES, UNITS = 41, 21  # enough that a signal arrives before the end
 

@@ -12,11 +12,12 @@ from support.jobs import FakeRenderer, ball_plan
 
 from ussim.dataset import job
 from ussim.dataset.machine import Machine, this_machine
-from ussim.dataset.schema import Header
+from ussim.dataset.schema import PHYSICS_VERSION, Header
 from ussim.dataset.store import Dataset
 from ussim.dataset.verify import verify
 from ussim.errors import UssimError
 from ussim.pictures.contact_sheet import contact_sheet
+from ussim.probe.retired import RETIRED
 
 OLD = """{"attributes": {
   "backend": "cpu", "frames": 3,
@@ -88,15 +89,52 @@ def test_a_store_of_version_0_1_0_opens_with_its_digest_and_its_attributes(store
     assert verify(store).problems == []
 
 
-def test_the_attributes_of_a_new_store_are_the_old_ones_and_the_machine(rendered):
+def test_the_attributes_of_a_new_store_are_the_old_ones_the_physics_and_the_machine(rendered):
     attributes = json.loads((rendered / "zarr.json").read_text())["attributes"]
     machine = attributes.pop("machine")
+    assert attributes.pop("physics_version") == PHYSICS_VERSION
     old = json.loads(OLD)["attributes"]
+    for section, retired in (("imaging", old["imaging"]), *old["qualities"].items()):
+        for name in RETIRED[section].keys() & retired:
+            del retired[name]
     assert list(attributes) == sorted(attributes) == sorted(old)
     attributes |= {key: old[key] for key in ("tgc_db", "scene", "ussim_version")}
     assert json.dumps(attributes, sort_keys=True) == json.dumps(old, sort_keys=True)
     assert sorted(machine) == ["cpu", "cpu_features", "numba", "numpy"]
     assert machine["numpy"] == np.__version__
+
+
+def aperture_preview(old: dict) -> dict:
+    """What a store of 0.1.0 would hold had it been made with the aperture's preview."""
+    old["attributes"]["imaging"]["beam"] = "aperture"
+    return old
+
+
+@pytest.mark.parametrize("change", [dict, aperture_preview], ids=["0.1.0", "preview"])
+def test_a_store_of_another_physics_is_not_gone_on_with(store, change):
+    (store / "zarr.json").write_text(json.dumps(change(json.loads(OLD))))
+    (store / "done" / "c" / "0").unlink()
+    with pytest.raises(UssimError) as refused:
+        job.run(ball_plan(frames=3), store, make_renderer=FakeRenderer, resume=True)
+    assert str(refused.value) == (
+        f"{store} was rendered by another physics (version 1, here {PHYSICS_VERSION}): it can be read but not gone on "
+        "with; give another path"
+    )
+    assert Dataset.open(store).attrs == change(json.loads(OLD))["attributes"], "nothing was written"
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (("imaging", "lobe_exponent"), 6.0, "imaging: unknown key 'lobe_exponent'"),
+        (("qualities", "lq", "taps"), 16, "qualities.lq: unknown key 'taps'"),
+        (("physics_version",), 99, "physics_version = 99"),
+    ],
+)
+def test_a_retired_setting_or_an_unknown_physics_in_a_new_store_is_damage(store, keys, value, message):
+    change(store, *keys, value=value)
+    with pytest.raises(UssimError, match=message):
+        Dataset.open(store)
 
 
 # Damage -----------------------------------------------------------------------------------------------

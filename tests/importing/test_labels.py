@@ -227,7 +227,7 @@ def test_a_frame_shows_liver_and_vessel(scene):
     from ussim.probe.settings import build_settings
     from ussim.render.renderer import Renderer
 
-    settings = build_settings(["probe.scanlines=32", "probe.axial_samples=256", "lq.taps=4"], ["lq"], (120, 166))
+    settings = build_settings(["probe.scanlines=32", "probe.axial_samples=256"], ["lq"], (120, 166))
     poses = scene.sweep().poses(3)[1:2]
     renderer = Renderer(scene, settings.probe, settings.imaging, backend="cpu")
     renderer.fit_tgc(poses)

@@ -66,7 +66,7 @@ def test_a_frame_of_the_scene_shows_the_body(nested, tmp_path):
     from ussim.render.renderer import Renderer
 
     scene = Scene.load(nested / "scene")
-    settings = build_settings(["probe.scanlines=24", "probe.axial_samples=256", "lq.taps=4"], ["lq"], (120, 166))
+    settings = build_settings(["probe.scanlines=24", "probe.axial_samples=256"], ["lq"], (120, 166))
     poses = scene.sweep().poses(3)[1:2]
     renderer = Renderer(scene, settings.probe, settings.imaging, backend="cpu")
     renderer.fit_tgc(poses)

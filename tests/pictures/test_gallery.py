@@ -12,7 +12,7 @@ from support.commands import assert_one_line_error, ussim
 
 from ussim.dataset.store import Dataset
 
-SMALL = ("--set=probe.scanlines=24", "--set=probe.axial_samples=256", "--set=hq.rays=4", "--set=hq.taps=8")
+SMALL = ("--set=probe.scanlines=24", "--set=probe.axial_samples=256", "--set=hq.rays=4")
 
 
 def test_a_gallery_draws_the_standing_sweeps_beside_what_they_cut(ball_scene, tmp_path):
@@ -46,7 +46,7 @@ def cache(tmp_path_factory):
 
 def test_a_dataset_over_two_anatomies_is_rendered_from_the_cache(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", cache)
-    small = ("--size=60x83", "--backend=cpu", *SMALL, "--set=lq.taps=8")
+    small = ("--size=60x83", "--backend=cpu", *SMALL)
     order = ("render", "--scenes", 2, "--detail", "tiny", "--weeks", "18-20", "-n", 5, "--unit", 2, *small)
     result = ussim(*order, "-o", tmp_path / "a.zarr")
     assert result.exit_code == 0, result.output

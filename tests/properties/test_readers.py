@@ -119,7 +119,7 @@ RUN_SETTINGS = Run(
 RENDER_KEYS = [
     "probe.kind", "probe.depth_mm", "probe.scanlines", "probe.image_height", "probe.image_width", "probe.focus_mm",
     "probe.width_mm", "probe.radius_mm", "probe.axial_samples", "probe.frequency_mhz",
-    "imaging.dynamic_range_db", "imaging.tgc", "imaging.noise_db", "lq.rays", "hq.rays", "hq.layers", "hq.taps",
+    "imaging.dynamic_range_db", "imaging.tgc", "imaging.noise_db", "lq.rays", "hq.rays", "hq.layers",
 ]  # fmt: skip
 TRAIN_KEYS = ["inputs", "model", "ngf", "depth", "crop", "norm", "residual", "iterations", "learning_rate", "seed"]
 PIPELINE_KEYS = [

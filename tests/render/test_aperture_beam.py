@@ -36,8 +36,8 @@ def wall_probe(**values):
 def level_behind(obstacle, rays):
     """Depth [mm] and amplitude behind an obstacle over that without it, (scanlines, nodes)."""
     quality = Quality(rays=rays, layers=1)
-    depth, free = seen(renderer(behind(), shadow_probe(), beam="aperture"), quality)
-    _, shaded = seen(renderer(behind(obstacle), shadow_probe(), beam="aperture"), quality)
+    depth, free = seen(renderer(behind(), shadow_probe()), quality)
+    _, shaded = seen(renderer(behind(obstacle), shadow_probe()), quality)
     return depth, shaded / free
 
 
@@ -89,8 +89,8 @@ def test_a_gap_between_two_plates_lets_the_share_of_the_aperture_through_that_it
         for side, name in ((-1, "left"), (1, "right"))
     ]
     quality = Quality(rays=64, layers=1)
-    depth, free = seen(renderer(behind(), shadow_probe(), beam="aperture"), quality)
-    _, shaded = seen(renderer(behind(*plates), shadow_probe(), beam="aperture"), quality)
+    depth, free = seen(renderer(behind(), shadow_probe()), quality)
+    _, shaded = seen(renderer(behind(*plates), shadow_probe()), quality)
     for z in (60, 80, 100, 140):
         shown = gap * z / ((z - OBSTACLE_MM) * APERTURE_MM)
         at = np.argmin(np.abs(depth - z))
@@ -115,7 +115,7 @@ def test_a_wide_plate_of_bone_costs_its_two_walls_and_its_attenuation(rays, reco
 
 def line_power(scene, quality, probe=None, frames=3, **imaging):
     """Power of the lines over depth, (samples,)."""
-    r = renderer(scene, probe or wall_probe(), beam="aperture", **imaging)
+    r = renderer(scene, probe or wall_probe(), **imaging)
     return (np.abs(r.baseband(beside_each_other(frames), quality)[:, 8:-8]) ** 2).mean(axis=(0, 1))
 
 
@@ -152,7 +152,7 @@ def test_an_echo_behind_a_layer_is_displaced_by_its_travel_time(speed, record_pr
     back = tissue("back", scatter_density=0.0, density_kg_m3=1500)
     sheet = box((400, 400, 600), (0, 0, 310), tissue="layer", name="sheet", priority=1)
     wall = box((400, 400, 600), (0, 0, 330), tissue="back", name="wall", priority=2)
-    r = renderer(scene_of([sheet, wall], layer, back), probe, beam="aperture", interface_gain_db=0.0)
+    r = renderer(scene_of([sheet, wall], layer, back), probe, interface_gain_db=0.0)
     for quality in (LQ, HQ):
         line = np.abs(r.baseband(np.eye(4), quality)[0, 48])
         depth = probe.sample_depths_mm[200 + line[200:].argmax()]  # gel to 10 mm, then 20 mm of the layer
@@ -176,7 +176,7 @@ def test_half_a_probe_over_air_is_silent_on_that_side_only(probe, quality, recor
     shallow, deep = (depth > 3) & (depth < 20), (depth > 30) & (depth < 48)
 
     def power(scene):
-        lines = renderer(scene, probe, beam="aperture").baseband(np.eye(4), quality)[0]
+        lines = renderer(scene, probe).baseband(np.eye(4), quality)[0]
         return np.stack([(np.abs(lines[:, part]) ** 2).mean(axis=1) for part in (shallow, deep)])
 
     level = decibel(power(scene_of([half], flesh, background="air")) / power(uniform(flesh)) + 1e-12)
@@ -206,7 +206,7 @@ def test_a_ball_behind_layers_keeps_its_outline(quality, record_property):
     probe = ConvexProbe(scanlines=192, depth_mm=80, axial_samples=1536, image_height=64, image_width=64)
     scene, depth, power = scene_of(surfaces), probe.sample_depths_mm, 0
     for seed in range(8):  # average over speckle
-        r = renderer(scene, probe, seed=seed, beam="aperture", attenuation_scale=0.25)
+        r = renderer(scene, probe, seed=seed, attenuation_scale=0.25)
         power = power + np.abs(r.baseband(np.eye(4), quality)[0]) ** 2
     power = gaussian_filter1d(power, 1.0, axis=1)
     deviation = []
@@ -242,7 +242,7 @@ def mirror(material, *others):
 
 def peaks(scene, probe, quality, frames=1, **imaging):
     """Largest amplitude of every line off the ends of the array, (frames, lines)."""
-    r = renderer(scene, probe, beam="aperture", **{"interface_gain_db": 0.0, **imaging})
+    r = renderer(scene, probe, **{"interface_gain_db": 0.0, **imaging})
     edge = probe.scanlines // 6
     return np.abs(r.baseband(beside_each_other(frames), quality)[:, edge:-edge]).max(axis=2)
 

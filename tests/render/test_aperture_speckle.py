@@ -6,7 +6,6 @@ What a test records is what it judges.
 from __future__ import annotations
 
 import functools
-import json
 import math
 from itertools import pairwise
 
@@ -59,7 +58,7 @@ def name_of(variant):
 
 def lines(scene, probe, quality=LQ, frames=4, seed=0, **imaging):
     """Complex lines off the ends of the array, (frames, lines, samples)."""
-    r = renderer(scene, probe, seed=seed, beam="aperture", **imaging)
+    r = renderer(scene, probe, seed=seed, **imaging)
     edge = probe.scanlines // 8
     return r.baseband(beside_each_other(frames), quality)[:, edge:-edge]
 
@@ -163,7 +162,7 @@ def test_speckle_stays_with_the_tissue_when_the_probe_moves(quality, record_prop
         scanlines=96, width_mm=40, depth_mm=90, axial_samples=1536, focus_mm=70, elevation_aperture_mm=12,
         elevation_focus_mm=70, **SIZES,
     )  # fmt: skip
-    r = renderer(uniform(DENSE), probe, beam="aperture")
+    r = renderer(uniform(DENSE), probe)
 
     def moved(x=0.0, y=0.0, z=0.0):
         poses = beside_each_other(3)
@@ -199,7 +198,7 @@ def test_scatterers_stay_where_they_are_when_the_probe_turns_to_another_axis_of_
     def line(turn_deg):
         pose = np.eye(4)
         pose[:3, :3] = Rotation.from_euler(axes, [near[0] + turn_deg, *near[1:]], degrees=True).as_matrix()
-        return renderer(uniform(DENSE), probe, beam="aperture").baseband(pose)[0, 50:78, 100:300]
+        return renderer(uniform(DENSE), probe).baseband(pose)[0, 50:78, 100:300]
 
     kept = correlation(line(-0.05), line(0.05))
     record_property("kept", kept)
@@ -306,7 +305,7 @@ QUALITIES = {"lq": LQ, "4x3": Quality(rays=4, layers=3)}
 
 @pytest.mark.parametrize("quality", QUALITIES.values(), ids=list(QUALITIES))
 def test_a_frame_depends_on_its_pose_and_number_alone(quality):
-    r = renderer(rough_scene(), small_probe(), beam="aperture", noise_db=-60.0, interface_gain_db=0.0)
+    r = renderer(rough_scene(), small_probe(), noise_db=-60.0, interface_gain_db=0.0)
     poses = beside_each_other(3, 0.7)
     together = r.render(poses, quality, frames=[4, 5, 6])
     backwards = r.render(poses[::-1], quality, frames=[6, 5, 4])[::-1]
@@ -316,7 +315,7 @@ def test_a_frame_depends_on_its_pose_and_number_alone(quality):
 
 
 def test_the_number_of_threads_changes_nothing():
-    r = renderer(rough_scene(), small_probe(), beam="aperture", interface_gain_db=0.0)
+    r = renderer(rough_scene(), small_probe(), interface_gain_db=0.0)
     before, all_threads = numba.get_num_threads(), r.baseband(np.eye(4), QUALITIES["4x3"])
     try:
         numba.set_num_threads(1)
@@ -327,11 +326,11 @@ def test_the_number_of_threads_changes_nothing():
 
 @pytest.mark.parametrize("quality", QUALITIES.values(), ids=list(QUALITIES))
 def test_the_frame_number_changes_the_noise_only(quality):
-    quiet = renderer(rough_scene(), small_probe(), beam="aperture", interface_gain_db=0.0)
+    quiet = renderer(rough_scene(), small_probe(), interface_gain_db=0.0)
     np.testing.assert_array_equal(
         quiet.baseband(np.eye(4), quality, frames=[1]), quiet.baseband(np.eye(4), quality, frames=[2])
     )
-    noisy = renderer(rough_scene(), small_probe(), beam="aperture", interface_gain_db=0.0, noise_db=-10.0)
+    noisy = renderer(rough_scene(), small_probe(), interface_gain_db=0.0, noise_db=-10.0)
     first, second = noisy.render(np.stack([np.eye(4)] * 2), quality, frames=[1, 2])
     assert (first != second).mean() > 0.5
 
@@ -343,21 +342,10 @@ def test_the_seed_changes_the_speckle_and_not_its_brightness(record_property):
     assert decibel((np.abs(one) ** 2).mean() / (np.abs(two) ** 2).mean()) == pytest.approx(0, abs=0.3)
 
 
-# Where it can be chosen ----------------------------------------------------------------------------
-
-
-def test_the_pencil_is_the_default_and_leaves_no_trace_in_the_settings():
-    assert Imaging().beam == "pencil"
-    assert "beam" not in Imaging().model_dump()
-    assert "beam" not in json.loads(Imaging().model_dump_json())
-    assert Imaging(beam="aperture").model_dump()["beam"] == "aperture"
-
-
-def test_a_store_says_that_it_was_made_with_an_aperture_and_renders_again_from_its_header(tmp_path):
-    plan = ball_plan(2, settings=("imaging.beam=aperture", "hq.rays=4"))
+def test_a_store_renders_again_from_its_header(tmp_path):
+    plan = ball_plan(2, settings=("hq.rays=4",))
     store = job.run(plan, tmp_path / "a.zarr").path
     header = Dataset.open(store).header
-    assert header.imaging["beam"] == "aperture"
     again = Renderer(
         plan.scene, apply_values(make_probe(header.probe["kind"]), without_kind(header.probe), "probe"),
         Imaging(**header.imaging), seed=header.seed, tgc_db=np.array(header.tgc_db, np.float32),

@@ -17,7 +17,6 @@ from support import ROOT
 from support.scenes import layered_phantom
 from support.simulate_frame import small_frame
 
-from ussim.probe.imaging import Imaging
 from ussim.probe.quality import HQ, LQ
 from ussim.render.backends import cuda as backend
 from ussim.render.renderer import Renderer
@@ -78,27 +77,21 @@ def signatures():
     from numba import typeof
 
     renderer = Renderer(layered_phantom([("fat", 6), ("liver", 60)]), backend="cpu")
-    beam, paths = renderer._beam(HQ), renderer._image_buffers(1, HQ)["paths"]
+    beam, work = renderer._aperture.beam(HQ), renderer._aperture._work_for(1, HQ)
     geometry, media = renderer._geometry, renderer._media
     pixels, display, mask = renderer._pixels, renderer._display, renderer._mask
-    through = Renderer(layered_phantom([("fat", 6), ("liver", 60)]), imaging=Imaging(beam="aperture"), backend="cpu")
-    aperture, work = through._aperture.beam(HQ), through._aperture._work_for(1, HQ)
     lists = np.zeros((1, 3, 1), np.int32), np.zeros((1, 1), np.uint32), np.zeros((1, 5, 1), np.float32)
     poses, keys, one = np.zeros((1, 4, 4), np.float32), np.zeros(1, np.uint32), np.int32(1)
     plane, row = np.zeros((2, 2), np.float32), np.zeros(2, np.float32)
     counts, table = np.zeros(2, np.int32), np.zeros((2, 2), np.int32)
     arguments = {
-        "sheets_kernel": (geometry, media, aperture, poses, work.sheets),
-        "rays_kernel": (geometry, media, aperture, poses, work.passed),
-        "gather_kernel": (aperture, work.passed, work.seen),
-        "march_aperture_kernel": (media, aperture, poses, work.sheets, work.seen, plane, plane, *lists),
-        "walls_kernel": (aperture, display, work.sheets, work.seen, plane, plane),
-        "noise_kernel": (aperture, display, keys, plane, plane, plane),
-        "trace_kernel": (geometry, media, beam, poses, keys, paths),
-        "march_kernel": (media, beam, paths, plane, plane),
+        "sheets_kernel": (geometry, media, beam, poses, work.sheets),
+        "rays_kernel": (geometry, media, beam, poses, work.passed),
+        "gather_kernel": (beam, work.passed, work.seen),
+        "march_kernel": (media, beam, poses, work.sheets, work.seen, plane, plane, *lists),
+        "walls_kernel": (beam, display, work.sheets, work.seen, plane, plane),
+        "power_kernel": (beam, display, keys, plane, plane, plane),
         "pulse_kernel": (display, plane, plane, plane, plane),
-        "interface_kernel": (beam, display, paths, plane, plane),
-        "power_kernel": (beam, display, keys, plane, plane, plane, plane, plane),
         "grey_kernel": (display, plane, plane),
         "scan_convert_kernel": (one, pixels, plane, np.zeros((2, 2), np.uint8)),
         "scan_convert_map_kernel": (one, pixels, plane, row, plane),

@@ -121,9 +121,7 @@ def test_low_and_high_quality_see_the_same_speckle(record_property):
 
     record_property("correlation", correlation(low, high))
     assert correlation(low, one_layer) > 0.999
-    # Weights 0.5 : 1 : 0.5 of three independent layers leave 1/√1.5 = 0.816 of the central one; where the layers
-    # overlap it is more.
-    assert 0.79 < correlation(low, high) < 0.92
+    assert correlation(low, high) > 0.999  # layers carry media, not scatterers
 
 
 def test_speckle_moves_with_the_tissue(record_property):

@@ -9,7 +9,7 @@ from cli.ussim_pipeline import main
 FRAMES = 20
 SMALL = {
     "render.frames": FRAMES, "render.size": "96x133", "render.unit": 4, "probe.scanlines": 24,
-    "probe.axial_samples": 256, "hq.rays": 4, "hq.taps": 8, "lq.taps": 8,
+    "probe.axial_samples": 256, "hq.rays": 4,
     "train.variants": "LM,LMSA", "train.ngf": 4, "train.ndf": 4, "train.depth": 4, "train.crop": 64, "train.batch": 2,
     "train.iterations": 6, "train.checkpoint_every": 2, "train.log_every": 2, "evaluate.crops": 2,
 }  # fmt: skip

@@ -11,12 +11,11 @@ import warnings
 import numpy as np
 
 from support.scenes import layered_phantom, sphere
-from ussim.probe.imaging import Imaging
 from ussim.probe.probe import ConvexProbe
 from ussim.probe.quality import Quality
 from ussim.render.renderer import Renderer
 
-QUALITY = Quality(rays=2, layers=3, taps=4)
+QUALITY = Quality(rays=2, layers=3)
 
 
 def small_frame(backend: str) -> dict[str, np.ndarray]:
@@ -30,7 +29,7 @@ def small_frame(backend: str) -> dict[str, np.ndarray]:
         ],
     )
     probe = ConvexProbe(scanlines=8, axial_samples=128, depth_mm=40, image_height=48, image_width=64)
-    renderer = Renderer(scene, probe, Imaging(beam="aperture"), backend=backend, seed=3)
+    renderer = Renderer(scene, probe, backend=backend, seed=3)
     pose = np.eye(4)
     tgc = renderer.fit_tgc(pose)
     maps = renderer.maps(pose)

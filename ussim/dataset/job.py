@@ -21,7 +21,7 @@ from ussim.dataset.layout import is_vacant
 from ussim.dataset.lock import only_renderer
 from ussim.dataset.machine import this_machine
 from ussim.dataset.plan import Plan, first_difference
-from ussim.dataset.schema import Header
+from ussim.dataset.schema import PHYSICS_VERSION, Header
 from ussim.dataset.store import Dataset, StoreExistsError
 from ussim.dataset.writer_threads import WriteFailedError, Writers
 from ussim.errors import UssimError
@@ -160,13 +160,19 @@ def open_existing(plan: Plan, path: Path, resume: bool) -> Dataset | None:
         resume: Whether it may exist.
 
     Raises:
-        UssimError: It exists and ``resume`` is false, is no store, or has other settings.
+        UssimError: It exists and ``resume`` is false, is no store, or was rendered by another physics or with other
+            settings.
     """
     if is_vacant(path):
         return None
     if not resume:
         raise UssimError(f"{path} exists already: give --resume to go on with it, or another path")
     dataset = Dataset.open(path, mode="r+")
+    if dataset.header.physics_version != PHYSICS_VERSION:
+        raise UssimError(
+            f"{path} was rendered by another physics (version {dataset.header.physics_version}, here "
+            f"{PHYSICS_VERSION}): it can be read but not gone on with; give another path"
+        )
     difference = first_difference(dataset.header, plan)
     if difference:
         raise UssimError(f"{path} was made with other settings: {difference}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ussim.dataset.machine import this_machine
 from ussim.dataset.poses import check_poses
-from ussim.dataset.schema import LARGEST_SEED, MOST_FRAMES, MOST_UNIT_FRAMES, Header, tissue_table
+from ussim.dataset.schema import LARGEST_SEED, MOST_FRAMES, MOST_UNIT_FRAMES, PHYSICS_VERSION, Header, tissue_table
 from ussim.errors import UssimError
 from ussim.probe.settings import Settings
 
@@ -103,6 +103,7 @@ class Plan:
         height, width = probe.image_shape
         gains = np.asarray([] if tgc_db is None else tgc_db, np.float32)
         return Header(
+            physics_version=PHYSICS_VERSION,
             ussim_version=ussim.__version__,
             scene=self.series.reference if self.series else {"name": self.scene.name, "digest": self.scene.digest},
             sweep=self.sweep,

@@ -23,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -37,6 +37,7 @@ from pydantic import (
     FiniteFloat,
     SerializerFunctionWrapHandler,
     TypeAdapter,
+    ValidationInfo,
     model_serializer,
 )
 
@@ -45,6 +46,7 @@ from ussim.errors import UssimError
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import KINDS
 from ussim.probe.quality import Quality
+from ussim.probe.retired import RETIRED
 from ussim.scene.tissue import Tissue
 from ussim.settings import any_of, validated
 
@@ -52,6 +54,10 @@ if TYPE_CHECKING:
     from ussim.scene.scene import Scene
 
 SCHEMA_VERSION = 1
+
+PHYSICS_VERSION = 2
+"""Raised when the same settings come to give other images, which may not stand in one store. 1: a scanline is a pencil
+(0.1.0). 2: it is an aperture's."""
 
 TEST_SHARE = 669 / 6669
 """Share of the frames held out as test set: the paper's."""
@@ -132,6 +138,19 @@ def _like(model: type) -> Callable[[_Fields], _Fields]:
 _tissue, _outside = _like(Tissue), _like(_OutsideRow)
 
 
+def _settings(check: Callable[[_Fields], _Fields], retired: Collection[str] = ()) -> Any:
+    """The check of settings in a header. Those of an earlier physics stay as they are, retired ones among them, and get
+    none that came later: their digest is what it was."""
+
+    def check_settings(fields: _Fields, info: ValidationInfo) -> _Fields:
+        if info.data.get("physics_version") == PHYSICS_VERSION:
+            return check(fields)
+        check({name: value for name, value in fields.items() if name not in retired})
+        return fields
+
+    return AfterValidator(check_settings)
+
+
 def _probe(fields: _Fields) -> _Fields:
     if fields.get("kind") not in KINDS:
         raise ValueError(f"kind is {fields.get('kind')!r}; allowed: {any_of(KINDS)}")
@@ -156,6 +175,7 @@ class Header(_Part):
 
     Attributes:
         schema_version: Version of this schema.
+        physics_version: Version of the physics that rendered it; 1 is not in the attributes.
         ussim_version: Version of the program that made the store.
         scene: The scene's name and digest.
         sweep: Name of the sweep that gave the poses.
@@ -175,6 +195,7 @@ class Header(_Part):
     """
 
     schema_version: int = SCHEMA_VERSION
+    physics_version: int = Field(default=1, ge=1, le=PHYSICS_VERSION)
     ussim_version: str
     scene: SceneReference
     sweep: str
@@ -184,9 +205,11 @@ class Header(_Part):
     split_seed: int = Field(ge=0, le=LARGEST_SEED)
     backend: str
     image: ImageGeometry
-    probe: Annotated[_Fields, AfterValidator(_probe)]
-    imaging: Annotated[_Fields, AfterValidator(_like(Imaging))]
-    qualities: dict[Literal["lq", "hq"], Annotated[_Fields, AfterValidator(_like(Quality))]] = Field(min_length=1)
+    probe: Annotated[_Fields, _settings(_probe)]
+    imaging: Annotated[_Fields, _settings(_like(Imaging), RETIRED["imaging"])]
+    qualities: dict[Literal["lq", "hq"], Annotated[_Fields, _settings(_like(Quality), RETIRED["hq"])]] = Field(
+        min_length=1
+    )
     tissues: Annotated[
         list[Annotated[_Fields, AfterValidator(_tissue_row)]],
         Field(min_length=1, max_length=256),
@@ -204,6 +227,8 @@ class Header(_Part):
             fields.pop("scenes", None)
         if self.machine is None:
             fields.pop("machine", None)
+        if self.physics_version == 1:
+            fields.pop("physics_version", None)
         return fields
 
     @property

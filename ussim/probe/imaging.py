@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Imaging(BaseModel):
     """Settings of acoustics, tracing and display that hold for a whole dataset.
 
     Attributes:
-        beam: ``pencil``: a scanline's rays start on it, bend and carry the outlines with them. ``aperture``: they start
-            on all elements of the aperture, a preview (docs/beam.md).
         attenuation_scale: Factor on every tissue's attenuation. 1.0 is the literature value at the probe's
             frequency; the default is calibrated by eye, so that shadows and enhancement at 150 mm read as in
             a clinical image (which would be taken at 3–5 MHz).
         scatter_pitch_mm: Pitch of the scatterer lattice; one scatterer at most in a cell.
         interface_gain_db: Brightness of interface echoes over scatter.
-        lobe_exponent: Exponent of the cosine lobe in which the probe receives a mirrored echo.
-        acceptance_rad: Angle within which an echo that strays at a rough interface is still received [rad].
         max_reflections: Reflections after which a path ends.
         max_segments: Interfaces after which a path ends.
         reference_db: Echo level shown as white (0 dB is a unit-reflectivity mirror before attenuation).
@@ -30,23 +26,12 @@ class Imaging(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    beam: Literal["pencil", "aperture"] = "pencil"
     attenuation_scale: Annotated[float, Field(ge=0, le=10)] = 0.25
     scatter_pitch_mm: Annotated[float, Field(gt=0.01, le=2)] = 0.1
     interface_gain_db: Annotated[float, Field(ge=-120, le=120)] = 28.0
-    lobe_exponent: Annotated[float, Field(ge=0, le=1e4)] = 6.0
-    acceptance_rad: Annotated[float, Field(gt=0, le=1.6)] = 0.03
     max_reflections: Annotated[int, Field(ge=0, le=64)] = 10
     max_segments: Annotated[int, Field(ge=4, le=128)] = 40
     reference_db: Annotated[float, Field(ge=-200, le=200)] = 15.0
     dynamic_range_db: Annotated[float, Field(gt=1, le=200)] = 60.0
     noise_db: Annotated[float, Field(ge=-300, le=100)] = -72.0
     tgc_limit_db: Annotated[float, Field(ge=0, le=300)] = 80.0
-
-    @model_serializer(mode="wrap")
-    def _as_before_there_was_a_choice(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The pencil beam is not named, so that stores made with it keep their attributes and their digest."""
-        fields = handler(self)
-        if self.beam == "pencil":
-            del fields["beam"]
-        return fields

@@ -11,18 +11,14 @@ class Quality(BaseModel):
     """How much work goes into one image. Everything else is identical between two qualities.
 
     Attributes:
-        rays: Primary rays per scanline and layer.
-        layers: Elevational layers, summed coherently before the envelope. Odd: there is a central one.
-        taps: Points of the beam's cross-section that gather scatterers in each layer. A ray carries several taps
-            if there are fewer rays, and several rays share a tap if there are more. Two qualities of the same
-            ``taps`` see the same scatterers in the central layer.
+        rays: Rays of the aperture per scanline and layer; one is the scanline itself.
+        layers: Sheets that carry media and walls, across the slice. Odd: one is the image plane.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rays: Annotated[int, Field(ge=1, le=65536)] = 1
     layers: Annotated[int, Field(ge=1, le=63)] = 1
-    taps: Annotated[int, Field(ge=1, le=1024)] = 16
 
     @field_validator("layers")
     @classmethod

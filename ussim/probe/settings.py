@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ussim.errors import UssimError
+from ussim.probe.retired import refuse_retired
 from ussim.settings import any_of, apply_values, nearest, parse_assignments
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def build_settings(
 
     names = _quality_names(qualities, PRESETS)
     values = _joined(parse_assignments(assignments, SECTIONS, "probe.depth_mm=120"), sections)
+    for section, fields in values.items():
+        refuse_retired(section, fields)
     for field, pixels in zip(("image_height", "image_width"), size or (), strict=False):
         if field in values["probe"]:
             raise UssimError(f"--size and --set probe.{field} say the same thing twice: give one of them")

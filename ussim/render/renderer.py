@@ -15,10 +15,8 @@ from ussim.probe.imaging import Imaging
 from ussim.probe.probe import ConvexProbe, Probe
 from ussim.probe.quality import LQ, Quality
 from ussim.render.aperture.lines import ApertureLines
-from ussim.render.aperture.tables import aperture_display
 from ussim.render.backends import open_backend
-from ussim.render.kernels.inputs import ECHO_FIELDS, SPAN_FIELDS, Paths
-from ussim.render.tables import beam_table, display_table, geometry_table, key_of, media_table, pixel_table
+from ussim.render.tables import display_table, geometry_table, key_of, media_table, pixel_table
 from ussim.scene.scene import Scene
 
 _PERCENTILE = 98.0
@@ -75,15 +73,11 @@ class Renderer:
         self.timed = False
         self.stage_s: dict[str, float] = defaultdict(float)
         self._backend = open_backend(backend)
-        self._aperture: ApertureLines | None = None
-        if self.imaging.beam == "aperture":
-            self._aperture = ApertureLines(scene, self.probe, self.imaging, seed, self._backend)
+        self._aperture = ApertureLines(scene, self.probe, self.imaging, seed, self._backend)
         self._geometry = self._backend.put(geometry_table(scene))
-        self._media = self._backend.put(media_table(scene, self.probe, self.imaging, seed))
+        self._media = self._backend.put(media_table(scene, self.probe, self.imaging))
         self._pixels = self._backend.put(pixel_table(self.probe))
         self._mask = self._backend.put(self.probe.mask())
-        self._beams: dict[Quality, object] = {}
-        self._buffers: dict[object, dict] = {}
         self._images: dict[int, Any] = {}  # of the batch size used last
         self.tgc_db = np.zeros(self.probe.axial_samples, np.float32) if tgc_db is None else tgc_db
 
@@ -110,8 +104,7 @@ class Renderer:
                 f"tgc_db: needs {self.probe.axial_samples} finite values, one per axial sample, got {curve.shape}"
             )
         self._tgc_db = curve
-        make = display_table if self._aperture is None else aperture_display
-        self._display = self._backend.put(make(self.probe, self.imaging, curve))
+        self._display = self._backend.put(display_table(self.probe, self.imaging, curve))
 
     def fit_tgc(self, poses: np.ndarray) -> np.ndarray:
         """Set the gain that undoes the median two-way attenuation of these poses over depth.
@@ -130,7 +123,7 @@ class Renderer:
 
     def batch_size(self, qualities: Sequence[Quality] = (LQ,)) -> int:
         """Frames that one call had best render together."""
-        return self._backend.frames_at_once(max(self._bytes_per_frame(quality) for quality in qualities))
+        return self._backend.frames_at_once(max(self._aperture.bytes_per_frame(quality) for quality in qualities))
 
     def render(
         self, poses: np.ndarray, quality: Quality = LQ, frames: Sequence[int] | np.ndarray | None = None
@@ -139,8 +132,8 @@ class Renderer:
 
         Args:
             poses: (n, 4, 4) or (4, 4), probe → scene, mm.
-            quality: Rays, layers and taps.
-            frames: Frame numbers, which key the random paths and the noise; 0 … n − 1 without.
+            quality: Rays and layers.
+            frames: Frame numbers, which key the noise; 0 … n − 1 without.
 
         Returns:
             (n, H, W) uint8; 0 outside the sector.
@@ -192,19 +185,8 @@ class Renderer:
         """Baseband lines (real, imaginary) and their grey levels, each (frames × scanlines, samples)."""
         run, backend = self._run, self._backend
         poses_f32, keys = backend.put(np.ascontiguousarray(poses, np.float32)), backend.put(keys)
-        if self._aperture is not None:
-            work = self._aperture.render(run, self._geometry, self._media, self._display, poses_f32, keys, quality)
-            return work.out_real, work.out_imag, work.grey
-        beam = self._beam(quality)
-        buffers = self._image_buffers(len(poses), quality)
-        paths, real, imag = buffers["paths"], buffers["iq_real"], buffers["iq_imag"]
-        run("trace", backend.trace, self._geometry, self._media, beam, poses_f32, keys, paths)
-        run("march", backend.march, self._media, beam, paths, real, imag)
-        run(
-            "receive", backend.receive, beam, self._display, keys, paths, real, imag,
-            buffers["out_real"], buffers["out_imag"], buffers["power"], buffers["grey"],
-        )  # fmt: skip
-        return real, imag, buffers["grey"]
+        work = self._aperture.render(run, self._geometry, self._media, self._display, poses_f32, keys, quality)
+        return work.out_real, work.out_imag, work.grey
 
     def _map_batch(self, poses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         run, backend = self._run, self._backend
@@ -226,7 +208,7 @@ class Renderer:
         """a(z) on the polar grid, (n × scanlines, axial_samples)."""
         polar = self._backend.empty((len(poses) * self.probe.scanlines, self.probe.axial_samples), np.float32)
         self._run(
-            "attenuation", self._backend.attenuate, self._geometry, self._media, self._beam(LQ),
+            "attenuation", self._backend.attenuate, self._geometry, self._media, self._aperture.beam(LQ),
             self._backend.put(np.ascontiguousarray(poses, np.float32)), polar,
         )  # fmt: skip
         return polar
@@ -240,44 +222,6 @@ class Renderer:
         plane[2, 3] -= z0
         plane[[0, 2]] /= side
         return plane
-
-    # Tables and buffers -----------------------------------------------------------------------------
-    def _beam(self, quality: Quality) -> Any:
-        if quality not in self._beams:
-            self._beams[quality] = self._backend.put(beam_table(self.probe, self.imaging, quality))
-        return self._beams[quality]
-
-    def _path_count(self, quality: Quality) -> int:
-        return self.probe.scanlines * quality.layers * quality.rays
-
-    def _bytes_per_frame(self, quality: Quality) -> int:
-        if self._aperture is not None:
-            return self._aperture.bytes_per_frame(quality)
-        per_path = self.imaging.max_segments * 4 * (1 + SPAN_FIELDS + ECHO_FIELDS)
-        return self._path_count(quality) * per_path + self.probe.scanlines * self.probe.axial_samples * 6 * 4
-
-    def _image_buffers(self, frames: int, quality: Quality) -> dict:
-        """Work arrays of one batch, kept from call to call."""
-        held = self._buffers.get(quality)
-        if held is None or held["frames"] != frames:
-            empty = self._backend.empty
-            count, most = frames * self._path_count(quality), self.imaging.max_segments
-            lines = (frames * self.probe.scanlines, self.probe.axial_samples)
-            held = {
-                name: empty(lines, np.float32)
-                for name in ("iq_real", "iq_imag", "out_real", "out_imag", "power", "grey")
-            }
-            held["frames"] = frames
-            held["paths"] = Paths(
-                amplitude=empty((count, most), np.float32),
-                span=empty((count, most, SPAN_FIELDS), np.int32),
-                segment_count=empty(count, np.int32),
-                echo=empty((count, most, ECHO_FIELDS), np.float32),
-                echo_count=empty(count, np.int32),
-                tap_line=empty((count // quality.rays * quality.taps, 6), np.float32),
-            )
-            self._buffers[quality] = held
-        return held
 
     def _run(self, stage: str, kernel: Callable[..., Any], *arguments: Any) -> None:
         if not self.timed:

@@ -1,4 +1,9 @@
-"""A world-fixed lattice whose cells hash to at most one point scatterer each, on several levels of pitch."""
+"""A world-fixed lattice whose cells hash to at most one point scatterer each, on several levels of pitch.
+
+A cell's scatterer is present with probability ``density`` and sits anywhere in its cell; nothing is stored. Only the
+fluctuation about the medium's mean echoes (a uniform medium is silent), so the backscattered power of a cell is
+``density·std² + density·(1 − density)·mean²``.
+"""
 
 from __future__ import annotations
 

@@ -93,9 +93,9 @@ class ApertureLines:
         run("sheets", backend.trace_sheets, geometry, media, beam, poses, work.sheets)
         run("rays", backend.trace_rays, geometry, media, beam, poses, work.passed)
         run("gather", backend.gather, beam, work.passed, work.seen)
-        run("march", backend.march_aperture, media, beam, poses, work.sheets, work.seen, work.real, work.imag)
+        run("march", backend.march, media, beam, poses, work.sheets, work.seen, work.real, work.imag)
         run(
-            "receive", backend.receive_aperture, beam, display, keys, work.sheets, work.seen,
+            "receive", backend.receive, beam, display, keys, work.sheets, work.seen,
             work.real, work.imag, work.out_real, work.out_imag, work.power, work.grey,
         )  # fmt: skip
         return work

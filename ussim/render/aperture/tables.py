@@ -14,8 +14,7 @@ from ussim.probe.probe import Probe
 from ussim.probe.quality import Quality
 from ussim.render.aperture.inputs import ApertureBeam
 from ussim.render.aperture.lattice import PLACE_MM
-from ussim.render.kernels.inputs import Display
-from ussim.render.tables import display_table, key_of, pulse_sigma_mm
+from ussim.render.tables import key_of, pulse_sigma_mm
 
 _NODE_MM = 0.4  # along a scanline: shadows are smooth
 _DEEPEST = 1.12  # lines reach so much deeper than is shown, at most: behind faster media the depths shown lie deeper
@@ -26,12 +25,12 @@ _SCATTERERS_PER_CELL = 8  # cells of the lattice in a resolution cell, for devel
 _COARSEST = 4  # levels of the lattice, each √2 coarser than the one before
 _BLEND_MM = 6.0  # depth over which one level of the lattice takes over from another
 _REFERENCE_MM = 0.1  # a tissue's scatter parameters are of the echo of so much depth
-_PITCH_FACTOR = 2.0  # finest pitch of this lattice over that of the pencil beam, which looks its cells up at points
-_WALL_DB = 10.0  # walls of this beam over those of the pencil beam, by eye
+_PITCH_FACTOR = 2.0  # finest pitch of the lattice over ``scatter_pitch_mm``
+WALL_DB = 10.0  # of walls over their reflection coefficient, by eye
 _DIFFUSE_SHARE = 0.01
 _STEEPEST_ELEVATION = 0.25  # rad: elements of full height are directive
 _WIDEST_SPREAD = 24  # scanlines
-_NOISE_SHOWN_DB = 9.0
+_LEAST_SPREAD = 0.04  # of a wall's echo on the scanline that meets it: less is left out
 
 
 def _sheets(layers: int) -> tuple[np.ndarray, np.ndarray]:
@@ -184,6 +183,7 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
     line_pitch = np.maximum(probe.line_pitch_mm(depths), 1e-3)
     spread_reach = int(min(math.ceil(2.5 * (lateral / line_pitch).max()), probe.scanlines - 1, _WIDEST_SPREAD))
     spread = np.exp(-0.5 * (np.arange(-spread_reach, spread_reach + 1)[:, None] * line_pitch / lateral) ** 2)
+    spread[spread < _LEAST_SPREAD] = 0
     spread /= spread.sum(axis=0)
     sheet = place[:, None] * elevational
     rays = _aperture(probe, quality.rays, depths)
@@ -202,7 +202,7 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         salt=key_of("scatter", seed),
         turns_per_mm=f32(2 / probe.wavelength_mm),
         wavelength_mm=f32(probe.wavelength_mm),
-        interface_gain=f32(10 ** ((imaging.interface_gain_db + _WALL_DB) / 20)),
+        interface_gain=f32(10 ** ((imaging.interface_gain_db + WALL_DB) / 20)),
         diffuse_share=f32(_DIFFUSE_SHARE),
         max_segments=i32(imaging.max_segments),
         pieces=i32(_PIECES),
@@ -223,27 +223,4 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         face_elevational=(height_angle**2 / 6).astype(f32),
         wall_spread=spread.astype(f32),
         rough_gain=_rough_gain(spread, line_pitch, sheet).astype(f32),
-    )
-
-
-def aperture_display(probe: Probe, imaging: Imaging, tgc_db: np.ndarray) -> Display:
-    """Pulse, gain and grey scale for the aperture's lines: as for the pencil's, but for pulse and gain.
-
-    A scatterer is put into the nearest sample; that box has a variance of spacing²/12, which the pulse gives up so
-    that its width comes out right.
-    """
-    sigma = pulse_sigma_mm(probe)
-    narrowed = math.sqrt(max(sigma**2 - probe.sample_mm**2 / 12, (0.3 * sigma) ** 2)) / probe.sample_mm
-    half = max(1, math.ceil(3.5 * narrowed))
-    pulse = np.exp(-0.5 * (np.arange(-half, half + 1) / narrowed) ** 2)
-    # One echo carries the energy of one pulse, σ·√π, whatever the spacing.
-    pulse *= math.sqrt(probe.axial_sigma_mm * math.sqrt(math.pi) / ((pulse**2).sum() * probe.sample_mm))
-    # Gain lifts the receiver's noise so far above black at most, or what lies below penetration would turn white.
-    black_db = imaging.reference_db - imaging.dynamic_range_db
-    limit_db = min(imaging.tgc_limit_db, max(0.0, black_db - imaging.noise_db + _NOISE_SHOWN_DB))
-    gain = np.minimum(tgc_db, limit_db) - black_db
-    return display_table(probe, imaging, tgc_db)._replace(
-        pulse=pulse.astype(np.float32),
-        lateral=np.ones((1, 1), np.float32),  # scatterers and walls have the lateral beam already
-        gain_db=gain.astype(np.float32),
     )

@@ -18,7 +18,6 @@ from ussim.render.kernels.receive import add_pulse
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
-_LEAST_SPREAD = np.float32(0.01)
 _CLEAR_OF_WALL = np.float32(0.02)  # nodes: of a node on the wall, rounding would put some rays behind it
 
 
@@ -41,7 +40,7 @@ def add_walls(index, beam, display, sheets, seen, out_real, out_imag):
                 place = wall[WALL_DEPTH] / beam.node_mm - _CLEAR_OF_WALL
                 node = min(max(np.int32(place), np.int32(0)), np.int32(beam.nodes - 2))
                 spread = beam.wall_spread[reach + step, node]
-                if spread < _LEAST_SPREAD:
+                if spread == _ZERO:
                     continue
                 # What passes in front of the wall: the node before it, since the one behind is in its shadow.
                 strength = spread * seen[sheet, node]

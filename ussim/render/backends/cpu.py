@@ -25,10 +25,8 @@ from ussim.render.kernels.maps import (
     sweep_row,
     to_image,
 )
-from ussim.render.kernels.march import march_line
-from ussim.render.kernels.receive import add_interface_echoes, grey_sample, lateral_span, power_sample, pulse_span
+from ussim.render.kernels.receive import grey_sample, power_sample, pulse_span
 from ussim.render.kernels.scan_convert import polar_at, to_grey
-from ussim.render.kernels.trace import trace_path
 
 _CHUNK = 16  # rays that share one traversal stack
 
@@ -60,7 +58,7 @@ def _gather(beam, passed, seen):
 
 
 @cpu_kernel
-def _march_aperture(media, beam, poses, sheets, seen, real, imag):
+def _march(media, beam, poses, sheets, seen, real, imag):
     for index in prange(real.shape[0]):
         cells = np.empty((3, beam.most_cells), np.int32)
         hashes = np.empty(beam.most_cells, np.uint32)
@@ -69,7 +67,7 @@ def _march_aperture(media, beam, poses, sheets, seen, real, imag):
 
 
 @cpu_kernel
-def _receive_aperture(beam, display, frame_keys, sheets, seen, real, imag, out_real, out_imag, power, grey):
+def _receive(beam, display, frame_keys, sheets, seen, real, imag, out_real, out_imag, power, grey):
     lines, samples = real.shape
     for index in prange(lines):
         pulse_span(index, 0, samples, display, real, imag, out_real, out_imag)
@@ -77,37 +75,6 @@ def _receive_aperture(beam, display, frame_keys, sheets, seen, real, imag, out_r
         for sample in range(samples):
             re, im = out_real[index, sample], out_imag[index, sample]
             power[index, sample] = power_sample(index, sample, beam, display, frame_keys, re, im)
-        for sample in range(samples):
-            grey[index, sample] = grey_sample(index, sample, display, power)
-
-
-@cpu_kernel
-def _trace(geometry, media, beam, poses, frame_keys, paths):
-    count = paths.segment_count.size
-    for chunk in prange((count + _CHUNK - 1) // _CHUNK):
-        stack = np.empty(STACK_SIZE, np.int32)
-        stack_t = np.empty(STACK_SIZE, np.float32)
-        for path in range(chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK)):
-            trace_path(path, geometry, media, beam, poses, frame_keys, paths, stack, stack_t)
-
-
-@cpu_kernel
-def _march(media, beam, paths, iq_real, iq_imag):
-    for index in prange(iq_real.shape[0]):
-        march_line(index, media, beam, paths, iq_real, iq_imag)
-
-
-@cpu_kernel
-def _receive(beam, display, frame_keys, paths, iq_real, iq_imag, out_real, out_imag, power, grey):
-    lines, samples = iq_real.shape
-    for index in prange(lines):
-        pulse_span(index, 0, samples, display, iq_real, iq_imag, out_real, out_imag)
-        add_interface_echoes(index, beam, display, paths, out_real, out_imag)
-    for index in prange(lines):
-        lateral_span(index, 0, samples, beam, display, out_real, out_imag, iq_real, iq_imag)
-        for sample in range(samples):
-            real, imag = iq_real[index, sample], iq_imag[index, sample]
-            power[index, sample] = power_sample(index, sample, beam, display, frame_keys, real, imag)
         for sample in range(samples):
             grey[index, sample] = grey_sample(index, sample, display, power)
 
@@ -217,9 +184,6 @@ class CpuBackend:
     trace_sheets = staticmethod(_trace_sheets)
     trace_rays = staticmethod(_trace_rays)
     gather = staticmethod(_gather)
-    march_aperture = staticmethod(_march_aperture)
-    receive_aperture = staticmethod(_receive_aperture)
-    trace = staticmethod(_trace)
     march = staticmethod(_march)
     receive = staticmethod(_receive)
     scan_convert = staticmethod(_scan_convert)

@@ -27,10 +27,8 @@ from ussim.render.kernels.maps import (
     sweep_row,
     to_image,
 )
-from ussim.render.kernels.march import march_sample
-from ussim.render.kernels.receive import add_interface_echoes, grey_sample, lateral_span, power_sample, pulse_span
+from ussim.render.kernels.receive import grey_sample, power_sample, pulse_span
 from ussim.render.kernels.scan_convert import polar_at, to_grey
-from ussim.render.kernels.trace import trace_path
 from ussim.render.physics.intersect import build
 
 try:
@@ -105,7 +103,7 @@ def gather_kernel(beam, passed, seen):
 
 
 @_kernel
-def march_aperture_kernel(media, beam, poses, sheets, seen, real, imag, cells, hashes, work):
+def march_kernel(media, beam, poses, sheets, seen, real, imag, cells, hashes, work):
     """One thread per block of samples, in turn; each has its own lists of cells."""
     thread = cuda.grid(1)
     samples = real.shape[1]
@@ -120,44 +118,6 @@ def march_aperture_kernel(media, beam, poses, sheets, seen, real, imag, cells, h
 
 
 @_kernel
-def walls_kernel(beam, display, sheets, seen, out_real, out_imag):
-    """One thread per scanline: its echoes add up in a fixed order, so no bit depends on scheduling."""
-    index = cuda.grid(1)
-    if index < out_real.shape[0]:
-        add_walls(index, beam, display, sheets, seen, out_real, out_imag)
-
-
-@_kernel
-def noise_kernel(beam, display, frame_keys, real, imag, power):
-    """One thread per sample."""
-    index, sample = cuda.grid(2)
-    if sample < power.shape[1] and index < power.shape[0]:
-        power[index, sample] = power_sample(
-            index, sample, beam, display, frame_keys, real[index, sample], imag[index, sample]
-        )
-
-
-@_kernel
-def trace_kernel(geometry, media, beam, poses, frame_keys, paths):
-    """One thread per path."""
-    path = cuda.grid(1)
-    if path < paths.segment_count.size:
-        stack = cuda.local.array(STACK_SIZE, int32)
-        stack_t = cuda.local.array(STACK_SIZE, float32)
-        trace_path(path, geometry, media, beam, poses, frame_keys, paths, stack, stack_t)
-
-
-@_kernel
-def march_kernel(media, beam, paths, iq_real, iq_imag):
-    """One thread per sample."""
-    index, sample = cuda.grid(2)
-    if sample < iq_real.shape[1] and index < iq_real.shape[0]:
-        real, imag = march_sample(index, sample, media, beam, paths)
-        iq_real[index, sample] = real
-        iq_imag[index, sample] = imag
-
-
-@_kernel
 def pulse_kernel(display, iq_real, iq_imag, out_real, out_imag):
     """One thread per sample."""
     index, sample = cuda.grid(2)
@@ -166,21 +126,21 @@ def pulse_kernel(display, iq_real, iq_imag, out_real, out_imag):
 
 
 @_kernel
-def interface_kernel(beam, display, paths, out_real, out_imag):
+def walls_kernel(beam, display, sheets, seen, out_real, out_imag):
     """One thread per scanline: its echoes add up in a fixed order, so no bit depends on scheduling."""
     index = cuda.grid(1)
     if index < out_real.shape[0]:
-        add_interface_echoes(index, beam, display, paths, out_real, out_imag)
+        add_walls(index, beam, display, sheets, seen, out_real, out_imag)
 
 
 @_kernel
-def power_kernel(beam, display, frame_keys, in_real, in_imag, work_real, work_imag, power):
+def power_kernel(beam, display, frame_keys, real, imag, power):
     """One thread per sample."""
     index, sample = cuda.grid(2)
     if sample < power.shape[1] and index < power.shape[0]:
-        lateral_span(index, sample, sample + 1, beam, display, in_real, in_imag, work_real, work_imag)
-        real, imag = work_real[index, sample], work_imag[index, sample]
-        power[index, sample] = power_sample(index, sample, beam, display, frame_keys, real, imag)
+        power[index, sample] = power_sample(
+            index, sample, beam, display, frame_keys, real[index, sample], imag[index, sample]
+        )
 
 
 @_kernel
@@ -340,50 +300,29 @@ class CudaBackend:
         """The two-way amplitude of every point."""
         gather_kernel[_over_rows(seen.shape)](beam, passed, seen)
 
-    def march_aperture(self, media, beam, poses, sheets, seen, real, imag) -> None:
+    def march(self, media, beam, poses, sheets, seen, real, imag) -> None:
         """The scatterers of every line."""
         blocks = real.shape[0] * ((real.shape[1] + _BLOCK - 1) // _BLOCK)
         threads = min(_RESIDENT, blocks)
         lists = self.empty((threads, 3, beam.most_cells), np.int32), self.empty((threads, beam.most_cells), np.uint32)
         work = self.empty((threads, 5, beam.most_cells), np.float32)
-        march_aperture_kernel[_over(threads, _TRACE_THREADS)](
-            media, beam, poses, sheets, seen, real, imag, *lists, work
-        )
+        march_kernel[_over(threads, _TRACE_THREADS)](media, beam, poses, sheets, seen, real, imag, *lists, work)
 
-    def receive_aperture(
-        self, beam, display, frame_keys, sheets, seen, real, imag, out_real, out_imag, power, grey
-    ) -> None:
+    def receive(self, beam, display, frame_keys, sheets, seen, real, imag, out_real, out_imag, power, grey) -> None:
         """From echoes to grey levels."""
         grid = _over_rows(grey.shape)
         pulse_kernel[grid](display, real, imag, out_real, out_imag)
         walls_kernel[_over(grey.shape[0], 32)](beam, display, sheets, seen, out_real, out_imag)
-        noise_kernel[grid](beam, display, frame_keys, out_real, out_imag, power)
-        grey_kernel[grid](display, power, grey)
-
-    def trace(self, geometry, media, beam, poses, frame_keys, paths) -> None:
-        """Stage 1."""
-        blocks = _over(paths.segment_count.size, _TRACE_THREADS)
-        trace_kernel[blocks](geometry, media, beam, poses, frame_keys, paths)
-
-    def march(self, media, beam, paths, iq_real, iq_imag) -> None:
-        """Stage 2."""
-        march_kernel[_over_rows(iq_real.shape)](media, beam, paths, iq_real, iq_imag)
-
-    def receive(self, beam, display, frame_keys, paths, iq_real, iq_imag, out_real, out_imag, power, grey) -> None:
-        """Stage 3."""
-        grid = _over_rows(grey.shape)
-        pulse_kernel[grid](display, iq_real, iq_imag, out_real, out_imag)
-        interface_kernel[_over(grey.shape[0], 32)](beam, display, paths, out_real, out_imag)
-        power_kernel[grid](beam, display, frame_keys, out_real, out_imag, iq_real, iq_imag, power)
+        power_kernel[grid](beam, display, frame_keys, out_real, out_imag, power)
         grey_kernel[grid](display, power, grey)
 
     def scan_convert(self, scanlines, pixels, polar, images) -> None:
-        """Stage 4."""
+        """From the polar grid to pixels."""
         grid = _over_rows((images.shape[0], pixels.address.size))
         scan_convert_kernel[grid](scanlines, pixels, polar, images)
 
     def scan_convert_map(self, scanlines, pixels, polar, scale, maps) -> None:
-        """Stage 4 for maps, over their scale."""
+        """The same for maps, over their scale."""
         grid = _over_rows((maps.shape[0], pixels.address.size))
         scan_convert_map_kernel[grid](scanlines, pixels, polar, scale, maps)
 

@@ -15,8 +15,8 @@ import math
 import numpy as np
 
 from ussim.jit import device, exact_device
+from ussim.render.aperture.ray_starts import scene_ray
 from ussim.render.kernels.hits import medium_of, next_interface, surfaces_around
-from ussim.render.kernels.trace import scene_ray
 
 _ZERO = np.float32(0)
 _HALF = np.float32(0.5)
@@ -114,18 +114,21 @@ def sweep_row(row, columns, surfaces, begin, end, geometry, mask, labels):
 @device
 def attenuate_line(index, geometry, media, beam, poses, polar, stack, stack_t):
     """Write a(z) = exp(−Σ α) along the straight axis of a scanline: one way, amplitude, no interface loss."""
-    x, y, z, dx, dy, dz = scene_ray(beam, poses[index // beam.scanlines], index % beam.scanlines, _ZERO, _ZERO, _ZERO)
+    x, y, z, dx, dy, dz = scene_ray(
+        beam, poses[index // beam.scanlines], index % beam.scanlines, _ZERO, _ZERO, _ZERO, _ZERO
+    )
     inside = surfaces_around(geometry, x, y, z, -dx, -dy, -dz, stack, stack_t)
     medium = medium_of(geometry, inside)
     skip = np.int32(-1)
+    bottom = np.float32(beam.samples) * beam.sample_mm
     begin = _ZERO  # depth at which the medium begins
     nepers = _ZERO  # lost before it
     sample = 0
     while sample < beam.samples:
         s, triangle, _, after = next_interface(
-            geometry, x, y, z, dx, dy, dz, beam.depth_mm - begin, skip, inside, medium, stack, stack_t
+            geometry, x, y, z, dx, dy, dz, bottom - begin, skip, inside, medium, stack, stack_t
         )
-        end = begin + s if triangle >= 0 else beam.depth_mm + beam.sample_mm
+        end = begin + s if triangle >= 0 else bottom
         rate = _HALF * media.loss_db_per_mm[medium] * _NEPER_PER_DB
         while sample < beam.samples and np.float32(sample) * beam.sample_mm < end:
             depth = np.float32(sample) * beam.sample_mm

@@ -1,8 +1,7 @@
-"""Stage 3: from complex baseband lines to grey levels on the polar grid.
+"""From complex baseband lines to grey levels on the polar grid: pulse, noise, envelope, gain, log compression.
 
-Axial pulse, interface echoes, lateral beam, noise, envelope, time-gain compensation, log compression. The
-convolutions work on a span of samples: a whole line on the CPU, where the innermost loop vectorises, one sample
-per thread on a GPU. The few interface echoes of a line are added by one thread.
+The pulse works on a span of samples: a whole line on the CPU, where the innermost loop vectorises, one sample per
+thread on a GPU.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import math
 import numpy as np
 
 from ussim.jit import device
-from ussim.render.kernels.inputs import COHERENT_AMPLITUDE, COHERENT_DEPTH, ROUGH_AMPLITUDE, ROUGH_DEPTH
 from ussim.render.physics.random import bell, combine
 from ussim.render.physics.scatter import phasor
 
@@ -48,13 +46,6 @@ def add_scaled(out, values, weight):
 
 
 @device
-def add_product(out, values, weights):
-    """out += weights · values, element by element."""
-    for n in range(out.size):
-        out[n] += weights[n] * values[n]
-
-
-@device
 def add_pulse(index, depth, amplitude, beam, display, out_real, out_imag):
     """Add one echo at a depth: the pulse's envelope around it, with the phase of its depth."""
     real, imag = phasor(depth * beam.turns_per_mm)
@@ -66,44 +57,6 @@ def add_pulse(index, depth, amplitude, beam, display, out_real, out_imag):
         a = amplitude * np.float32(math.exp(-_HALF * x * x))
         out_real[index, sample] += a * real
         out_imag[index, sample] += a * imag
-
-
-@device
-def add_interface_echoes(index, beam, display, paths, out_real, out_imag):
-    """Add the interface echoes of all paths of a line.
-
-    The part of an echo that keeps its phase is averaged over paths and layers; the rest, whose phases are
-    random, adds up in power.
-    """
-    rough_share = np.float32(1) / np.float32(math.sqrt(np.float32(beam.rays)))
-    coherent_share = np.float32(1) / np.float32(beam.rays)
-    for layer in range(beam.layers):
-        coherent = coherent_share * beam.coherent_weight[layer]
-        rough = rough_share * beam.incoherent_weight[layer]
-        for ray in range(beam.rays):
-            path = (index * beam.layers + layer) * beam.rays + ray
-            for k in range(paths.echo_count[path]):
-                echo = paths.echo[path, k]
-                strength = coherent * echo[COHERENT_AMPLITUDE]
-                if strength > _ZERO:
-                    add_pulse(index, echo[COHERENT_DEPTH], strength, beam, display, out_real, out_imag)
-                strength = rough * echo[ROUGH_AMPLITUDE]
-                if strength > _ZERO:
-                    add_pulse(index, echo[ROUGH_DEPTH], strength, beam, display, out_real, out_imag)
-
-
-@device
-def lateral_span(index, first, last, beam, display, in_real, in_imag, out_real, out_imag):
-    """Convolve samples ``first`` … ``last − 1`` of a line with the lateral beam, wider or narrower with depth."""
-    line = index % beam.scanlines
-    half = display.lateral.shape[0] // 2
-    for sample in range(first, last):
-        out_real[index, sample] = _ZERO
-        out_imag[index, sample] = _ZERO
-    for k in range(max(-half, -line), min(half + 1, beam.scanlines - line)):
-        weights = display.lateral[half + k, first:last]
-        add_product(out_real[index, first:last], in_real[index + k, first:last], weights)
-        add_product(out_imag[index, first:last], in_imag[index + k, first:last], weights)
 
 
 @device

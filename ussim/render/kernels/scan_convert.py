@@ -1,4 +1,4 @@
-"""Stage 4: from the polar grid (scanline, depth) to the pixels of the image."""
+"""From the polar grid (scanline, depth) to the pixels of the image."""
 
 from __future__ import annotations
 

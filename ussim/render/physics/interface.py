@@ -91,14 +91,6 @@ def rough_normal(nx, ny, nz, exponent, key, dimension):
 
 
 @device
-def lobe(cosine, exponent):
-    """Received share of an echo that leaves at an angle to the way back: max(0, cos)^n."""
-    if cosine <= _ZERO:
-        return _ZERO
-    return np.float32(math.exp(exponent * np.float32(math.log(cosine))))
-
-
-@device
 def coherent_fraction(thickness_mm, wavelength_mm):
     """Share of an echo's power that keeps its phase at an interface of rough depth (Rayleigh criterion).
 
@@ -107,20 +99,3 @@ def coherent_fraction(thickness_mm, wavelength_mm):
     """
     g = _FOUR_PI * thickness_mm / wavelength_mm
     return np.float32(math.exp(-g * g))
-
-
-@device
-def way_back(turn, exponent, acceptance_rad):
-    """Share of the power that finds its way back through a rough interface.
-
-    Facets of the power-cosine lobe tilt by E[τ²] ≈ 2/(s + 1); an echo that comes back over another facet than
-    it went out by is turned away by ``turn``·τ and is received within the acceptance angle θ only. For Gaussian
-    spreads that leaves θ²/(θ² + turn²·E[τ²]).
-
-    Args:
-        turn: Change of direction per tilt of a facet: 2 for a reflection, |1 − c2/c1| for a transmission.
-        exponent: Roughness exponent s.
-        acceptance_rad: Acceptance angle θ [rad].
-    """
-    accepted = acceptance_rad * acceptance_rad
-    return accepted / (accepted + turn * turn * _TWO / (exponent + _ONE))
