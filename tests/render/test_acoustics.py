@@ -199,6 +199,18 @@ def test_an_interface_echoes_its_pressure_reflectance(record_property):
         assert peak == pytest.approx((z2 - 1.54) / (z2 + 1.54), rel=0.03)
 
 
+def test_a_wall_is_as_bright_however_close_the_scanlines_lie():
+    wall, clear = tissue("wall", scatter_density=0.0, density_kg_m3=1200), tissue("clear", scatter_density=0.0)
+    scene = scene_of([box((400, 400, 600), (0, 0, 325), tissue="wall")], wall, clear, background="clear")
+
+    def mean_peak(scanlines):
+        r = renderer(scene, small_linear(scanlines=scanlines), interface_gain_db=0.0)
+        lines = r.baseband(beside_each_other(8), LQ)[:, scanlines // 12 : -scanlines // 12]
+        return np.abs(lines.mean(axis=(0, 1))).max()
+
+    assert mean_peak(1024) == pytest.approx(mean_peak(128), rel=0.01)
+
+
 def test_a_thin_wall_has_two_faces():
     # 0.05 mm is the thinnest wall there is; its faces must neither be skipped nor hit twice.
     wall = tissue("film", density_kg_m3=2000, scatter_density=0.0, attenuation_db_cm_mhz=0.0)

@@ -157,6 +157,11 @@ def _probe(fields: _Fields) -> _Fields:
     return _like(KINDS[fields["kind"]])(fields)
 
 
+_probe_settings = _settings(_probe)
+_imaging_settings = _settings(_like(Imaging), RETIRED["imaging"])
+_quality_settings = _settings(_like(Quality), RETIRED["hq"])
+
+
 def _tissue_row(row: _Fields) -> _Fields:
     if row.get("id") == 0:
         return _outside(row)
@@ -205,11 +210,9 @@ class Header(_Part):
     split_seed: int = Field(ge=0, le=LARGEST_SEED)
     backend: str
     image: ImageGeometry
-    probe: Annotated[_Fields, _settings(_probe)]
-    imaging: Annotated[_Fields, _settings(_like(Imaging), RETIRED["imaging"])]
-    qualities: dict[Literal["lq", "hq"], Annotated[_Fields, _settings(_like(Quality), RETIRED["hq"])]] = Field(
-        min_length=1
-    )
+    probe: Annotated[_Fields, _probe_settings]
+    imaging: Annotated[_Fields, _imaging_settings]
+    qualities: dict[Literal["lq", "hq"], Annotated[_Fields, _quality_settings]] = Field(min_length=1)
     tissues: Annotated[
         list[Annotated[_Fields, AfterValidator(_tissue_row)]],
         Field(min_length=1, max_length=256),
