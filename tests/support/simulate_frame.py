@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 
 from support.scenes import layered_phantom, sphere
-from ussim.probe.probe import ConvexProbe
+from ussim.probe.probe import ConvexProbe, LinearProbe, PhasedProbe
 from ussim.probe.quality import Quality
 from ussim.render.renderer import Renderer
 
@@ -19,7 +19,7 @@ QUALITY = Quality(rays=2, layers=3)
 
 
 def small_frame(backend: str) -> dict[str, np.ndarray]:
-    """Image, maps and gain of a phantom with a bone and a cyst."""
+    """Images of all kinds of probe, maps and gain of a phantom with a bone and a cyst."""
     scene = layered_phantom(
         [("fat", 6.03), ("liver", 60)],  # the wall lies within cells of place, not on their border
         start_mm=-2,
@@ -28,13 +28,14 @@ def small_frame(backend: str) -> dict[str, np.ndarray]:
             sphere(5, (-9, 1, 25), 2, name="cyst", tissue="amniotic_fluid", priority=103),
         ],
     )
-    probe = ConvexProbe(scanlines=8, axial_samples=128, depth_mm=40, image_height=48, image_width=64)
-    renderer = Renderer(scene, probe, backend=backend, seed=3)
+    small = {"scanlines": 8, "axial_samples": 128, "depth_mm": 40, "image_height": 48, "image_width": 64}
+    renderer = Renderer(scene, ConvexProbe(**small), backend=backend, seed=3)
     pose = np.eye(4)
     tgc = renderer.fit_tgc(pose)
     maps = renderer.maps(pose)
+    flat = [Renderer(scene, kind(**small), backend=backend).render(pose, QUALITY) for kind in (LinearProbe, PhasedProbe)]
     return {
-        "image": renderer.render(pose, QUALITY, frames=[5]),
+        "image": np.concatenate([renderer.render(pose, QUALITY, frames=[5]), *flat]),
         "segmentation": maps.segmentation,
         "attenuation": maps.attenuation,
         "tgc": tgc,
