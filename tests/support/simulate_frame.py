@@ -33,9 +33,9 @@ def small_frame(backend: str) -> dict[str, np.ndarray]:
     pose = np.eye(4)
     tgc = renderer.fit_tgc(pose)
     maps = renderer.maps(pose)
-    flat = [Renderer(scene, kind(**small), backend=backend).render(pose, QUALITY) for kind in (LinearProbe, PhasedProbe)]
+    others = [Renderer(scene, kind(**small), backend=backend) for kind in (LinearProbe, PhasedProbe)]
     return {
-        "image": np.concatenate([renderer.render(pose, QUALITY, frames=[5]), *flat]),
+        "image": np.concatenate([r.render(pose, QUALITY, frames=[5]) for r in (renderer, *others)]),
         "segmentation": maps.segmentation,
         "attenuation": maps.attenuation,
         "tgc": tgc,
