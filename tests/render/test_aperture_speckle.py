@@ -6,7 +6,6 @@ What a test records is what it judges.
 from __future__ import annotations
 
 import functools
-import math
 from itertools import pairwise
 
 import numba
@@ -25,7 +24,7 @@ from ussim.probe.beam import elevation_sigmas_mm, lateral_sigma_mm
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import ConvexProbe, LinearProbe, PhasedProbe, make_probe
 from ussim.probe.quality import HQ, LQ, Quality
-from ussim.render.aperture.tables import aperture_table
+from ussim.render.aperture.scatterers import march_block
 from ussim.render.renderer import Renderer
 from ussim.settings import apply_values
 
@@ -205,12 +204,25 @@ def test_scatterers_stay_where_they_are_when_the_probe_turns_to_another_axis_of_
     assert kept > 0.9
 
 
-@pytest.mark.parametrize(("depth_mm", "pitch_mm"), [(150, 0.1), (150, 0.02), (500, 0.02)])
-def test_a_slab_of_the_lattice_has_room_for_all_cells_of_the_beam(depth_mm, pitch_mm):
-    beam = aperture_table(ConvexProbe(depth_mm=depth_mm), Imaging(scatter_pitch_mm=pitch_mm), LQ, seed=0)
-    # a line along a diagonal of the lattice cuts the beam's rectangle √3 times as large, at whatever depth
-    cells = 4 * beam.half_width_mm * beam.half_slice_mm * math.sqrt(3) / beam.pitch_mm.min() ** 2
-    assert beam.most_cells > cells.max()
+def test_speckle_is_the_same_in_whatever_blocks_and_lists_it_is_summed():
+    fluid = tissue("fluid", scatter_density=0.0)
+    r = renderer(scene_of([block("dense"), rod(4, 25, "fluid")], DENSE, fluid), small_probe())
+    pose = np.eye(4, dtype=np.float32)
+    pose[:3, :3] = Rotation.from_euler("yz", [20, 30], degrees=True).as_matrix()
+    r.baseband(pose, LQ)
+    beam, work = r._aperture.beam(LQ), r._aperture._work[LQ]
+    whole, pieces = (np.zeros((2, *work.real.shape), np.float32) for _ in range(2))
+    _, samples = work.real.shape
+    for line in (0, 17):
+        for sums, step, room in ((whole, samples, 4096), (pieces, 100, 3)):
+            lists = np.empty((3, room), np.int32), np.empty(room, np.uint32), np.empty((5, room), np.float32)
+            for first in range(0, samples, step):
+                march_block(
+                    line, first, min(samples, first + step), r._media, beam, pose[None], work.sheets, work.seen,
+                    *sums, *lists,
+                )  # fmt: skip
+    assert whole[:, [0, 17]].any(axis=2).all()
+    np.testing.assert_array_equal(whole, pieces)
 
 
 # Walls --------------------------------------------------------------------------------------------

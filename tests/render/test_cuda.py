@@ -80,7 +80,6 @@ def signatures():
     beam, work = renderer._aperture.beam(HQ), renderer._aperture._work_for(1, HQ)
     geometry, media = renderer._geometry, renderer._media
     pixels, display, mask = renderer._pixels, renderer._display, renderer._mask
-    lists = np.zeros((1, 3, 1), np.int32), np.zeros((1, 1), np.uint32), np.zeros((1, 5, 1), np.float32)
     poses, keys, one = np.zeros((1, 4, 4), np.float32), np.zeros(1, np.uint32), np.int32(1)
     plane, row = np.zeros((2, 2), np.float32), np.zeros(2, np.float32)
     counts, table = np.zeros(2, np.int32), np.zeros((2, 2), np.int32)
@@ -88,7 +87,7 @@ def signatures():
         "sheets_kernel": (geometry, media, beam, poses, work.sheets),
         "rays_kernel": (geometry, media, beam, poses, work.passed),
         "gather_kernel": (beam, work.passed, work.seen),
-        "march_kernel": (media, beam, poses, work.sheets, work.seen, plane, plane, *lists),
+        "march_kernel": (media, beam, poses, work.sheets, work.seen, plane, plane),
         "walls_kernel": (beam, display, work.sheets, work.seen, plane, plane),
         "power_kernel": (beam, display, keys, plane, plane, plane),
         "pulse_kernel": (display, plane, plane, plane, plane),

@@ -45,7 +45,6 @@ class ApertureBeam(NamedTuple):
     half_slice_mm: Array  # (J,) elevational reach
     scatter_gain: Array  # (V, J) per level of the lattice: makes uniform tissue equally bright at all depths
     pitch_mm: Array  # (V,) of each level of the lattice
-    most_cells: int  # of a slab of the lattice within the beam
     level_begin: Array  # (V,) first node of a level
     level_end: Array  # (V,) node behind its last
     face_lateral: Array  # (J,) tilts of a wall that send sound from aperture to aperture: variance [rad²]

@@ -6,7 +6,8 @@ range from that sheet's time of flight. Since a scatterer enters with the beam's
 stays with the tissue when the probe moves.
 
 The work is cut into blocks of samples, each of which adds only what falls into it, in the order of the whole: on a CPU
-a block is a line.
+a block is a line, on a GPU what one thread does. Cells are worked out in lists as long as there is room for, which
+changes no bit.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ AT, SHOWN, ECHO, STEEP, BESIDE = 0, 1, 2, 3, 4
 
 @device
 def march_block(index, first, last, media, beam, poses, sheets, seen, real, imag, cells, hashes, work):
-    """Sum the scatterers of scanline ``index`` (frame × scanlines + line) in its samples ``first`` … ``last − 1``."""
+    """Sum the scatterers of scanline ``index`` (frame × scanlines + line) in its samples ``first`` … ``last − 1``.
+
+    ``cells`` (3, n) int32, ``hashes`` (n,) uint32 and ``work`` (5, n) float32 are lists of n cells, at least one.
+    """
     for sample in range(first, last):
         real[index, sample] = _ZERO
         imag[index, sample] = _ZERO
@@ -173,21 +177,45 @@ def march_cells(
                 cells[COLUMN, count] = p
                 cells[ROW, count] = q
                 count += 1
-        place_cells(
-            count, axis_m, axis_p, axis_q, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep, eq,
-            depth, gain, gain_step, narrow, narrow_step, thin, thin_step,
-            lines_per_mm, hashes, work,
+                if count == hashes.size:
+                    add_cells(
+                        count, axis_m, axis_p, axis_q, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq,
+                        em, ep, eq, depth, gain, gain_step, narrow, narrow_step, thin, thin_step, lines_per_mm,
+                        per_node, per_sample, turns_per_mm, sheet_edge, media, fuzz_mm, shown_mm, seen, sheets_before,
+                        line, lines, layers, densities, means, deviations, first, last, real, imag, index, hashes, work,
+                    )  # fmt: skip
+                    count = 0
+        add_cells(
+            count, axis_m, axis_p, axis_q, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq,
+            em, ep, eq, depth, gain, gain_step, narrow, narrow_step, thin, thin_step, lines_per_mm,
+            per_node, per_sample, turns_per_mm, sheet_edge, media, fuzz_mm, shown_mm, seen, sheets_before,
+            line, lines, layers, densities, means, deviations, first, last, real, imag, index, hashes, work,
         )  # fmt: skip
-        look_up_cells(
-            count, hashes, work, per_node, per_sample, sheet_edge, media, fuzz_mm, shown_mm,
-            seen, sheets_before, line, lines, layers, densities, means, deviations,
-        )  # fmt: skip
-        turn_cells(count, work, turns_per_mm, per_sample, cells)
-        for k in range(count):
-            sample = cells[SLOT, k]
-            if sample >= first and sample < last:
-                real[index, sample] += work[AT, k]
-                imag[index, sample] += work[STEEP, k]
+
+
+@device
+def add_cells(
+    count, axis_m, axis_p, axis_q, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq,
+    em, ep, eq, depth, gain, gain_step, narrow, narrow_step, thin, thin_step, lines_per_mm,
+    per_node, per_sample, turns_per_mm, sheet_edge, media, fuzz_mm, shown_mm, seen, sheets_before,
+    line, lines, layers, densities, means, deviations, first, last, real, imag, index, hashes, work,
+):  # fmt: skip
+    """Add the echoes of the listed cells of a slab that fall into the block."""
+    place_cells(
+        count, axis_m, axis_p, axis_q, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep, eq,
+        depth, gain, gain_step, narrow, narrow_step, thin, thin_step,
+        lines_per_mm, hashes, work,
+    )  # fmt: skip
+    look_up_cells(
+        count, hashes, work, per_node, per_sample, sheet_edge, media, fuzz_mm, shown_mm,
+        seen, sheets_before, line, lines, layers, densities, means, deviations,
+    )  # fmt: skip
+    turn_cells(count, work, turns_per_mm, per_sample, cells)
+    for k in range(count):
+        sample = cells[SLOT, k]
+        if sample >= first and sample < last:
+            real[index, sample] += work[AT, k]
+            imag[index, sample] += work[STEEP, k]
 
 
 @device

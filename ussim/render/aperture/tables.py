@@ -143,16 +143,6 @@ def _rough_gain(spread: np.ndarray, line_pitch_mm: np.ndarray, sheet_mm: np.ndar
     return 1 / np.sqrt(power * np.maximum(1 - above / PLACE_MM, 0).sum(axis=(0, 1)) / len(sheet_mm))
 
 
-def _most_cells(finest_mm: float, lateral: np.ndarray, elevational: np.ndarray) -> int:
-    """Upper bound of the cells of a slab that lie in the beam, at any depth and level: as many are written unchecked.
-
-    A line is at least 1/√3 along the axis that it follows closest, so the slab's cut through the beam is √3 times its
-    cross-section at most, and so are its sides. Rows of cells sum up to that area, one row and one cell of each more.
-    """
-    wide, high = 2 * math.sqrt(3) * _REACH * lateral / finest_mm, 2 * math.sqrt(3) * _REACH * elevational / finest_mm
-    return math.ceil((wide * high / math.sqrt(3) + 3 * (wide + high)).max()) + 8
-
-
 def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, fastest: float = 1.0) -> ApertureBeam:
     """Scanlines, sheets, aperture and lattice of a probe at a quality.
 
@@ -216,7 +206,6 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         half_slice_mm=(_REACH * elevational).astype(f32),
         scatter_gain=gain.astype(f32),
         pitch_mm=pitch.astype(f32),
-        most_cells=i32(_most_cells(pitch.min(), lateral, elevational)),
         level_begin=present.argmax(axis=1).astype(i32),
         level_end=(nodes - present[:, ::-1].argmax(axis=1)).astype(i32),
         face_lateral=(receive_angle**2 / 6).astype(f32),

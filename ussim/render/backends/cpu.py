@@ -29,6 +29,7 @@ from ussim.render.kernels.receive import grey_sample, power_sample, pulse_span
 from ussim.render.kernels.scan_convert import polar_at, to_grey
 
 _CHUNK = 16  # rays that share one traversal stack
+_LIST = 512  # cells of the lattice that are worked out together, within the fastest cache
 
 
 @cpu_kernel
@@ -60,9 +61,9 @@ def _gather(beam, passed, seen):
 @cpu_kernel
 def _march(media, beam, poses, sheets, seen, real, imag):
     for index in prange(real.shape[0]):
-        cells = np.empty((3, beam.most_cells), np.int32)
-        hashes = np.empty(beam.most_cells, np.uint32)
-        work = np.empty((5, beam.most_cells), np.float32)
+        cells = np.empty((3, _LIST), np.int32)
+        hashes = np.empty(_LIST, np.uint32)
+        work = np.empty((5, _LIST), np.float32)
         march_block(index, 0, real.shape[1], media, beam, poses, sheets, seen, real, imag, cells, hashes, work)
 
 

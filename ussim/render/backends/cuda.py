@@ -7,7 +7,7 @@ device arrays, which costs about 0.1 ms a launch and nothing per frame in a batc
 from __future__ import annotations
 
 import numpy as np
-from numba import float32, int32
+from numba import float32, int32, uint32
 
 from ussim.errors import UssimError
 from ussim.jit import SIMULATED
@@ -38,8 +38,9 @@ except ImportError as error:  # no usable numba-cuda: say why when CUDA is asked
 
 _THREADS = 128
 _TRACE_THREADS = 64
+_MARCH_THREADS = 32
 _BLOCK = 128  # samples of a scanline whose scatterers one thread sums
-_RESIDENT = 1 << 14
+_LIST = 4  # cells of the lattice that one thread works out together
 # Work arrays of one batch may take this share of the device's free memory, and this much at most.
 _MEMORY_SHARE = 0.5
 _MEMORY_LIMIT = 8 << 30
@@ -103,18 +104,16 @@ def gather_kernel(beam, passed, seen):
 
 
 @_kernel
-def march_kernel(media, beam, poses, sheets, seen, real, imag, cells, hashes, work):
-    """One thread per block of samples, in turn; each has its own lists of cells."""
-    thread = cuda.grid(1)
-    samples = real.shape[1]
-    blocks = (samples + _BLOCK - 1) // _BLOCK
-    for block in range(thread, real.shape[0] * blocks, cuda.gridsize(1)):
-        if thread < hashes.shape[0]:
-            first = block % blocks * _BLOCK
-            march_block(
-                block // blocks, first, min(samples, first + _BLOCK), media, beam, poses, sheets, seen, real, imag,
-                cells[thread], hashes[thread], work[thread],
-            )  # fmt: skip
+def march_kernel(media, beam, poses, sheets, seen, real, imag):
+    """One thread per block of samples."""
+    index, block = cuda.grid(2)
+    first = block * _BLOCK
+    if first < real.shape[1] and index < real.shape[0]:
+        cells = cuda.local.array((3, _LIST), int32)
+        hashes = cuda.local.array(_LIST, uint32)
+        work = cuda.local.array((5, _LIST), float32)
+        last = min(real.shape[1], first + _BLOCK)
+        march_block(index, first, last, media, beam, poses, sheets, seen, real, imag, cells, hashes, work)
 
 
 @_kernel
@@ -302,11 +301,9 @@ class CudaBackend:
 
     def march(self, media, beam, poses, sheets, seen, real, imag) -> None:
         """The scatterers of every line."""
-        blocks = real.shape[0] * ((real.shape[1] + _BLOCK - 1) // _BLOCK)
-        threads = min(_RESIDENT, blocks)
-        lists = self.empty((threads, 3, beam.most_cells), np.int32), self.empty((threads, beam.most_cells), np.uint32)
-        work = self.empty((threads, 5, beam.most_cells), np.float32)
-        march_kernel[_over(threads, _TRACE_THREADS)](media, beam, poses, sheets, seen, real, imag, *lists, work)
+        blocks = (real.shape[1] + _BLOCK - 1) // _BLOCK
+        grid = (real.shape[0], (blocks + _MARCH_THREADS - 1) // _MARCH_THREADS), (1, _MARCH_THREADS)
+        march_kernel[grid](media, beam, poses, sheets, seen, real, imag)
 
     def receive(self, beam, display, frame_keys, sheets, seen, real, imag, out_real, out_imag, power, grey) -> None:
         """From echoes to grey levels."""
