@@ -13,6 +13,7 @@ from cli.pipeline.settings import PipelineSettings
 from cli.show import gigabytes
 from ussim.errors import UssimError
 from ussim.files import write_text
+from ussim.probe.retired import without_retired
 from ussim.settings import read_json
 
 SETTINGS_FILE = "pipeline.json"
@@ -80,7 +81,7 @@ class Records:
 
 
 def load_settings(folder: Path) -> PipelineSettings | None:
-    """The settings a folder was last run with, None if it is new.
+    """The settings a folder was last run with, None if it is new. Retired ones are left out: nothing reads them.
 
     Raises:
         UssimError: The folder holds something else, or a damaged file.
@@ -89,6 +90,8 @@ def load_settings(folder: Path) -> PipelineSettings | None:
     if path.is_file():
         try:
             settings = read_json(PipelineSettings, path)
+            overrides = {part: without_retired(part, given) for part, given in settings.overrides.items()}
+            settings = settings.model_copy(update={"overrides": overrides})
             settings.check()
         except UssimError as error:
             fault = str(error).removeprefix(f"{path}: ")

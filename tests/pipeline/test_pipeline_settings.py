@@ -11,6 +11,7 @@ import pytest
 from support.commands import assert_one_line_error
 from support.pipelines import pipeline
 
+from cli.pipeline.records import load_settings
 from cli.pipeline.report.evaluation import load_evaluation
 from cli.pipeline.settings import make_settings
 from ussim.dataset.schema import make_split
@@ -108,6 +109,14 @@ def test_damaged_settings_are_named(copied, place, value, words):
     path = copied / "pipeline.json"
     change(path, place, value)
     assert_one_line_error(pipeline("run", "-o", copied), f"error: {path}: ", *words, "another version of ussim")
+
+
+def test_retired_settings_of_an_earlier_version_are_left_out(copied):
+    change(copied / "pipeline.json", ("overrides", "lq"), {"rays": "2", "taps": "8"})
+    change(copied / "pipeline.json", ("overrides", "imaging"), {"lobe_exponent": "5"})
+    settings = load_settings(copied)
+    assert (settings.overrides["lq"], settings.overrides["imaging"]) == ({"rays": "2"}, {})
+    assert settings.rendering().qualities["lq"].rays == 2
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000])

@@ -23,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -46,7 +46,7 @@ from ussim.errors import UssimError
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import KINDS
 from ussim.probe.quality import Quality
-from ussim.probe.retired import RETIRED
+from ussim.probe.retired import without_retired
 from ussim.scene.tissue import Tissue
 from ussim.settings import any_of, validated
 
@@ -138,14 +138,14 @@ def _like(model: type) -> Callable[[_Fields], _Fields]:
 _tissue, _outside = _like(Tissue), _like(_OutsideRow)
 
 
-def _settings(check: Callable[[_Fields], _Fields], retired: Collection[str] = ()) -> Any:
+def _settings(section: str, check: Callable[[_Fields], _Fields]) -> Any:
     """The check of settings in a header. Those of an earlier physics stay as they are, retired ones among them, and get
     none that came later: their digest is what it was."""
 
     def check_settings(fields: _Fields, info: ValidationInfo) -> _Fields:
         if info.data.get("physics_version") == PHYSICS_VERSION:
             return check(fields)
-        check({name: value for name, value in fields.items() if name not in retired})
+        check(without_retired(section, fields))
         return fields
 
     return AfterValidator(check_settings)
@@ -157,9 +157,9 @@ def _probe(fields: _Fields) -> _Fields:
     return _like(KINDS[fields["kind"]])(fields)
 
 
-_probe_settings = _settings(_probe)
-_imaging_settings = _settings(_like(Imaging), RETIRED["imaging"])
-_quality_settings = _settings(_like(Quality), RETIRED["hq"])
+_probe_settings = _settings("probe", _probe)
+_imaging_settings = _settings("imaging", _like(Imaging))
+_quality_settings = _settings("hq", _like(Quality))
 
 
 def _tissue_row(row: _Fields) -> _Fields:

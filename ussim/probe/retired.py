@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ussim.errors import UssimError
 
@@ -18,6 +19,11 @@ RETIRED: dict[str, dict[str, tuple[str, str]]] = {
     "hq": {"taps": ("0.1.0", _SCATTER)},
 }
 """By section and setting: the last version that had it, and what holds instead."""
+
+
+def without_retired(section: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What an earlier version wrote down, without the settings that are gone."""
+    return {name: value for name, value in fields.items() if name not in RETIRED.get(section, {})}
 
 
 def refuse_retired(section: str, fields: Iterable[str]) -> None:
