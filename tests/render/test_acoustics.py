@@ -12,7 +12,7 @@ from support.aperture import beside_each_other
 from support.phantoms import decibel, renderer, scene_of, small_linear, tissue, uniform
 from support.scenes import box
 
-from ussim.probe.quality import LQ, Quality
+from ussim.probe.quality import HQ, LQ, Quality
 from ussim.render.aperture.tables import WALL_DB
 from ussim.render.physics import interface as physics
 from ussim.render.physics.random import combine
@@ -93,25 +93,23 @@ def test_a_mirror_keeps_its_normal():
     np.testing.assert_allclose(m, UP, atol=2e-4)
 
 
-def line_power(scene, quality=LQ, probe=None, frames=1, first=0, **imaging):
+def line_power(scene, quality=LQ, probe=None, frames=1, **imaging):
     """Power of the scatter per depth, averaged over lines and frames."""
     r = renderer(scene, probe, **imaging)
-    poses = np.stack([np.eye(4)] * frames)
-    poses[:, 1, 3] = 15 * np.arange(frames)
-    numbers = range(first, first + frames)
-    return (np.abs(r.baseband(poses, quality, frames=numbers)[:, 8:-8]) ** 2).mean(axis=(0, 1))
+    return (np.abs(r.baseband(beside_each_other(frames), quality)[:, 8:-8]) ** 2).mean(axis=(0, 1))
 
 
+@pytest.mark.parametrize("quality", [LQ, HQ], ids=["lq", "hq"])
 @pytest.mark.parametrize("alpha", [0.3, 0.7, 1.5])
-def test_attenuation_lowers_the_line_by_twice_alpha_f_per_cm(alpha, record_property):
+def test_attenuation_lowers_the_line_by_twice_alpha_f_per_cm(alpha, quality, record_property):
     probe = small_linear()
     lossy = tissue("lossy", attenuation_db_cm_mhz=alpha)
-    power = line_power(uniform(lossy), probe=probe, frames=3)
+    power = line_power(uniform(lossy), quality, probe, frames=3)
     depth_cm = probe.sample_depths_mm / 10
     inside = slice(60, 1000)
     slope = np.polyfit(depth_cm[inside], decibel(power[inside]), 1)[0]
     record_property("off_percent", 100 * (slope / (-2 * alpha * probe.frequency_mhz) - 1))
-    assert slope == pytest.approx(-2 * alpha * probe.frequency_mhz, rel=0.05)
+    assert slope == pytest.approx(-2 * alpha * probe.frequency_mhz, rel=0.02)
 
 
 def slab_between(slab, other, thickness_mm=4.0, top_mm=20.0):
@@ -143,22 +141,22 @@ def test_shadow_behind_bone_is_interface_loss_plus_attenuation(rays, record_prop
 
     reflected = ((7.8 - 1.63) / (7.8 + 1.63)) ** 2
     expected = 20 * np.log10((1 - reflected) ** 2) - 2 * 1.0 * 8 * 0.4
-    # One path for 32 taps is a coin toss per line; more rays only settle it.
     shadow_db = decibel(power([flesh, slab]) / power([flesh]))
     record_property("expected_db", expected)
     record_property("shadow_db", shadow_db)
-    assert shadow_db == pytest.approx(expected, abs=0.8)
+    assert shadow_db == pytest.approx(expected, abs=0.3)
 
 
-def test_enhancement_behind_fluid_is_the_attenuation_it_saves(record_property):
+@pytest.mark.parametrize("quality", [LQ, HQ], ids=["lq", "hq"])
+def test_enhancement_behind_fluid_is_the_attenuation_it_saves(quality, record_property):
     flesh = tissue("flesh", attenuation_db_cm_mhz=0.7)
     fluid = tissue("water", attenuation_db_cm_mhz=0.01, scatter_density=0.0)
     behind = slice(750, 1000)
-    enhanced = line_power(slab_between(fluid, flesh, 10.0), frames=4)[behind].mean()
-    beside = line_power(uniform(flesh), frames=4)[behind].mean()
+    enhanced = line_power(slab_between(fluid, flesh, 10.0), quality, frames=4)[behind].mean()
+    beside = line_power(uniform(flesh), quality, frames=4)[behind].mean()
     record_property("expected_db", 2 * (0.7 - 0.01) * 8 * 1.0)
     record_property("enhancement_db", decibel(enhanced / beside))
-    assert decibel(enhanced / beside) == pytest.approx(2 * (0.7 - 0.01) * 8 * 1.0, rel=0.05)
+    assert decibel(enhanced / beside) == pytest.approx(2 * (0.7 - 0.01) * 8 * 1.0, abs=0.3)
 
 
 @pytest.mark.parametrize("speed", [1450.0, 1650.0])
@@ -169,10 +167,12 @@ def test_an_echo_behind_a_layer_is_displaced_by_its_travel_time(speed, record_pr
     block = box((400, 400, 600), (0, 0, 310), tissue="layer", name="block", priority=1)
     wall = box((400, 400, 600), (0, 0, 330), tissue="back", name="wall", priority=2)
     scene = scene_of([block, wall], layer, back)
-    line = np.abs(renderer(scene, probe, interface_gain_db=0.0).baseband(np.eye(4))[0, 64])
-    depth = probe.sample_depths_mm[200 + line[200:].argmax()]  # gel to 10 mm, then 20 mm of the layer
-    record_property("off_samples", abs(depth - (10 + 20 * 1540 / speed)) / probe.sample_mm)
-    assert depth == pytest.approx(10 + 20 * 1540 / speed, abs=probe.sample_mm)
+    r = renderer(scene, probe, interface_gain_db=0.0)
+    for quality in (LQ, HQ):
+        line = np.abs(r.baseband(np.eye(4), quality)[0, 64])
+        depth = probe.sample_depths_mm[200 + line[200:].argmax()]  # gel to 10 mm, then 20 mm of the layer
+        record_property("off_samples", abs(depth - (10 + 20 * 1540 / speed)) / probe.sample_mm)
+        assert depth == pytest.approx(10 + 20 * 1540 / speed, abs=probe.sample_mm)
 
 
 def test_axial_width_of_an_interface_is_0_142_mm_at_60_percent_bandwidth(record_property):

@@ -99,67 +99,6 @@ def test_a_gap_between_two_plates_lets_the_share_of_the_aperture_through_that_it
         assert off_db == pytest.approx(0, abs=1.5), z
 
 
-@pytest.mark.parametrize("rays", [1, 32])
-def test_a_wide_plate_of_bone_costs_its_two_walls_and_its_attenuation(rays, record_property):
-    soft = tissue("soft", density_kg_m3=1630 / 1.54)
-    bone = tissue("hard", density_kg_m3=7800 / 1.54, attenuation_db_cm_mhz=1.0, scatter_density=0.0)
-    plate = box((400, 400, 4), (0, 0, 22), tissue="hard", name="plate", priority=2)
-    quality, deep = Quality(rays=rays, layers=1), slice(600, 1000)
-    shaded = line_power(scene_of([block("soft"), plate], soft, bone), quality)[deep].mean()
-    free = line_power(scene_of([block("soft")], soft, bone), quality)[deep].mean()
-    reflected = ((7.8 - 1.63) / (7.8 + 1.63)) ** 2
-    expected = 20 * np.log10((1 - reflected) ** 2) - 2 * 1.0 * 8 * 0.4
-    record_property("off_db", decibel(shaded / free) - expected)
-    assert decibel(shaded / free) == pytest.approx(expected, abs=0.3)
-
-
-def line_power(scene, quality, probe=None, frames=3, **imaging):
-    """Power of the lines over depth, (samples,)."""
-    r = renderer(scene, probe or wall_probe(), **imaging)
-    return (np.abs(r.baseband(beside_each_other(frames), quality)[:, 8:-8]) ** 2).mean(axis=(0, 1))
-
-
-# Attenuation, travel time ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("quality", [LQ, HQ], ids=["lq", "hq"])
-def test_attenuation_lowers_the_line_by_twice_alpha_f_per_cm(quality, record_property):
-    depth_cm, inside = wall_probe().sample_depths_mm / 10, slice(60, 1000)
-    lossless = line_power(uniform(tissue("clear")), quality)
-    for alpha in (0.3, 1.5):
-        power = line_power(uniform(tissue("lossy", attenuation_db_cm_mhz=alpha)), quality)
-        slope = np.polyfit(depth_cm[inside], decibel(power[inside] / lossless[inside]), 1)[0]
-        record_property("off_percent", 100 * (slope / (-2 * alpha * 8) - 1))
-        assert slope == pytest.approx(-2 * alpha * 8, rel=0.02)
-
-
-@pytest.mark.parametrize("quality", [LQ, HQ], ids=["lq", "hq"])
-def test_enhancement_behind_fluid_is_the_attenuation_it_saves(quality, record_property):
-    flesh = tissue("flesh", attenuation_db_cm_mhz=0.7)
-    fluid = tissue("water", attenuation_db_cm_mhz=0.01, scatter_density=0.0)
-    lake = box((400, 400, 10), (0, 0, 25), tissue="water", name="lake", priority=2)
-    deep = slice(750, 1000)
-    enhanced = line_power(scene_of([block(), lake], flesh, fluid), quality)[deep].mean()
-    beside = line_power(uniform(flesh), quality)[deep].mean()
-    record_property("off_db", decibel(enhanced / beside) - 2 * 0.69 * 8)
-    assert decibel(enhanced / beside) == pytest.approx(2 * 0.69 * 8, abs=0.3)
-
-
-@pytest.mark.parametrize("speed", [1450.0, 1650.0])
-def test_an_echo_behind_a_layer_is_displaced_by_its_travel_time(speed, record_property):
-    probe = wall_probe()
-    layer = tissue("layer", speed_m_s=speed, scatter_density=0.0, density_kg_m3=1540 * 1000 / speed)
-    back = tissue("back", scatter_density=0.0, density_kg_m3=1500)
-    sheet = box((400, 400, 600), (0, 0, 310), tissue="layer", name="sheet", priority=1)
-    wall = box((400, 400, 600), (0, 0, 330), tissue="back", name="wall", priority=2)
-    r = renderer(scene_of([sheet, wall], layer, back), probe, interface_gain_db=0.0)
-    for quality in (LQ, HQ):
-        line = np.abs(r.baseband(np.eye(4), quality)[0, 48])
-        depth = probe.sample_depths_mm[200 + line[200:].argmax()]  # gel to 10 mm, then 20 mm of the layer
-        record_property("off_samples", (depth - (10 + 20 * 1540 / speed)) / probe.sample_mm)
-        assert depth == pytest.approx(10 + 20 * 1540 / speed, abs=probe.sample_mm)
-
-
 # Contact ------------------------------------------------------------------------------------------
 
 

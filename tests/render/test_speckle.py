@@ -92,12 +92,6 @@ def test_brightness_does_not_depend_on_the_angle_between_beam_and_lattice(angle_
     assert off_db == pytest.approx(0, abs=0.5)
 
 
-def test_uniform_tissue_is_equally_bright_at_every_depth(record_property):
-    power = (envelope(frames=6) ** 2).mean(axis=(0, 1)).reshape(7, -1).mean(axis=1)
-    record_property("span_db", np.ptp(decibel(power)))
-    assert np.ptp(decibel(power)) < 1.0
-
-
 def test_axial_speckle_is_as_long_as_the_pulse():
     # The envelope's autocovariance of Gaussian-filtered noise has √2 of the pulse's width; |γ|² halves it again,
     # so its half-width point lies at σ·√(2·ln 2)… measured here on the complex lines, where it is exact.
