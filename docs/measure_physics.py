@@ -141,7 +141,7 @@ ROWS = [
     Row("half a probe over air: there / on the other side", "silent / as ever",
         "{silent_db:.0f} / {other_side_db:.1f} dB", "< −60 / −0.5 dB",
         SHADOWS + "test_half_a_probe_over_air_is_silent_on_that_side_only"),
-    Row("outline of a fluid ball behind skin, fat and muscle", "a circle", "{std_mm:.2f} mm of deviation (std)", "0.3 mm",
+    Row("outline of a fluid ball behind three layers", "a circle", "{std_mm:.2f} mm of deviation (std)", "0.3 mm",
         SHADOWS + "test_a_ball_behind_layers_keeps_its_outline"),
     Row("films of 0.01 to 0.2 mm", "layer theory", "{off_db:+.1f} dB off", "1.5 dB",
         SHADOWS + "test_a_thin_film_echoes_as_the_theory_of_a_plate_says"),
