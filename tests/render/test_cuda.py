@@ -88,6 +88,8 @@ def signatures():
         "rays_kernel": (geometry, media, beam, poses, work.passed),
         "gather_kernel": (beam, work.passed, work.seen),
         "march_kernel": (media, beam, poses, work.sheets, work.seen, plane, plane),
+        "reflect_kernel": (geometry, media, beam, poses, work.sheets, work.seen, work.reflected),
+        "reflected_kernel": (beam, work.reflected, plane, plane),
         "walls_kernel": (beam, display, work.sheets, work.seen, plane, plane),
         "power_kernel": (beam, display, keys, plane, plane, plane),
         "pulse_kernel": (display, plane, plane, plane, plane),

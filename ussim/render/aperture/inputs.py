@@ -29,6 +29,11 @@ class ApertureBeam(NamedTuple):
     interface_gain: float
     diffuse_share: float  # of a wall's power, into all directions
     max_segments: int
+    max_reflections: int
+    reflected_paths: int  # that leave a strong mirror
+    tap_gain: float  # of a scatterer that stands for one cell of a reflected path
+    echo_gain: float  # of a wall that enters before the pulse does
+    least_strength: float  # of an echo on a reflected path: what is weaker drowns in the receiver's noise
     pieces: int  # straight pieces of which a sheet off the plane consists
     sheet_mm: Array  # (L, J) elevation of each layer's sheet
     sheet_edge: Array  # (L − 1,) between the sheets: (elevation/σ)² with the sign of the elevation
@@ -62,8 +67,22 @@ class Sheets(NamedTuple):
     shown_mm: Array  # (B, J) float32, displayed depth of every node: time of flight × 1540 m/s / 2
     wall: Array  # (B, M, WALL_FIELDS) float32
     wall_count: Array  # (B,) int32
+    hit: Array  # (B, M, 6) float32, where the line meets the wall and its direction there, in the scene
+    hit_triangle: Array  # (B, M) int32
+    hit_inside: Array  # (B, M) uint64, the surfaces around the line before the wall
 
 
-# Fields of a wall: where it lies along its line, where its echoes are shown, how strong they are.
-WALL_DEPTH, COHERENT_SHOWN, ROUGH_SHOWN, COHERENT_AMPLITUDE, ROUGH_AMPLITUDE = 0, 1, 2, 3, 4
-WALL_FIELDS = 5
+class Reflected(NamedTuple):
+    """Echoes that came back over mirrors, of each scanline alone: before the lateral beam and the pulse.
+
+    Arrays of (frames × scanlines, samples) float32 hold nothing of use outside of a line's span.
+    """
+
+    span: Array  # (frames × scanlines, 2) int32, first sample and the one behind the last
+    real: Array
+    imag: Array
+
+
+# Fields of a wall: where it lies along its line, where its echoes are shown, how strong they are, what it reflects.
+WALL_DEPTH, COHERENT_SHOWN, ROUGH_SHOWN, COHERENT_AMPLITUDE, ROUGH_AMPLITUDE, REFLECTANCE = 0, 1, 2, 3, 4, 5
+WALL_FIELDS = 6

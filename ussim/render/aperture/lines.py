@@ -11,7 +11,7 @@ import numpy as np
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import SPEED_ASSUMED_M_S, Probe
 from ussim.probe.quality import Quality
-from ussim.render.aperture.inputs import WALL_FIELDS, ApertureBeam, Sheets
+from ussim.render.aperture.inputs import WALL_FIELDS, ApertureBeam, Reflected, Sheets
 from ussim.render.aperture.tables import aperture_table
 from ussim.render.kernels.inputs import Array, Display, Geometry, Media
 from ussim.scene.scene import Scene
@@ -25,6 +25,7 @@ class Work:
         sheets: What lies on the lines, and where it is shown.
         passed: (frames × layers × rays × scanlines, nodes) float32, one-way amplitude of every ray.
         seen: (frames × scanlines × layers, nodes) float32, two-way amplitude of every point.
+        reflected: Echoes over mirrors.
         real, imag: (frames × scanlines, samples) float32, echoes of the scatterers before the pulse.
         out_real, out_imag: The baseband lines.
         power, grey: Their power and their grey levels.
@@ -33,6 +34,7 @@ class Work:
     sheets: Sheets
     passed: Array
     seen: Array
+    reflected: Reflected
     real: Array
     imag: Array
     out_real: Array
@@ -67,8 +69,8 @@ class ApertureLines:
     def bytes_per_frame(self, quality: Quality) -> int:
         """Size of the work arrays of a frame."""
         nodes, lines, samples = int(self.beam(quality).nodes), self._probe.scanlines, self._probe.axial_samples
-        per_sheet = samples * 12 + nodes * 8 + self._imaging.max_segments * 4 * WALL_FIELDS
-        return lines * (quality.layers * (per_sheet + quality.rays * nodes * 4) + samples * 6 * 4)
+        per_sheet = samples * 12 + nodes * 8 + self._imaging.max_segments * (4 * WALL_FIELDS + 36)
+        return lines * (quality.layers * (per_sheet + quality.rays * nodes * 4) + samples * 8 * 4)
 
     def render(
         self,
@@ -94,6 +96,11 @@ class ApertureLines:
         run("rays", backend.trace_rays, geometry, media, beam, poses, work.passed)
         run("gather", backend.gather, beam, work.passed, work.seen)
         run("march", backend.march, media, beam, poses, work.sheets, work.seen, work.real, work.imag)
+        if self._imaging.max_reflections > 0:
+            run(
+                "reflect", backend.reflect, geometry, media, beam, poses, work.sheets, work.seen, work.reflected,
+                work.real, work.imag,
+            )  # fmt: skip
         run(
             "receive", backend.receive, beam, display, keys, work.sheets, work.seen,
             work.real, work.imag, work.out_real, work.out_imag, work.power, work.grey,
@@ -114,9 +121,13 @@ class ApertureLines:
                 shown_mm=empty((count, nodes), np.float32),
                 wall=empty((count, self._imaging.max_segments, WALL_FIELDS), np.float32),
                 wall_count=empty(count, np.int32),
+                hit=empty((count, self._imaging.max_segments, 6), np.float32),
+                hit_triangle=empty((count, self._imaging.max_segments), np.int32),
+                hit_inside=empty((count, self._imaging.max_segments), np.uint64),
             )
-            flat = [empty((lines, samples), np.float32) for _ in range(6)]
+            flat = [empty((lines, samples), np.float32) for _ in range(8)]
+            reflected = Reflected(empty((lines, 2), np.int32), *flat[6:])
             passed = empty((count * quality.rays, nodes), np.float32)
-            held = Work(sheets, passed, empty((count, nodes), np.float32), *flat)
+            held = Work(sheets, passed, empty((count, nodes), np.float32), reflected, *flat[:6])
             self._work[quality] = held
         return held

@@ -20,7 +20,14 @@ import math
 import numpy as np
 
 from ussim.jit import device
-from ussim.render.aperture.inputs import COHERENT_AMPLITUDE, COHERENT_SHOWN, ROUGH_AMPLITUDE, ROUGH_SHOWN, WALL_DEPTH
+from ussim.render.aperture.inputs import (
+    COHERENT_AMPLITUDE,
+    COHERENT_SHOWN,
+    REFLECTANCE,
+    ROUGH_AMPLITUDE,
+    ROUGH_SHOWN,
+    WALL_DEPTH,
+)
 from ussim.render.aperture.lattice import place_key
 from ussim.render.aperture.ray_starts import line_angle, piece_slope, piece_start, scene_ray, to_scene
 from ussim.render.kernels.hits import medium_of, next_interface, normal_of, smooth_normal_of, surfaces_around
@@ -106,6 +113,10 @@ def trace_sheet(index, geometry, media, beam, poses, sheets, stack, stack_t):
                     sheets.wall[index, walls], geometry, media, beam, triangle, medium, beyond, depth, shown, fuzz,
                     x, y, z, dx, dy, dz, ax, ay, az, ex, ey, ez,
                 )  # fmt: skip
+                hit = sheets.hit[index, walls]
+                hit[0], hit[1], hit[2], hit[3], hit[4], hit[5] = x, y, z, dx, dy, dz
+                sheets.hit_triangle[index, walls] = np.int32(triangle)
+                sheets.hit_inside[index, walls] = inside
                 walls += 1
             inside = after
             medium = beyond
@@ -153,6 +164,7 @@ def write_wall(
     diffuse = beam.diffuse_share * cos_i * cos_i
     key = place_key(x, y, z)
     wall[WALL_DEPTH] = depth
+    wall[REFLECTANCE] = r * r
     wall[COHERENT_SHOWN] = shown
     # What is left of an echo that keeps no phase has one at random: half a wavelength of depth is a full turn.
     turn = _HALF * beam.wavelength_mm * (uniform(key, 2) - _HALF)

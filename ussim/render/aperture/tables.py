@@ -14,6 +14,7 @@ from ussim.probe.probe import Probe
 from ussim.probe.quality import Quality
 from ussim.render.aperture.inputs import ApertureBeam
 from ussim.render.aperture.lattice import PLACE_MM
+from ussim.render.aperture.reverberate import PATH_PITCH_MM
 from ussim.render.tables import key_of, pulse_sigma_mm
 
 _NODE_MM = 0.4  # along a scanline: shadows are smooth
@@ -31,6 +32,9 @@ _DIFFUSE_SHARE = 0.01
 _STEEPEST_ELEVATION = 0.25  # rad: elements of full height are directive
 _WIDEST_SPREAD = 24  # scanlines
 _LEAST_SPREAD = 0.04  # of a wall's echo on the scanline that meets it: less is left out
+_LEAST_PATHS = 1  # that leave a strong mirror
+_RAYS_PER_PATH = 8
+_BELOW_NOISE_DB = 10.0  # echoes on reflected paths that are left out
 
 
 def _sheets(layers: int) -> tuple[np.ndarray, np.ndarray]:
@@ -195,6 +199,11 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         interface_gain=f32(10 ** ((imaging.interface_gain_db + WALL_DB) / 20)),
         diffuse_share=f32(_DIFFUSE_SHARE),
         max_segments=i32(imaging.max_segments),
+        max_reflections=i32(imaging.max_reflections),
+        reflected_paths=i32(max(_LEAST_PATHS, quality.rays // _RAYS_PER_PATH)),
+        tap_gain=f32(math.sqrt(PATH_PITCH_MM / _REFERENCE_MM)),
+        echo_gain=f32(math.sqrt(axial / probe.axial_sigma_mm)),
+        least_strength=f32(10 ** ((imaging.noise_db - _BELOW_NOISE_DB) / 20)),
         pieces=i32(_PIECES),
         sheet_mm=sheet.astype(f32),
         sheet_edge=(edges * np.abs(edges)).astype(f32),

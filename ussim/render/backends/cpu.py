@@ -11,6 +11,8 @@ from numba import prange
 
 from ussim.jit import compiled, cpu_kernel
 from ussim.render.aperture.gather import gather_span
+from ussim.render.aperture.reflect import trace_reflected
+from ussim.render.aperture.reverberate import add_reflected
 from ussim.render.aperture.scatterers import march_block
 from ussim.render.aperture.sheets import trace_sheet
 from ussim.render.aperture.transmit import trace_ray
@@ -29,6 +31,7 @@ from ussim.render.kernels.receive import grey_sample, power_sample, pulse_span
 from ussim.render.kernels.scan_convert import polar_at, to_grey
 
 _CHUNK = 16  # rays that share one traversal stack
+_FEW = 4  # scanlines whose reflected paths do
 _LIST = 512  # cells of the lattice that are worked out together, within the fastest cache
 
 
@@ -65,6 +68,18 @@ def _march(media, beam, poses, sheets, seen, real, imag):
         hashes = np.empty(_LIST, np.uint32)
         work = np.empty((5, _LIST), np.float32)
         march_block(index, 0, real.shape[1], media, beam, poses, sheets, seen, real, imag, cells, hashes, work)
+
+
+@cpu_kernel
+def _reflect(geometry, media, beam, poses, sheets, seen, reflected, real, imag):
+    lines = real.shape[0]
+    for chunk in prange((lines + _FEW - 1) // _FEW):
+        stack = np.empty(STACK_SIZE, np.int32)
+        stack_t = np.empty(STACK_SIZE, np.float32)
+        for index in range(chunk * _FEW, min(lines, (chunk + 1) * _FEW)):
+            trace_reflected(index, geometry, media, beam, poses, sheets, seen, reflected, stack, stack_t)
+    for index in prange(lines):
+        add_reflected(index, 0, real.shape[1], beam, reflected, real, imag)
 
 
 @cpu_kernel
@@ -186,6 +201,7 @@ class CpuBackend:
     trace_rays = staticmethod(_trace_rays)
     gather = staticmethod(_gather)
     march = staticmethod(_march)
+    reflect = staticmethod(_reflect)
     receive = staticmethod(_receive)
     scan_convert = staticmethod(_scan_convert)
     scan_convert_map = staticmethod(_scan_convert_map)

@@ -12,6 +12,8 @@ from numba import float32, int32, uint32
 from ussim.errors import UssimError
 from ussim.jit import SIMULATED
 from ussim.render.aperture.gather import gather_span
+from ussim.render.aperture.reflect import trace_reflected
+from ussim.render.aperture.reverberate import add_reflected
 from ussim.render.aperture.scatterers import march_block
 from ussim.render.aperture.sheets import trace_sheet
 from ussim.render.aperture.transmit import trace_ray
@@ -114,6 +116,24 @@ def march_kernel(media, beam, poses, sheets, seen, real, imag):
         work = cuda.local.array((5, _LIST), float32)
         last = min(real.shape[1], first + _BLOCK)
         march_block(index, first, last, media, beam, poses, sheets, seen, real, imag, cells, hashes, work)
+
+
+@_kernel
+def reflect_kernel(geometry, media, beam, poses, sheets, seen, reflected):
+    """One thread per scanline: its echoes add up in a fixed order."""
+    index = cuda.grid(1)
+    if index < reflected.span.shape[0]:
+        stack = cuda.local.array(STACK_SIZE, int32)
+        stack_t = cuda.local.array(STACK_SIZE, float32)
+        trace_reflected(index, geometry, media, beam, poses, sheets, seen, reflected, stack, stack_t)
+
+
+@_kernel
+def reflected_kernel(beam, reflected, real, imag):
+    """One thread per sample."""
+    index, sample = cuda.grid(2)
+    if sample < real.shape[1] and index < real.shape[0]:
+        add_reflected(index, sample, sample + 1, beam, reflected, real, imag)
 
 
 @_kernel
@@ -304,6 +324,11 @@ class CudaBackend:
         blocks = (real.shape[1] + _BLOCK - 1) // _BLOCK
         grid = (real.shape[0], (blocks + _MARCH_THREADS - 1) // _MARCH_THREADS), (1, _MARCH_THREADS)
         march_kernel[grid](media, beam, poses, sheets, seen, real, imag)
+
+    def reflect(self, geometry, media, beam, poses, sheets, seen, reflected, real, imag) -> None:
+        """What is seen on reflected paths."""
+        reflect_kernel[_over(real.shape[0], 32)](geometry, media, beam, poses, sheets, seen, reflected)
+        reflected_kernel[_over_rows(real.shape)](beam, reflected, real, imag)
 
     def receive(self, beam, display, frame_keys, sheets, seen, real, imag, out_real, out_imag, power, grey) -> None:
         """From echoes to grey levels."""
