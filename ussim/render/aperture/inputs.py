@@ -31,7 +31,7 @@ class ApertureBeam(NamedTuple):
     max_segments: int
     max_reflections: int
     reflected_paths: int  # that leave a strong mirror
-    tap_gain: float  # of a scatterer that stands for one cell of a reflected path
+    reference_mm: float  # a tissue's scatter parameters are of the echo of so much depth
     echo_gain: float  # of a wall that enters before the pulse does
     least_strength: float  # of an echo on a reflected path: what is weaker drowns in the receiver's noise
     pieces: int  # straight pieces of which a sheet off the plane consists
@@ -56,6 +56,7 @@ class ApertureBeam(NamedTuple):
     face_elevational: Array  # (J,) the same for the height of the elements
     wall_spread: Array  # (2·W + 1, J) share of a wall's echo that its neighbouring scanlines receive, sum 1
     rough_gain: Array  # (J,) what makes the sum of a rough wall's echoes as strong as one of them
+    random_gain: Array  # (J,) the same for echoes on reflected paths, of one layer
 
 
 class Sheets(NamedTuple):
@@ -81,6 +82,7 @@ class Reflected(NamedTuple):
     span: Array  # (frames × scanlines, 2) int32, first sample and the one behind the last
     real: Array
     imag: Array
+    energy: Array  # (frames × scanlines, bins) float32, of what has a random phase
 
 
 # Fields of a wall: where it lies along its line, where its echoes are shown, how strong they are, what it reflects.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from ussim.probe.imaging import Imaging
 from ussim.probe.probe import SPEED_ASSUMED_M_S, Probe
 from ussim.probe.quality import Quality
 from ussim.render.aperture.inputs import WALL_FIELDS, ApertureBeam, Reflected, Sheets
+from ussim.render.aperture.reverberate import BIN_MM
 from ussim.render.aperture.tables import aperture_table
 from ussim.render.kernels.inputs import Array, Display, Geometry, Media
 from ussim.scene.scene import Scene
@@ -113,7 +115,7 @@ class ApertureLines:
         if held is None or held.real.shape[0] != lines:
             self._work.pop(quality, None)  # before the new one: two need twice the memory
             count, nodes, samples = lines * quality.layers, int(self.beam(quality).nodes), self._probe.axial_samples
-            empty = self._backend.empty
+            empty, bins = self._backend.empty, math.ceil(self._probe.depth_mm / BIN_MM) + 2
             sheets = Sheets(
                 medium=empty((count, samples), np.int32),
                 fuzz_mm=empty((count, samples), np.float32),
@@ -126,7 +128,7 @@ class ApertureLines:
                 hit_inside=empty((count, self._imaging.max_segments), np.uint64),
             )
             flat = [empty((lines, samples), np.float32) for _ in range(8)]
-            reflected = Reflected(empty((lines, 2), np.int32), *flat[6:])
+            reflected = Reflected(empty((lines, 2), np.int32), *flat[6:], empty((lines, bins), np.float32))
             passed = empty((count * quality.rays, nodes), np.float32)
             held = Work(sheets, passed, empty((count, nodes), np.float32), reflected, *flat[:6])
             self._work[quality] = held

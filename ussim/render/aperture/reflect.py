@@ -25,7 +25,7 @@ from ussim.jit import device
 from ussim.render.aperture.inputs import COHERENT_SHOWN, REFLECTANCE, WALL_DEPTH
 from ussim.render.aperture.lattice import place_key
 from ussim.render.aperture.ray_starts import line_angle, to_scene
-from ussim.render.aperture.reverberate import see_tissue, see_wall
+from ussim.render.aperture.reverberate import BIN_MM, scatter_energy, see_tissue, see_wall
 from ussim.render.kernels.hits import medium_of, next_interface, normal_change, normal_of, smooth_normal_of
 from ussim.render.physics.interface import (
     coherent_fraction,
@@ -88,12 +88,19 @@ def trace_reflected(index, geometry, media, beam, poses, sheets, seen, reflected
                     sheets.hit_inside[sheet, wall], x, y, z, hit[3], hit[4], hit[5], here, depth, shown, left, right,
                     beam.max_segments - wall, reflected, stack, stack_t,
                 )  # fmt: skip
+    scatter_energy(index, beam, pose, reflected)
 
 
 @device
 def clear(index, beam, shown, reflected):
     """Empty a line from a depth on, as far as it is not in use already."""
     first = min(max(np.int32(shown / beam.sample_mm) - 2, np.int32(0)), beam.samples)
+    bins_per_sample = beam.sample_mm * np.float32(1 / BIN_MM)
+    used = np.int32(np.float32(reflected.span[index, 0]) * bins_per_sample)
+    if reflected.span[index, 0] == beam.samples:
+        used = np.int32(reflected.energy.shape[1])
+    for slot in range(np.int32(np.float32(first) * bins_per_sample), used):
+        reflected.energy[index, slot] = _ZERO
     for sample in range(first, reflected.span[index, 0]):
         reflected.real[index, sample] = _ZERO
         reflected.imag[index, sample] = _ZERO
@@ -196,7 +203,7 @@ def follow_path(
                 dot(nx, ny, nz, ux, uy, uz), dot(nx, ny, nz, vx, vy, vz),
                 cos_i, beam.wavelength_mm, beam.diffuse_share, beam.least_strength, beam.turns_per_mm, beam.sample_mm,
                 beam.node_mm, beam.face_lateral, beam.face_elevational, beam.across, beam.slice,
-                beam.rough_gain, reflected.real, reflected.imag,
+                reflected.real, reflected.imag, reflected.energy,
             )  # fmt: skip
         mx, my, mz = rough_normal(nx, ny, nz, exponent, key, np.uint32(8 * step + 2))
         if -dot(dx, dy, dz, mx, my, mz) < _GRAZING:  # a facet that looks away from the path
@@ -257,15 +264,14 @@ def follow_path(
         reflected.span[index, 1] = max(reflected.span[index, 1], min(end, beam.samples))
         loss = media.loss_db_per_mm[medium]
         if media.scatter_density[medium] > _ZERO:
-            weight = amplitude * beam.tap_gain / np.float32(math.sqrt(chance * layers))
-            if weight * media.scatter_std[medium] > beam.least_strength:
+            density, mean, std = media.scatter_density[medium], media.scatter_mean[medium], media.scatter_std[medium]
+            power = density * (std * std + (_ONE - density) * mean * mean) / beam.reference_mm
+            power *= amplitude * amplitude / (chance * layers)
+            if power > beam.least_strength * beam.least_strength:
                 see_tissue(
-                    index, x, y, z, dx, dy, dz, s, weight, loss, gone, shown, _ONE / media.speed_ratio[medium],
-                    wu, qu, wv, qv, blur, blur_slope, slopes, gone - mirror_at, left, right,
-                    media.scatter_density[medium], media.scatter_mean[medium], media.scatter_std[medium],
-                    np.uint32(beam.salt ^ key),
-                    beam.turns_per_mm, _ONE / beam.sample_mm, _ONE / beam.node_mm, beam.across, beam.slice,
-                    beam.face_lateral, beam.rough_gain, reflected.real, reflected.imag,
+                    index, s, power, loss, gone, shown, media.speed_ratio[medium], wu, qu, wv, qv,
+                    blur, blur_slope, slopes, gone - mirror_at, left, right, _ONE / beam.node_mm, beam.across,
+                    beam.slice, beam.face_lateral, reflected.energy,
                 )  # fmt: skip
         if next_triangle < 0:
             return

@@ -6,9 +6,9 @@ deviation w the share 1/√(1 + V/w²) per axis comes back in power. A mirror sm
 share of the elements only, there and back: what is L behind it is seen by way of ± a·L of it, a being half the angle
 of the aperture.
 
-Tissue is sampled once in every slab of a world-fixed lattice that a path goes through, a lattice of its own for each
-path and place on its first mirror: paths that run through the same tissue add up in power. What keeps its phase is
-averaged over paths, layers and scanlines; all else adds up in power.
+What keeps its phase is averaged over paths, layers and scanlines. Of all else, the paths of a scanline add up their
+energy over depth; the echoes that carry it are those of a world-fixed lattice where the image shows them, one lattice
+for all paths. So both qualities see the same speckle, and more paths change how bright it is, not what it is.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ import math
 import numpy as np
 
 from ussim.jit import device
-from ussim.render.aperture.lattice import cell_hash, cell_place, fluctuation
+from ussim.render.aperture.lattice import PLACE_MM, cell_hash, cell_place, fluctuation
+from ussim.render.aperture.ray_starts import line_angle, point_in_scene, to_scene
 from ussim.render.aperture.sheets import facing_share
 from ussim.render.physics.interface import coherent_fraction
 from ussim.render.physics.medium import amplitude_after
-from ussim.render.physics.random import normal, uniform
+from ussim.render.physics.random import normal
 from ussim.render.physics.scatter import phasor, whole
 
-PATH_PITCH_MM = 0.2
-"""Pitch of the lattices that reflected paths go through."""
+BIN_MM = 0.2
+"""Depth over which energy is summed."""
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
 _TWO = np.float32(2)
@@ -34,8 +35,8 @@ _HALF = np.float32(0.5)
 _FOUR_PI = np.float32(4 * math.pi)
 _SIX = np.float32(6)
 _THINNEST_MM = np.float32(1e-3)
-_LEVEL = 64  # of the lattices of the paths: apart from those of the scatterers that are seen directly
-_STRIDE = 8  # cells between which amplitudes are interpolated
+_LEVEL = 64  # of the lattice: apart from those of the scatterers that are seen directly
+_STRIDE = 8  # bins between which amplitudes are interpolated
 _BLOCK = 32  # samples that share the weights of the lateral beam
 
 
@@ -63,7 +64,7 @@ def see_wall(
     index, strength, chance, layers, even, gone, shown, wu, wv, blur, blur_slope, behind, left, right,
     r, exponent, thickness, key, tilt_u, tilt_v, cos_i,
     wavelength_mm, diffuse_share, least_strength, turns_per_mm, sample_mm, node_mm,
-    face_lateral, face_elevational, across, slice_, rough_gain, real, imag,
+    face_lateral, face_elevational, across, slice_, real, imag, energy,
 ):  # fmt: skip
     """Write the echo of a wall that a path meets, as :func:`ussim.render.aperture.sheets.write_wall` has it.
 
@@ -76,8 +77,8 @@ def see_wall(
         r, exponent, thickness, key: Reflection coefficient of the wall, its roughness, thickness [mm] and key.
         tilt_u, tilt_v, cos_i: Components of its smooth normal across the path, lateral and elevational, and against it.
         wavelength_mm, diffuse_share, least_strength, turns_per_mm, sample_mm, node_mm, face_lateral, face_elevational,
-            across, slice_, rough_gain: Of the beam.
-        real, imag: Where to write.
+            across, slice_: Of the beam.
+        real, imag, energy: Where to write.
     """
     node = min(across.size - 1, np.int32(gone / node_mm))
     strength *= r * beam_share(gone, wu, wv, blur, across[node], slice_[node], behind, left, right, face_lateral[node])
@@ -102,77 +103,87 @@ def see_wall(
         real[index, sample + 1] += a * late * re
         imag[index, sample + 1] += a * late * im
 
-    power = share * (_ONE - coherent) + diffuse_share * cos_i * cos_i
-    a = strength * rough_gain[node] * np.float32(math.sqrt(power / (chance * layers)))
-    if abs(a) > least_strength:
-        shown = shown + abs(normal(key, 0)) * thickness + _HALF * wavelength_mm * (uniform(key, 2) - _HALF)
-        sample = np.int32(shown / sample_mm + _HALF)
-        if sample < samples:
-            re, im = phasor(shown * turns_per_mm)
-            real[index, sample] += a * re
-            imag[index, sample] += a * im
+    power = strength * strength * (share * (_ONE - coherent) + diffuse_share * cos_i * cos_i) / (chance * layers)
+    slot = np.int32((shown + abs(normal(key, 0)) * thickness) * np.float32(1 / BIN_MM))
+    if slot < energy.shape[1]:
+        energy[index, slot] += power
 
 
 @device
 def see_tissue(
-    index, x, y, z, dx, dy, dz, s, weight, loss, gone, shown, slowness, wu, qu, wv, qv,
-    blur, blur_slope, slopes, behind, left, right, density, mean, std, salt, turns_per_mm, per_sample, per_node,
-    across, slice_, face_lateral, rough_gain, real, imag,
+    index, s, power, loss, gone, shown, speed_ratio, wu, qu, wv, qv, blur, blur_slope, slopes, behind, left, right,
+    per_node, across, slice_, face_lateral, energy,
 ):  # fmt: skip
-    """Write the echoes of the scatterers along ``s`` mm of a path, one in each slab of the lattice.
+    """Write the energy of ``s`` mm of tissue along a path, of so much ``power`` per mm at its beginning.
 
-    The hot loop: its arguments are spelled out, because a call with tables costs more than ten scatterers.
+    The hot loop: its arguments are spelled out, because a call with tables costs more than ten bins.
     """
+    width = np.float32(BIN_MM) * speed_ratio  # mm of path in a bin
+    first = np.int32(shown * np.float32(1 / BIN_MM))
+    begin = (np.float32(first) * np.float32(BIN_MM) - shown) * speed_ratio  # of the first bin, along the path
+    last = min(np.int32((shown + s / speed_ratio) * np.float32(1 / BIN_MM)), np.int32(energy.shape[1] - 1))
+    factor, growth = _ZERO, _ZERO
+    for k in range(last - first + 1):
+        low = begin + np.float32(k) * width
+        if k % _STRIDE == 0:
+            then = _ZERO
+            for ahead in range(2):
+                t = max(_ZERO, low + _HALF * width) + np.float32(ahead * _STRIDE) * width
+                node = min(np.int32((gone + t) * per_node), np.int32(across.size - 1))
+                factor = then
+                then = amplitude_after(loss, t) * beam_share(
+                    gone + t, wu + qu * t, wv + qv * t, blur + t * (_TWO * blur_slope + slopes * t),
+                    across[node], slice_[node], behind + t, left, right, face_lateral[node],
+                )  # fmt: skip
+            growth = (then - factor) / np.float32(_STRIDE)
+        energy[index, first + k] += power * factor * factor * (min(s, low + width) - max(_ZERO, low))
+        factor += growth
+
+
+@device
+def scatter_energy(index, beam, pose, reflected):
+    """Give the energy of scanline ``index`` to the scatterers of a lattice, one in each slab that the line crosses."""
+    theta, along = line_angle(beam, index % beam.scanlines)
+    sin, cos = np.float32(math.sin(theta)), np.float32(math.cos(theta))
+    ox, oy, oz = point_in_scene(pose, along + beam.apex_radius_mm * sin, _ZERO, beam.apex_radius_mm * (cos - _ONE))
+    dx, dy, dz = to_scene(pose, sin, _ZERO, cos)
     if abs(dx) >= abs(dy) and abs(dx) >= abs(dz):
-        om, dm = x, dx
+        om, dm = ox, dx
     elif abs(dy) >= abs(dz):
-        om, dm = y, dy
+        om, dm = oy, dy
     else:
-        om, dm = z, dz
-    pitch = np.float32(PATH_PITCH_MM)
+        om, dm = oz, dz
+    pitch = np.float32(PLACE_MM)
     inverse = _ONE / pitch
     spacing = pitch / abs(dm)
-    # The first slab whose middle lies ahead; middles are at pitch·(m + ½).
-    place = om * inverse - _HALF
-    first = np.float32(whole(place)) + (_ONE if dm > _ZERO else _ZERO)
-    way = (first - place) * pitch / dm
-    weight *= np.float32(math.sqrt(_ONE / abs(dm)))
-    count = np.int32((s - way) / spacing) + 1 if s > way else 0
-    samples = real.shape[1]
-    factor, growth = _ZERO, _ZERO
-    for k in range(count):
-        t = way + np.float32(k) * spacing
-        if k % _STRIDE == 0:
-            ahead = t + np.float32(_STRIDE) * spacing
-            node = min(np.int32((gone + t) * per_node), across.size - 1)
-            factor = rough_gain[node] * amplitude_after(loss, t) * beam_share(
-                gone + t, wu + qu * t, wv + qv * t, blur + t * (_TWO * blur_slope + slopes * t),
-                across[node], slice_[node], behind + t, left, right, face_lateral[node],
-            )  # fmt: skip
-            node = min(np.int32((gone + ahead) * per_node), across.size - 1)
-            then = rough_gain[node] * amplitude_after(loss, ahead) * beam_share(
-                gone + ahead, wu + qu * ahead, wv + qv * ahead,
-                blur + ahead * (_TWO * blur_slope + slopes * ahead), across[node], slice_[node],
-                behind + ahead, left, right, face_lateral[node],
-            )  # fmt: skip
-            growth = (then - factor) / np.float32(_STRIDE)
-        px, py, pz = x + t * dx, y + t * dy, z + t * dz
-        cx, cy, cz = whole(px * inverse), whole(py * inverse), whole(pz * inverse)
-        h = cell_hash(cx, 0, cy, 1, cz, 2, salt, _LEVEL)
+    share = spacing / np.float32(BIN_MM)  # of a bin's energy
+    begin = np.float32(reflected.span[index, 0]) * beam.sample_mm
+    end = np.float32(reflected.span[index, 1]) * beam.sample_mm
+    # The first slab whose middle lies behind the beginning; middles are at pitch·(m + ½).
+    place = (om + begin * dm) * inverse - _HALF
+    begin += (np.float32(whole(place)) + (_ONE if dm > _ZERO else _ZERO) - place) * pitch / dm
+    least = beam.least_strength * beam.least_strength
+    for k in range(np.int32(max(_ZERO, end - begin) / spacing)):
+        depth = begin + np.float32(k) * spacing
+        power = share * reflected.energy[index, np.int32(depth * np.float32(1 / BIN_MM))]
+        if power < least:
+            continue
+        x, y, z = ox + depth * dx, oy + depth * dy, oz + depth * dz
+        cx, cy, cz = whole(x * inverse), whole(y * inverse), whole(z * inverse)
+        h = cell_hash(cx, 0, cy, 1, cz, 2, beam.salt, _LEVEL)
         jx, jy, jz = cell_place(h)
-        along = (
-            ((np.float32(cx) + jx) * pitch - px) * dx
-            + ((np.float32(cy) + jy) * pitch - py) * dy
-            + ((np.float32(cz) + jz) * pitch - pz) * dz
+        at = depth + (
+            ((np.float32(cx) + jx) * pitch - x) * dx
+            + ((np.float32(cy) + jy) * pitch - y) * dy
+            + ((np.float32(cz) + jz) * pitch - z) * dz
         )
-        at = shown + (t + along) * slowness
-        sample = np.int32(at * per_sample + _HALF)
-        if sample < samples:
-            a = weight * factor * fluctuation(h, density, mean, std)
-            re, im = phasor(at * turns_per_mm)
-            real[index, sample] += a * re
-            imag[index, sample] += a * im
-        factor += growth
+        sample = np.int32(at / beam.sample_mm + _HALF)
+        if at >= _ZERO and sample < beam.samples:
+            node = min(np.int32(depth / beam.node_mm), np.int32(beam.nodes - 1))
+            a = beam.random_gain[node] * np.float32(math.sqrt(power)) * fluctuation(h, _ONE, _ZERO, _ONE)
+            re, im = phasor(at * beam.turns_per_mm)
+            reflected.real[index, sample] += a * re
+            reflected.imag[index, sample] += a * im
 
 
 @device

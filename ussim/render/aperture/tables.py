@@ -14,7 +14,6 @@ from ussim.probe.probe import Probe
 from ussim.probe.quality import Quality
 from ussim.render.aperture.inputs import ApertureBeam
 from ussim.render.aperture.lattice import PLACE_MM
-from ussim.render.aperture.reverberate import PATH_PITCH_MM
 from ussim.render.tables import key_of, pulse_sigma_mm
 
 _NODE_MM = 0.4  # along a scanline: shadows are smooth
@@ -201,7 +200,7 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         max_segments=i32(imaging.max_segments),
         max_reflections=i32(imaging.max_reflections),
         reflected_paths=i32(max(_LEAST_PATHS, quality.rays // _RAYS_PER_PATH)),
-        tap_gain=f32(math.sqrt(PATH_PITCH_MM / _REFERENCE_MM)),
+        reference_mm=f32(_REFERENCE_MM),
         echo_gain=f32(math.sqrt(axial / probe.axial_sigma_mm)),
         least_strength=f32(10 ** ((imaging.noise_db - _BELOW_NOISE_DB) / 20)),
         pieces=i32(_PIECES),
@@ -221,4 +220,5 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         face_elevational=(height_angle**2 / 6).astype(f32),
         wall_spread=spread.astype(f32),
         rough_gain=_rough_gain(spread, line_pitch, sheet).astype(f32),
+        random_gain=_rough_gain(spread, line_pitch, np.zeros((1, nodes))).astype(f32),
     )
