@@ -25,6 +25,7 @@ ROOMS = {
     "speckle": "render",
     "aperture_speckle": "render",
     "aperture_beam": "render",
+    "reflected_paths": "render",
     "acoustics": "render",
     "beam": "probe",
     "maps": "render",
@@ -67,6 +68,7 @@ class Row:
 
 SPECKLE, ACOUSTICS, BEAM, MAPS = ("test_speckle.py::", "test_acoustics.py::", "test_beam.py::", "test_maps.py::")
 SHADOWS, STEADINESS = "test_aperture_beam.py::", "test_aperture_speckle.py::"
+MIRRORS = "test_reflected_paths.py::"
 BVH, CUDA = "test_bvh.py::", "test_cuda.py::"
 ROWS = [
     Row("envelope SNR of dense scatterers", "1.913", "{snr:.3f}", "3 %",
@@ -145,6 +147,20 @@ ROWS = [
         SHADOWS + "test_a_ball_behind_layers_keeps_its_outline"),
     Row("films of 0.01 to 0.2 mm", "layer theory", "{off_db:+.1f} dB off", "1.5 dB",
         SHADOWS + "test_a_thin_film_echoes_as_the_theory_of_a_plate_says"),
+    Row("reverberation between a gas and a wall in front of it, twice", "(1 − b²)·b, (1 − b²)·b², at its depth",
+        "{off_db:+.1f} dB off", "1 dB", MIRRORS + "test_two_parallel_plates_reverberate"),
+    Row("tissue in a mirror at 45°", "as bright as beside it, at its place", "{off_db:+.1f} dB off", "1 dB",
+        MIRRORS + "test_a_mirror_at_45_degrees_shows_what_lies_beside"),
+    Row("tissue in a plane mirror", "R", "{off_db:+.2f} dB off", "0.4 dB",
+        MIRRORS + "test_a_plane_mirror_shows_tissue_as_bright_as_it_is_times_its_reflectance"),
+    Row("in cylinders of 25 and 60 mm", "1/(1 + 2·z·L/(ρ·(z + L)))", "{off_db:+.2f} dB off", "0.3 dB",
+        MIRRORS + "test_a_curved_mirror_darkens_as_it_spreads_the_tube_of_rays"),
+    Row("in a rough plane mirror", "1/√(1 + V/w²) per axis", "{off_db:+.2f} dB off", "0.3 dB",
+        MIRRORS + "test_a_rough_mirror_blurs_what_it_shows"),
+    Row("in mirrors of 2 and 4 mm", "share of ± a·L, four times", "{off_db:+.1f} dB off", "1.5 dB",
+        MIRRORS + "test_a_narrow_mirror_serves_a_share_of_the_aperture_there_and_back"),
+    Row("mirrored tissue over rays and layers, strong and weak mirrors", "as with 512 rays", "{off_db:+.2f} dB",
+        "0.3, 0.5 dB", MIRRORS + "test_mirrored_tissue_is_as_bright_whatever_the_rays_and_layers"),
     Row("outline of a sphere in the segmentation", "analytic circle", "{off_px:.2f} px off at most", "one pixel",
         MAPS + "test_slice_of_a_sphere_is_the_analytic_disc_to_one_pixel"),
     Row("attenuation through a sphere", "analytic chord", "{off_percent:.2f} % off at most", "two pixels' worth",
