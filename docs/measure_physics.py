@@ -159,7 +159,7 @@ ROWS = [
         MIRRORS + "test_a_rough_mirror_blurs_what_it_shows"),
     Row("in mirrors of 2 and 4 mm", "share of ± a·L, four times", "{off_db:+.1f} dB off", "1.5 dB",
         MIRRORS + "test_a_narrow_mirror_serves_a_share_of_the_aperture_there_and_back"),
-    Row("mirrored tissue over rays and layers, strong and weak mirrors", "as with 512 rays", "{off_db:+.2f} dB",
+    Row("mirrored tissue over rays and layers, strong and weak mirrors", "R", "{off_db:+.2f} dB",
         "0.3, 0.5 dB", MIRRORS + "test_mirrored_tissue_is_as_bright_whatever_the_rays_and_layers"),
     Row("outline of a sphere in the segmentation", "analytic circle", "{off_px:.2f} px off at most", "one pixel",
         MAPS + "test_slice_of_a_sphere_is_the_analytic_disc_to_one_pixel"),

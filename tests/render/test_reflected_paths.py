@@ -20,7 +20,7 @@ CLEAR = tissue("clear", scatter_density=0.0)
 FLESH = tissue("flesh")
 GAS = tissue("gas", density_kg_m3=0.5, scatter_density=0.0)
 SLAB_MM, MIRROR_MM = (6.0, 14.0), 30.0
-QUALITIES = [LQ, Quality(rays=32, layers=1), Quality(rays=128, layers=1), Quality(rays=1, layers=3), HQ]
+QUALITIES = [LQ, Quality(rays=32, layers=1), Quality(rays=512, layers=1), Quality(rays=1, layers=3), HQ]
 OF_QUALITY = {"argvalues": QUALITIES, "ids": [f"{q.rays}x{q.layers}" for q in QUALITIES]}
 
 
@@ -202,12 +202,13 @@ def test_a_narrow_mirror_serves_a_share_of_the_aperture_there_and_back(width, re
 @pytest.mark.parametrize("quality", **OF_QUALITY)
 @pytest.mark.parametrize("z_mrayl", [6.0, 1.75], ids=["strong", "weak"])
 def test_mirrored_tissue_is_as_bright_whatever_the_rays_and_layers(z_mrayl, quality, record_property):
-    # A weak mirror sends out one path in some fifty places: their mean must be that of many paths.
+    # A weak mirror sends out one path in some fifty places: their mean must be what it reflects.
     material = impedance("hard", z_mrayl, roughness_exponent=1500.0)
     mirror = below(MIRROR_MM, "hard", 2)
     level = in_mirror(mirror, material, quality=quality, frames=6 if z_mrayl > 2 else 40)
-    many = in_mirror(mirror, material, quality=Quality(rays=512, layers=1), frames=6)
-    off_db = decibel(level / many)
+    gas = tissue("gas", density_kg_m3=0.5, scatter_density=0.0, roughness_exponent=1500.0)
+    whole = in_mirror(below(MIRROR_MM, "gas", 2), gas, frames=6)
+    off_db = decibel(level / whole) - 40 * np.log10((z_mrayl - 1.54) / (z_mrayl + 1.54))
     record_property("off_db", off_db)
     assert off_db == pytest.approx(0, abs=0.3 if z_mrayl > 2 else 0.5)
 
