@@ -17,7 +17,6 @@ PLACE_MM = 0.1
 """Size of the cells within which a wall is rough in one and the same way."""
 _UNIT_24 = np.float32(2.0**-24)
 _UNIT_10 = np.float32(2.0**-10)
-_STANDARD = np.float32(((1.25**3 - 0.25**3) / 3) ** -0.5)  # of ¼ + u
 
 
 @device
@@ -62,16 +61,12 @@ def gauss(h, number):
 def fluctuation(h, density, mean, std):
     """Reflectivity of a cell about its medium's mean: ``mean`` ± ``std`` where there is a scatterer.
 
-    Its size is ¼ + u of a random sign, u uniform, standardised. Sums of a few such numbers are closer to Rayleigh
-    speckle than sums of normal ones: their kurtosis, 1.46, over a usual density is about the 2 at which the second
-    moment of the intensity is exact for any number of scatterers.
+    Only the sign is random. Few scatterers that lie at random and are not all there have sums with heavier tails than
+    Rayleigh speckle has; every spread of their sizes would add to that.
     """
     present = np.float32(np.int32(np.uint32(h >> np.uint32(8)))) * _UNIT_24 < density
-    g = np.uint32(np.uint32(h * np.uint32(0x9E3779B1)) + np.uint32(0x7F4A7C15))
-    g = np.uint32(g ^ np.uint32(g >> np.uint32(15)))
-    size = np.float32(0.25) + np.float32(np.int32(np.uint32(g >> np.uint32(8)))) * _UNIT_24
-    signed = size if np.uint32(g & np.uint32(1)) == np.uint32(0) else -size
-    drawn = mean + std * _STANDARD * signed
+    is_positive = np.uint32(np.uint32(h * np.uint32(0x9E3779B1)) >> np.uint32(31)) == np.uint32(0)
+    drawn = mean + (std if is_positive else -std)
     return (drawn if present else np.float32(0)) - density * mean
 
 

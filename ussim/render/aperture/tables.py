@@ -21,9 +21,10 @@ _DEEPEST = 1.12  # lines reach so much deeper than is shown, at most: behind fas
 _PIECES = 12  # straight pieces of a sheet off the image plane
 _REACH = 1.9  # standard deviations of the beam within which scatterers count: 99.3 % of its power in either direction
 _CROWDING = 1.6  # exponent by which rays crowd around the axis
-_SCATTERERS_PER_CELL = 8  # cells of the lattice in a resolution cell, for developed speckle
-_COARSEST = 4  # levels of the lattice, each √2 coarser than the one before
-_BLEND_MM = 6.0  # depth over which one level of the lattice takes over from another
+_SCATTERERS_PER_CELL = 6  # cells of the lattice in a resolution cell, for developed speckle
+_STEPS = 3  # levels of the lattice that double its pitch
+_COARSEST = 6  # of these levels, counted from 0
+_BLEND_MM = 4.0  # depth over which one level of the lattice takes over from another
 _REFERENCE_MM = 0.1  # a tissue's scatter parameters are of the echo of so much depth
 _PITCH_FACTOR = 2.0  # finest pitch of the lattice over ``scatter_pitch_mm``
 WALL_DB = 10.0  # of walls over their reflection coefficient, by eye
@@ -121,11 +122,11 @@ def _levels(finest_mm: float, cell_mm3: np.ndarray, node_mm: float) -> tuple[np.
     one level ends and the next begins, the two are blended in power.
     """
     wanted = np.cbrt(cell_mm3 / _SCATTERERS_PER_CELL)
-    number = np.clip(np.floor(2 * np.log2(np.maximum(wanted, finest_mm) / finest_mm)), 0, _COARSEST)
+    number = np.clip(np.floor(_STEPS * np.log2(np.maximum(wanted, finest_mm) / finest_mm)), 0, _COARSEST)
     used = np.unique(number)
     power = np.stack([(number == level).astype(float) for level in used])
     smooth = uniform_filter1d(power, max(1, round(_BLEND_MM / node_mm)), axis=1, mode="nearest")
-    return finest_mm * 2 ** (used / 2), np.sqrt(np.where(smooth < 1e-6, 0, smooth))
+    return finest_mm * 2 ** (used / _STEPS), np.sqrt(np.where(smooth < 1e-6, 0, smooth))
 
 
 def _rough_gain(spread: np.ndarray, line_pitch_mm: np.ndarray, sheet_mm: np.ndarray) -> np.ndarray:
