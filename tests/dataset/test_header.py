@@ -17,6 +17,7 @@ from ussim.dataset.store import Dataset
 from ussim.dataset.verify import verify
 from ussim.errors import UssimError
 from ussim.pictures.contact_sheet import contact_sheet
+from ussim.probe.probe import ConvexProbe
 from ussim.probe.retired import RETIRED
 
 OLD = """{"attributes": {
@@ -94,6 +95,7 @@ def test_the_attributes_of_a_new_store_are_the_old_ones_the_physics_and_the_mach
     machine = attributes.pop("machine")
     assert attributes.pop("physics_version") == PHYSICS_VERSION
     old = json.loads(OLD)["attributes"]
+    assert attributes["probe"].pop("apodisation") == ConvexProbe().apodisation
     for section, retired in (("imaging", old["imaging"]), *old["qualities"].items()):
         for name in RETIRED[section].keys() & retired:
             del retired[name]

@@ -172,7 +172,9 @@ def test_speckle_stays_with_the_tissue_when_the_probe_moves(quality, record_prop
     middle = (depth > 50) & (depth < 80)
     on_lens, in_focus = elevation_sigmas_mm(probe.wavelength_mm, 12, 70)
     elevational = np.hypot(on_lens * (1 - depth[middle] / 70), in_focus * depth[middle] / 70)
-    lateral = lateral_sigma_mm(depth[middle], probe.wavelength_mm, probe.aperture_mm, probe.f_number, 70)
+    lateral = lateral_sigma_mm(
+        depth[middle], probe.wavelength_mm, probe.aperture_mm, probe.f_number, 70, probe.apodisation
+    )
     for axis, sigma, steps in (("y", elevational, (0.1, 0.4)), ("x", lateral, (0.1, 0.25))):
         for step in steps:
             kept = correlation(at_rest[..., middle], moved(**{axis: step})[..., middle])

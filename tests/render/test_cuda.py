@@ -91,6 +91,7 @@ def signatures():
         "reflect_kernel": (geometry, media, beam, poses, work.sheets, work.seen, work.reflected),
         "reflected_kernel": (beam, work.reflected, plane, plane),
         "walls_kernel": (beam, display, work.sheets, work.seen, plane, plane),
+        "side_lobes_kernel": (beam, renderer._aperture._lobes, plane, plane, plane, plane),
         "power_kernel": (beam, display, keys, plane, plane, plane),
         "pulse_kernel": (display, plane, plane, plane, plane),
         "grey_kernel": (display, plane, plane),

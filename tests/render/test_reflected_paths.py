@@ -170,7 +170,9 @@ def test_a_rough_mirror_blurs_what_it_shows(quality, record_property):
     smooth, blurred = (in_mirror(below(MIRROR_MM, "gas", 2), t, quality=quality, frames=6) for t in (GAS, rough))
     ways = seen_at_mm()
     depth, spread = MIRROR_MM + ways, 4 / (exponent + 1) * ways**2
-    lateral = lateral_sigma_mm(depth, probe.wavelength_mm, probe.aperture_mm, probe.f_number, probe.focus_mm)
+    lateral = lateral_sigma_mm(
+        depth, probe.wavelength_mm, probe.aperture_mm, probe.f_number, probe.focus_mm, probe.apodisation
+    )
     on_lens, in_focus = elevation_sigmas_mm(probe.wavelength_mm, probe.elevation_aperture_mm, probe.elevation_focus_mm)
     along = depth / probe.elevation_focus_mm
     slice_ = np.hypot(on_lens * (1 - along), in_focus * along)
@@ -184,7 +186,7 @@ def test_a_narrow_mirror_serves_a_share_of_the_aperture_there_and_back(width, re
     strip = box((width, 600, 10), (0, 0, MIRROR_MM + 5), tissue="gas", name="strip", priority=2)
     probe = small_linear(depth_mm=60, axial_samples=1229, focus_mm=30.0)
     spread = lateral_sigma_mm(
-        np.array([50.0]), probe.wavelength_mm, probe.aperture_mm, probe.f_number, probe.focus_mm
+        np.array([50.0]), probe.wavelength_mm, probe.aperture_mm, probe.f_number, probe.focus_mm, probe.apodisation
     ).item()
     middle = {"probe": probe, "lines": slice(63, 65), "frames": 48}
     whole, some = in_mirror(below(MIRROR_MM, "gas", 2), **middle), in_mirror(strip, **middle)

@@ -36,6 +36,9 @@ class Probe(BaseModel):
         focus_mm: Depth of the transmit focus.
         aperture_mm: Widest active aperture, transmit and receive.
         f_number: Smallest F-number of the dynamic receive aperture.
+        apodisation: Window over the elements of the receive aperture; transmit drives all of its alike. A window
+            lowers the side lobes and widens the beam. ``gaussian``: a beam as wide as the ``rectangular``
+            aperture's, without side lobes.
         elevation_aperture_mm: Height of the elements.
         elevation_focus_mm: Focus of the acoustic lens.
         image_height, image_width: Pixels of the scan-converted image.
@@ -51,6 +54,7 @@ class Probe(BaseModel):
     focus_mm: Annotated[float, Field(gt=1, le=500)] = 70.0
     aperture_mm: Annotated[float, Field(gt=0.5, le=200)] = 22.0
     f_number: Annotated[float, Field(ge=0.5, le=20)] = 2.0
+    apodisation: Literal["gaussian", "rectangular", "hamming", "hann"] = "hamming"
     elevation_aperture_mm: Annotated[float, Field(gt=0.5, le=100)] = 12.0
     elevation_focus_mm: Annotated[float, Field(gt=1, le=500)] = 70.0
     image_height: Annotated[int, Field(ge=16, le=8192)] = 1000

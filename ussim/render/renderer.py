@@ -185,8 +185,7 @@ class Renderer:
         """Baseband lines (real, imaginary) and their grey levels, each (frames × scanlines, samples)."""
         run, backend = self._run, self._backend
         poses_f32, keys = backend.put(np.ascontiguousarray(poses, np.float32)), backend.put(keys)
-        work = self._aperture.render(run, self._geometry, self._media, self._display, poses_f32, keys, quality)
-        return work.out_real, work.out_imag, work.grey
+        return self._aperture.render(run, self._geometry, self._media, self._display, poses_f32, keys, quality)
 
     def _map_batch(self, poses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         run, backend = self._run, self._backend

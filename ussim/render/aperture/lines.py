@@ -14,6 +14,7 @@ from ussim.probe.probe import SPEED_ASSUMED_M_S, Probe
 from ussim.probe.quality import Quality
 from ussim.render.aperture.inputs import WALL_FIELDS, ApertureBeam, Reflected, Sheets
 from ussim.render.aperture.reverberate import BIN_MM
+from ussim.render.aperture.side_lobes import side_lobe_table
 from ussim.render.aperture.tables import aperture_table
 from ussim.render.kernels.inputs import Array, Display, Geometry, Media
 from ussim.scene.scene import Scene
@@ -28,8 +29,9 @@ class Work:
         passed: (frames × layers × rays × scanlines, nodes) float32, one-way amplitude of every ray.
         seen: (frames × scanlines × layers, nodes) float32, two-way amplitude of every point.
         reflected: Echoes over mirrors.
-        real, imag: (frames × scanlines, samples) float32, echoes of the scatterers before the pulse.
-        out_real, out_imag: The baseband lines.
+        real, imag: (frames × scanlines, samples) float32, echoes of the scatterers before the pulse; at last, if the
+            beam has side lobes, the baseband lines.
+        out_real, out_imag: The baseband lines without side lobes.
         power, grey: Their power and their grey levels.
     """
 
@@ -58,6 +60,8 @@ class ApertureLines:
         self._backend = backend
         self._probe, self._imaging, self._seed = probe, imaging, seed
         self._fastest = max(tissue.speed_m_s for tissue in scene.media) / SPEED_ASSUMED_M_S
+        lobes = side_lobe_table(probe)
+        self._lobes = None if lobes is None else backend.put(lobes)
         self._beams: dict[Quality, ApertureBeam] = {}
         self._work: dict[Quality, Work] = {}
 
@@ -83,7 +87,7 @@ class ApertureLines:
         poses: Array,
         keys: Array,
         quality: Quality,
-    ) -> Work:
+    ) -> tuple[Array, Array, Array]:
         """Make the scanlines of some frames.
 
         Args:
@@ -92,6 +96,9 @@ class ApertureLines:
             poses: (n, 4, 4) float32 on the device, probe → scene, mm.
             keys: (n,) uint32 on the device, key of each frame's noise.
             quality: Rays and layers.
+
+        Returns:
+            Baseband lines, real and imaginary, and their grey levels, each (frames × scanlines, samples).
         """
         backend, beam, work = self._backend, self.beam(quality), self._work_for(poses.shape[0], quality)
         run("sheets", backend.trace_sheets, geometry, media, beam, poses, work.sheets)
@@ -103,11 +110,13 @@ class ApertureLines:
                 "reflect", backend.reflect, geometry, media, beam, poses, work.sheets, work.seen, work.reflected,
                 work.real, work.imag,
             )  # fmt: skip
-        run(
-            "receive", backend.receive, beam, display, keys, work.sheets, work.seen,
-            work.real, work.imag, work.out_real, work.out_imag, work.power, work.grey,
-        )  # fmt: skip
-        return work
+        echoes, lines = (work.real, work.imag), (work.out_real, work.out_imag)
+        run("receive", backend.receive, beam, display, work.sheets, work.seen, *echoes, *lines)
+        if self._lobes is not None:
+            run("receive", backend.add_side_lobes, beam, self._lobes, *lines, *echoes)
+            lines = echoes
+        run("receive", backend.show, beam, display, keys, *lines, work.power, work.grey)
+        return *lines, work.grey
 
     def _work_for(self, frames: int, quality: Quality) -> Work:
         held = self._work.get(quality)

@@ -10,6 +10,7 @@ from scipy.special import ndtri
 
 from ussim.probe.beam import elevation_sigmas_mm, lateral_sigma_mm
 from ussim.probe.imaging import Imaging
+from ussim.probe.pattern import window_share
 from ussim.probe.probe import Probe
 from ussim.probe.quality import Quality
 from ussim.render.aperture.inputs import ApertureBeam
@@ -76,11 +77,10 @@ def _aperture(probe: Probe, rays: int, depths: np.ndarray) -> dict[str, np.ndarr
             return depths[:, None] * np.tan(tilt)
         return radius * (tilt - np.arcsin(radius * np.sin(tilt) / (radius + depths[:, None])))
 
-    def weights(half_mm: np.ndarray) -> np.ndarray:
-        """Share of the aperture that each stratum covers, (N, depths)."""
-        edge = offset_mm(bounds)
-        covered = np.minimum(edge[:, 1:], half_mm[:, None]) - np.maximum(edge[:, :-1], -half_mm[:, None])
-        covered = np.maximum(covered, 0) + 1e-12 * (np.abs(middle) == np.abs(middle).min())
+    def weights(half_mm: np.ndarray, apodisation: str) -> np.ndarray:
+        """Share of the aperture, weighed with its window, that each stratum covers, (N, depths)."""
+        share = window_share(offset_mm(bounds) / half_mm[:, None], apodisation)
+        covered = np.diff(share, axis=1) + 1e-12 * (np.abs(middle) == np.abs(middle).min())
         return (covered / covered.sum(axis=1, keepdims=True)).T
 
     tilt = np.zeros(rays) if is_phased else np.arctan(middle * steepest)
@@ -94,7 +94,7 @@ def _aperture(probe: Probe, rays: int, depths: np.ndarray) -> dict[str, np.ndarr
         length = np.sqrt((radius + depths) ** 2 - sine**2) - radius * np.cos(tilt)[:, None]
         crossed = (tilt[:, None] - np.arcsin(sine / (radius + depths))) / probe.angular_pitch_rad
     transmit_mm, receive_mm = half_apertures_mm(probe, depths)
-    transmit, receive = weights(transmit_mm), weights(receive_mm)
+    transmit, receive = weights(transmit_mm, "rectangular"), weights(receive_mm, probe.apodisation)
     of_use = (transmit + receive) > 1e-9
     return {
         "element_mm": middle * probe.aperture_mm / 2 if is_phased else np.zeros(rays),
@@ -163,7 +163,9 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
     on_lens, in_focus = elevation_sigmas_mm(probe.wavelength_mm, probe.elevation_aperture_mm, probe.elevation_focus_mm)
     along = depths / probe.elevation_focus_mm
     elevational = np.hypot(on_lens * (1 - along), in_focus * along)
-    lateral = lateral_sigma_mm(depths, probe.wavelength_mm, probe.aperture_mm, probe.f_number, probe.focus_mm)
+    lateral = lateral_sigma_mm(
+        depths, probe.wavelength_mm, probe.aperture_mm, probe.f_number, probe.focus_mm, probe.apodisation
+    )
     place, edges = _sheets(quality.layers)
     axial = pulse_sigma_mm(probe)
     pitch, blend = _levels(

@@ -15,6 +15,7 @@ from ussim.render.aperture.reflect import trace_reflected
 from ussim.render.aperture.reverberate import add_reflected
 from ussim.render.aperture.scatterers import march_block
 from ussim.render.aperture.sheets import trace_sheet
+from ussim.render.aperture.side_lobes import add_side_lobes
 from ussim.render.aperture.transmit import trace_ray
 from ussim.render.aperture.walls import add_walls
 from ussim.render.bvh import STACK_SIZE
@@ -32,6 +33,7 @@ from ussim.render.kernels.scan_convert import polar_at, to_grey
 
 _CHUNK = 16  # rays that share one traversal stack
 _FEW = 4  # scanlines whose reflected paths do
+_SPAN = 512  # samples whose side lobes are added together, within the fastest cache
 _LIST = 512  # cells of the lattice that are worked out together, within the fastest cache
 
 
@@ -83,13 +85,29 @@ def _reflect(geometry, media, beam, poses, sheets, seen, reflected, real, imag):
 
 
 @cpu_kernel
-def _receive(beam, display, frame_keys, sheets, seen, real, imag, out_real, out_imag, power, grey):
+def _receive(beam, display, sheets, seen, real, imag, out_real, out_imag):
     lines, samples = real.shape
     for index in prange(lines):
         pulse_span(index, 0, samples, display, real, imag, out_real, out_imag)
         add_walls(index, beam, display, sheets, seen, out_real, out_imag)
+
+
+@cpu_kernel
+def _add_side_lobes(beam, lobes, real, imag, out_real, out_imag):
+    lines, samples = real.shape
+    for index in prange(lines):
+        for first in range(0, samples, _SPAN):
+            add_side_lobes(
+                index, first, min(samples, first + _SPAN), beam.scanlines, lobes, real, imag, out_real, out_imag
+            )
+
+
+@cpu_kernel
+def _show(beam, display, frame_keys, real, imag, power, grey):
+    lines, samples = real.shape
+    for index in prange(lines):
         for sample in range(samples):
-            re, im = out_real[index, sample], out_imag[index, sample]
+            re, im = real[index, sample], imag[index, sample]
             power[index, sample] = power_sample(index, sample, beam, display, frame_keys, re, im)
         for sample in range(samples):
             grey[index, sample] = grey_sample(index, sample, display, power)
@@ -203,6 +221,8 @@ class CpuBackend:
     march = staticmethod(_march)
     reflect = staticmethod(_reflect)
     receive = staticmethod(_receive)
+    add_side_lobes = staticmethod(_add_side_lobes)
+    show = staticmethod(_show)
     scan_convert = staticmethod(_scan_convert)
     scan_convert_map = staticmethod(_scan_convert_map)
     attenuate = staticmethod(_attenuate)

@@ -16,6 +16,7 @@ from ussim.render.aperture.reflect import trace_reflected
 from ussim.render.aperture.reverberate import add_reflected
 from ussim.render.aperture.scatterers import march_block
 from ussim.render.aperture.sheets import trace_sheet
+from ussim.render.aperture.side_lobes import add_side_lobes
 from ussim.render.aperture.transmit import trace_ray
 from ussim.render.aperture.walls import add_walls
 from ussim.render.bvh import STACK_SIZE
@@ -150,6 +151,14 @@ def walls_kernel(beam, display, sheets, seen, out_real, out_imag):
     index = cuda.grid(1)
     if index < out_real.shape[0]:
         add_walls(index, beam, display, sheets, seen, out_real, out_imag)
+
+
+@_kernel
+def side_lobes_kernel(beam, lobes, real, imag, out_real, out_imag):
+    """One thread per sample."""
+    index, sample = cuda.grid(2)
+    if sample < real.shape[1] and index < real.shape[0]:
+        add_side_lobes(index, sample, sample + 1, beam.scanlines, lobes, real, imag, out_real, out_imag)
 
 
 @_kernel
@@ -330,12 +339,19 @@ class CudaBackend:
         reflect_kernel[_over(real.shape[0], 32)](geometry, media, beam, poses, sheets, seen, reflected)
         reflected_kernel[_over_rows(real.shape)](beam, reflected, real, imag)
 
-    def receive(self, beam, display, frame_keys, sheets, seen, real, imag, out_real, out_imag, power, grey) -> None:
-        """From echoes to grey levels."""
+    def receive(self, beam, display, sheets, seen, real, imag, out_real, out_imag) -> None:
+        """From echoes to baseband lines."""
+        pulse_kernel[_over_rows(real.shape)](display, real, imag, out_real, out_imag)
+        walls_kernel[_over(real.shape[0], 32)](beam, display, sheets, seen, out_real, out_imag)
+
+    def add_side_lobes(self, beam, lobes, real, imag, out_real, out_imag) -> None:
+        """Baseband lines with what their neighbours see."""
+        side_lobes_kernel[_over_rows(real.shape)](beam, lobes, real, imag, out_real, out_imag)
+
+    def show(self, beam, display, frame_keys, real, imag, power, grey) -> None:
+        """From baseband lines to grey levels."""
         grid = _over_rows(grey.shape)
-        pulse_kernel[grid](display, real, imag, out_real, out_imag)
-        walls_kernel[_over(grey.shape[0], 32)](beam, display, sheets, seen, out_real, out_imag)
-        power_kernel[grid](beam, display, frame_keys, out_real, out_imag, power)
+        power_kernel[grid](beam, display, frame_keys, real, imag, power)
         grey_kernel[grid](display, power, grey)
 
     def scan_convert(self, scanlines, pixels, polar, images) -> None:
