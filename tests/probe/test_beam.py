@@ -87,7 +87,7 @@ def test_lateral_width_agrees_with_pymust(record_property):
 
 
 def test_a_line_target_at_the_focus_is_as_wide_as_the_beam(record_property):
-    probe = small_linear(scanlines=160, width_mm=8.0, focus_mm=30.0)
+    probe = small_linear(scanlines=160, width_mm=8.0, focus_mm=30.0, apodisation="gaussian")
     wire = tissue("wire")
     scene = scene_of([box((0.1, 400, 20), (0, 0, 30), tissue="wire")], wire)
     r = renderer(scene, probe)

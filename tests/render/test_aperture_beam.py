@@ -12,6 +12,7 @@ from support.aperture import behind, beside_each_other, block, rod, seen
 from support.phantoms import decibel, renderer, scene_of, tissue, uniform
 from support.scenes import box, sphere
 
+from ussim.probe.pattern import window_share
 from ussim.probe.probe import ConvexProbe, LinearProbe
 from ussim.probe.quality import HQ, LQ, Quality
 
@@ -20,11 +21,11 @@ OBSTACLE_MM = 40.0
 IMPEDANCE = 1.54  # of the tissues of these phantoms
 
 
-def shadow_probe():
+def shadow_probe(apodisation="rectangular"):
     """Full aperture at every depth behind the obstacle, transmit and receive."""
     return LinearProbe(
         scanlines=160, width_mm=40, depth_mm=150, axial_samples=512, focus_mm=60, aperture_mm=APERTURE_MM,
-        f_number=2.0, image_height=64, image_width=64,
+        f_number=2.0, apodisation=apodisation, image_height=64, image_width=64,
     )  # fmt: skip
 
 
@@ -33,11 +34,11 @@ def wall_probe(**values):
     return LinearProbe(**{**fields, "image_height": 64, "image_width": 64, **values})
 
 
-def level_behind(obstacle, rays):
+def level_behind(obstacle, rays, probe=None):
     """Depth [mm] and amplitude behind an obstacle over that without it, (scanlines, nodes)."""
-    quality = Quality(rays=rays, layers=1)
-    depth, free = seen(renderer(behind(), shadow_probe()), quality)
-    _, shaded = seen(renderer(behind(obstacle), shadow_probe()), quality)
+    quality, probe = Quality(rays=rays, layers=1), probe or shadow_probe()
+    depth, free = seen(renderer(behind(), probe), quality)
+    _, shaded = seen(renderer(behind(obstacle), probe), quality)
     return depth, shaded / free
 
 
@@ -55,6 +56,22 @@ def test_the_shadow_of_a_rod_is_the_share_of_the_aperture_that_it_hides(radius, 
         else:
             record_property("deep_db", measured)
             assert measured < -20, z
+
+
+@pytest.mark.parametrize("radius", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("apodisation", ["hamming", "hann"])
+def test_the_shadow_of_a_rod_is_deeper_where_a_window_favours_the_elements_it_hides(
+    apodisation, radius, record_property
+):
+    depth, level = level_behind(rod(radius, OBSTACLE_MM), 64, shadow_probe(apodisation))
+    for z in (60, 80, 100, 140):
+        hidden = 2 * radius * z / ((z - OBSTACLE_MM) * APERTURE_MM)
+        received = 2 * window_share(np.array(-hidden), apodisation)
+        expected = 20 * np.log10((1 - hidden) * received) if hidden < 1 else -np.inf
+        if expected > -20:
+            off_db = 20 * np.log10(level[78:82, np.argmin(np.abs(depth - z))].mean()) - expected
+            record_property("off_db", off_db)
+            assert off_db == pytest.approx(0, abs=1.5), z
 
 
 @pytest.mark.parametrize("radius", [0.5, 1.0, 2.0, 5.0])
@@ -105,7 +122,10 @@ def test_a_gap_between_two_plates_lets_the_share_of_the_aperture_through_that_it
 @pytest.mark.parametrize("quality", [LQ, HQ], ids=["lq", "hq"])
 @pytest.mark.parametrize(
     "probe",
-    [wall_probe(aperture_mm=10), ConvexProbe(scanlines=96, depth_mm=60, axial_samples=1024, aperture_mm=10)],
+    [
+        wall_probe(aperture_mm=10, apodisation="gaussian"),  # side lobes reach over from the other side
+        ConvexProbe(scanlines=96, depth_mm=60, axial_samples=1024, aperture_mm=10, apodisation="gaussian"),
+    ],
     ids=lambda p: p.kind,
 )
 def test_half_a_probe_over_air_is_silent_on_that_side_only(probe, quality, record_property):
