@@ -26,6 +26,7 @@ ROOMS = {
     "aperture_speckle": "render",
     "aperture_beam": "render",
     "reflected_paths": "render",
+    "point_targets": "render",
     "acoustics": "render",
     "beam": "probe",
     "maps": "render",
@@ -68,7 +69,7 @@ class Row:
 
 SPECKLE, ACOUSTICS, BEAM, MAPS = ("test_speckle.py::", "test_acoustics.py::", "test_beam.py::", "test_maps.py::")
 SHADOWS, STEADINESS = "test_aperture_beam.py::", "test_aperture_speckle.py::"
-MIRRORS = "test_reflected_paths.py::"
+MIRRORS, POINTS = "test_reflected_paths.py::", "test_point_targets.py::"
 BVH, CUDA = "test_bvh.py::", "test_cuda.py::"
 ROWS = [
     Row("envelope SNR of dense scatterers", "1.913", "{snr:.3f}", "3 %",
@@ -113,6 +114,12 @@ ROWS = [
         BEAM + "test_lateral_width_agrees_with_pymust"),
     Row("width of a wire of 0.1 mm in the image", "0.349 mm", "{width_mm:.3f} mm", "0.06 mm",
         BEAM + "test_a_line_target_at_the_focus_is_as_wide_as_the_beam"),
+    Row("−6 dB widths of a point at 20–140 mm, three kinds of probe, LQ and HQ: axial / lateral",
+        "0.441·c/(B·f₀) / the beam's formula", "{axial_percent:+.1f} / {lateral_percent:+.1f} % off", "5 / 10 %",
+        POINTS + "test_a_point_is_as_long_as_the_pulse_and_as_wide_as_the_beam"),
+    Row("level of a point wherever it lies between lines and samples", "constant",
+        "{spread_db:.2f} dB of spread", "1 dB",
+        POINTS + "test_a_point_is_seen_at_its_depth_and_level_wherever_it_lies_between_lines_and_samples"),
     Row("attenuation slope at 0.3, 0.7, 1.5 dB/(cm·MHz)", "−2αf dB/cm", "{off_percent:+.1f} % off", "2 %",
         ACOUSTICS + "test_attenuation_lowers_the_line_by_twice_alpha_f_per_cm"),
     Row("Snell, 1450 → 1580 m/s at 30°", "33.01°", "{angle_deg:.2f}°", "0.01°",

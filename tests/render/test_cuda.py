@@ -90,6 +90,7 @@ def signatures():
         "march_kernel": (media, beam, poses, work.sheets, work.seen, plane, plane),
         "reflect_kernel": (geometry, media, beam, poses, work.sheets, work.seen, work.reflected),
         "reflected_kernel": (beam, work.reflected, plane, plane),
+        "points_kernel": (plane, beam, display, poses, work.sheets, work.seen, plane, plane),
         "walls_kernel": (beam, display, work.sheets, work.seen, plane, plane),
         "side_lobes_kernel": (beam, renderer._aperture._lobes, plane, plane, plane, plane),
         "power_kernel": (beam, display, keys, plane, plane, plane),

@@ -18,6 +18,7 @@ from support.scenes import (
 )
 
 from ussim.errors import UssimError
+from ussim.scene.point import PointTarget
 from ussim.scene.scene import Scene
 from ussim.scene.sweep import Sweep, SweepKey
 
@@ -251,3 +252,53 @@ def test_unknown_tissue_is_refused_in_python_too():
 def test_arrays_that_are_no_mesh_are_refused(key, value, words):
     with pytest.raises(UssimError, match=f"surface 'box': {words}"):
         replace(box((1, 1, 1)), **{key: value})
+
+
+# --- points ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("point", "words"),
+    [
+        ("position_mm = [0, 0, 20.5]", ["position_mm = [0.0, 0.0, 20.5]", "outside every surface", "allowed: inside"]),
+        ("position_mm = [0, nan, 0]", ["position_mm[1] = nan", "finite number"]),
+        ("position_mm = [0, 0]", ["position_mm", "at least 3 items"]),
+        ("strength_db = 3.0", ["missing key 'position_mm'"]),
+        ("position_mm = [0, 0, 0]\nstrength_db = 101.0", ["strength_db = 101.0", "at least -100, at most 100"]),
+        ("position_mm = [0, 0, 0]\nstrength_db = '3'", ["strength_db = '3'", "number"]),
+        (
+            "position_mm = [0, 0, 0]\nstrengh_db = 3.0",
+            ["unknown key 'strengh_db'", "did you mean 'strength_db'?", "allowed: position_mm, strength_db"],
+        ),
+    ],
+)
+def test_bad_point_is_refused_with_file_number_and_what_is_allowed(tmp_path, point, words):
+    extra = f"\n[[point]]\nposition_mm = [1, 1, 1]\n[[point]]\n{point}\n"
+    path = write_scene(tmp_path, {"ball": sphere_mesh(20)}, extra=extra)
+    message = refusal(path)
+    assert message.startswith(f"{path}: point 2: ")
+    for word in words:
+        assert word in message
+
+
+def test_a_point_must_lie_in_a_surface_not_only_in_its_bounds():
+    ball = sphere(5, (30, 0, 0))
+    assert Scene.from_surfaces([ball], points=[PointTarget((34.5, 0, 0))]).points
+    for place in ((0, 0, 0), (34.0, 4.0, 4.0)):
+        with pytest.raises(UssimError, match=r"point 1: .* outside every surface"):
+            Scene.from_surfaces([ball], points=[PointTarget(place)])
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (((0, 0, np.nan),), "position_mm = .*: allowed: three finite numbers"),
+        (((0, 0),), "three finite numbers"),
+        ((3.0,), "three finite numbers"),
+        (((0, 0, 0), 200), "strength_db = 200: allowed: at least -100, at most 100"),
+        (((0, 0, 0), float("nan")), "strength_db = nan"),
+    ],
+)
+def test_a_bad_point_in_memory_is_refused(values, words):
+    with pytest.raises(UssimError, match=words):
+        PointTarget(*values)

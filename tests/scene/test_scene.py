@@ -20,6 +20,7 @@ from support.scenes import (
     write_scene,
 )
 
+from ussim.scene.point import PointTarget
 from ussim.scene.scene import Scene
 from ussim.scene.surface import Surface
 from ussim.scene.sweep import Sweep, SweepKey
@@ -187,6 +188,7 @@ def test_digest_is_the_same_in_another_process(tmp_path):
         {"background": "fat"},
         {"sweeps": {"exam": Sweep("exam", (SweepKey((0, 0, -31), (0, 0, 1), (1, 0, 0)),))}},
         {"sweeps": {}},
+        {"points": [PointTarget((1, 2, 3))]},
     ],
 )
 def test_digest_changes_with_whatever_decides_pixels(changed):
@@ -238,3 +240,28 @@ def test_keys_of_arrays_are_equal_to_keys_of_tuples():
     key = SweepKey(np.array([0, 0, -30]), np.array([0.0, 0.0, 1.0], np.float32), [1, 0, 0])
     assert key == SweepKey((0, 0, -30.0), (0, 0, 1), (1, 0, 0))
     assert hash(key) == hash(SweepKey((0, 0, -30.0), (0, 0, 1), (1, 0, 0)))
+
+
+# --- points ---------------------------------------------------------------------------------------------------
+
+POINT = """
+[[point]]
+position_mm = [1, 2.5, -3]
+[[point]]
+position_mm = [0, 0, 19]
+strength_db = -12.5
+"""
+
+
+def test_points_are_loaded_in_the_order_of_the_file(tmp_path):
+    scene = Scene.load(write_scene(tmp_path, {"ball": sphere_mesh(20)}, extra=POINT))
+    assert scene.points == (PointTarget((1.0, 2.5, -3.0)), PointTarget((0.0, 0.0, 19.0), -12.5))
+    assert scene.points[0].strength_db == 0.0
+
+
+def test_digest_changes_with_place_and_strength_of_a_point_and_not_with_the_type_of_its_numbers():
+    def digest(*point):
+        return Scene.from_surfaces([sphere(20)], points=[PointTarget(*point)]).digest
+
+    assert digest((1, 2, 3), 4) == digest(np.array([1, 2, 3], np.float32), 4.0)
+    assert len({digest((1, 2, 3), 4), digest((1, 2, 3.001), 4), digest((1, 2, 3), 5), digest((2, 1, 3), 4)}) == 4

@@ -10,6 +10,7 @@ from support.scenes import box
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import LinearProbe, Probe
 from ussim.render.renderer import Renderer
+from ussim.scene.point import PointTarget
 from ussim.scene.scene import Scene
 from ussim.scene.surface import Surface
 from ussim.scene.tissue import Tissue, TissueLibrary
@@ -33,11 +34,13 @@ def tissue(name: str, **values) -> Tissue:
     return Tissue(name=name, **{**PLAIN, **values})
 
 
-def scene_of(surfaces: Sequence[Surface], *tissues: Tissue, background: str = "gel") -> Scene:
+def scene_of(
+    surfaces: Sequence[Surface], *tissues: Tissue, background: str = "gel", points: Sequence[PointTarget] = ()
+) -> Scene:
     """A scene of these surfaces whose tissues are these and the packaged ones."""
     library = dict(TissueLibrary.load())
     library |= {t.name: t for t in tissues}
-    return Scene.from_surfaces(surfaces, background, TissueLibrary(library))
+    return Scene.from_surfaces(surfaces, background, TissueLibrary(library), points=points)
 
 
 def uniform(material: Tissue) -> Scene:

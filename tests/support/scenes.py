@@ -9,6 +9,7 @@ import numpy as np
 import trimesh
 from scipy.spatial import cKDTree
 
+from ussim.scene.point import PointTarget
 from ussim.scene.scene import Scene
 from ussim.scene.surface import Surface
 
@@ -76,6 +77,7 @@ def layered_phantom(
     width_mm: float = 300.0,
     background: str = "gel",
     inclusions: Sequence[Surface] = (),
+    points: Sequence[PointTarget] = (),
 ) -> Scene:
     """Slabs stacked along z, the axial direction of a probe at the origin that looks along z.
 
@@ -88,6 +90,7 @@ def layered_phantom(
         width_mm: Size of the first slab along x and y.
         background: Tissue above and around.
         inclusions: Further surfaces; they need priorities above 100 to win over the slabs.
+        points: Point targets.
     """
     bottom = start_mm + sum(thickness for _, thickness in layers)
     top, slabs = start_mm, []
@@ -103,7 +106,7 @@ def layered_phantom(
             )
         )
         top += thickness
-    return Scene.from_surfaces([*slabs, *inclusions], background=background, name="layered phantom")
+    return Scene.from_surfaces([*slabs, *inclusions], background=background, name="layered phantom", points=points)
 
 
 def write_scene(folder: Path, meshes: Mapping[str, trimesh.Trimesh], *, extra: str = "", **replaced: str) -> Path:

@@ -14,6 +14,7 @@ from support.scenes import layered_phantom, sphere
 from ussim.probe.probe import ConvexProbe, LinearProbe, PhasedProbe
 from ussim.probe.quality import Quality
 from ussim.render.renderer import Renderer
+from ussim.scene.point import PointTarget
 
 QUALITY = Quality(rays=2, layers=3)
 
@@ -27,6 +28,8 @@ def small_frame(backend: str) -> dict[str, np.ndarray]:
             sphere(6, (3, 0, 20), 2, name="bone", tissue="fetal_bone", priority=102),
             sphere(5, (-9, 1, 25), 2, name="cyst", tissue="amniotic_fluid", priority=103),
         ],
+        # Each near a line of one kind of probe.
+        points=[PointTarget(place, 15.0) for place in ((-4.1, 0.4, 15.3), (3.2, -0.5, 31.7), (-2.6, 0.3, 30.2))],
     )
     small = {"scanlines": 8, "axial_samples": 128, "depth_mm": 40, "image_height": 48, "image_width": 64}
     renderer = Renderer(scene, ConvexProbe(**small), backend=backend, seed=3)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ussim.errors import UssimError
+from ussim.scene.point import STRONGEST_DB, WEAKEST_DB
 from ussim.toml import read_toml
 
 SCENE_FILE_NAME = "scene.toml"
@@ -81,6 +82,15 @@ class SweepEntry(BaseModel):
     key: Annotated[list[KeyEntry], Field(min_length=1)]
 
 
+class PointEntry(BaseModel):
+    """One ``[[point]]`` table; fields are those of :class:`~ussim.scene.point.PointTarget`."""
+
+    model_config = _CHECKED
+
+    position_mm: Vector
+    strength_db: Annotated[float, Field(ge=WEAKEST_DB, le=STRONGEST_DB)] = 0.0
+
+
 class SceneFile(BaseModel):
     """A whole scene.toml."""
 
@@ -91,6 +101,7 @@ class SceneFile(BaseModel):
     background: Name = "gel"
     tissues: list[str] = []
     surface: Annotated[list[SurfaceEntry], Field(min_length=1)]
+    point: list[PointEntry] = []
     sweep: list[SweepEntry] = []
 
     @field_validator("surface", "sweep")

@@ -16,6 +16,7 @@ from ussim.errors import UssimError
 from ussim.scene.check import SurfaceReport, check_surfaces
 from ussim.scene.file import SceneFile, SurfaceEntry, SweepEntry, find_scene_file, read_scene_file
 from ussim.scene.mesh_io import load_mesh
+from ussim.scene.point import PointTarget, require_inside
 from ussim.scene.surface import Surface
 from ussim.scene.sweep import Point, Sweep, SweepKey
 from ussim.scene.tissue import Tissue, TissueLibrary
@@ -40,6 +41,7 @@ class Scene:
         vertices_mm: (V, 3) float32, all surfaces one after another.
         triangles: (T, 3) int32, indices into ``vertices_mm``.
         triangle_surface: (T,) int32, the surface a triangle belongs to.
+        points: Point targets, in the order given.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Scene:
     vertices_mm: np.ndarray = field(repr=False)
     triangles: np.ndarray = field(repr=False)
     triangle_surface: np.ndarray = field(repr=False)
+    points: tuple[PointTarget, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> Scene:
@@ -91,6 +94,7 @@ class Scene:
         *,
         name: str = "scene",
         path: Path | None = None,
+        points: Iterable[PointTarget] = (),
     ) -> Scene:
         """Put surfaces together. Whether they are closed, outward and in mm is not checked: see :meth:`check`.
 
@@ -102,10 +106,11 @@ class Scene:
             sweeps: By name.
             name: For people.
             path: The file the scene comes from.
+            points: Point targets, each inside of a surface.
 
         Raises:
             UssimError: Something else than surfaces, too many of them, coordinates that are not finite, a name used
-                twice, an unknown tissue.
+                twice, an unknown tissue, a point outside every surface.
         """
         given = list(surfaces)
         for surface in given:
@@ -118,8 +123,9 @@ class Scene:
         _require_countable([surface.name for surface in ordered])
         media, surface_media = _collect_media(ordered, background, library or TissueLibrary.load())
         vertices, triangles, owners = _concatenate(ordered)
-        sweeps = dict(sweeps or {})
-        return cls(name, path, ordered, media, surface_media, sweeps, vertices, triangles, owners)
+        sweeps, points = dict(sweeps or {}), tuple(points)
+        require_inside(points, ordered)
+        return cls(name, path, ordered, media, surface_media, sweeps, vertices, triangles, owners, points)
 
     def check(self) -> list[SurfaceReport]:
         """Check the geometry of every surface, in the order of :attr:`surfaces`."""
@@ -148,7 +154,7 @@ class Scene:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256, hexadecimal, over all that decides pixels: geometry, priorities, tissues, sweeps.
+        """SHA-256, hexadecimal, over all that decides pixels: geometry, priorities, tissues, points, sweeps.
 
         File paths, names of surfaces, colours and descriptions take no part, so a moved or relabelled scene
         keeps its digest; nor does the type of a number, so 1, 1.0 and a NumPy 1 are one.
@@ -161,6 +167,8 @@ class Scene:
             ],
             "sweeps": {name: [_as_floats(key) for key in sweep.keys] for name, sweep in sorted(self.sweeps.items())},
         }
+        if self.points:  # scenes without keep the digest that they had before there were points
+            words["points"] = [[*point.position_mm, point.strength_db] for point in self.points]
         digest = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
         digest.update(np.ascontiguousarray(self.vertices_mm, dtype="<f4").data)
         digest.update(np.ascontiguousarray(self.triangles, dtype="<i4").data)
@@ -199,14 +207,19 @@ class _Draft:
         return [next(checked) if isinstance(item, Surface) else item for item in self.surfaces]
 
     def scene(self) -> Scene:
-        return Scene.from_surfaces(
-            cast(list[Surface], self.surfaces),  # a report among them is refused
-            self.file.background,
-            self.library,
-            self.sweeps,
-            name=self.file.name,
-            path=self.path,
-        )
+        points = [PointTarget(cast(Point, tuple(entry.position_mm)), entry.strength_db) for entry in self.file.point]
+        try:
+            return Scene.from_surfaces(
+                cast(list[Surface], self.surfaces),  # a report among them is refused
+                self.file.background,
+                self.library,
+                self.sweeps,
+                name=self.file.name,
+                path=self.path,
+                points=points,
+            )
+        except UssimError as error:
+            raise UssimError(f"{self.path}: {error}") from None
 
 
 def _make_sweep(entry: SweepEntry) -> Sweep:

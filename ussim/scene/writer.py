@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ussim.scene.file import SceneFile, SurfaceEntry, SweepEntry
+from ussim.scene.file import PointEntry, SceneFile, SurfaceEntry, SweepEntry
 from ussim.scene.sweep import Sweep
 from ussim.toml import toml_comment, toml_value
 
@@ -50,6 +50,13 @@ def scene_text(
     ]
     for surface in file.surface:
         lines += ["", *_surface_lines(surface, comments.get(surface.name, SurfaceComments()))]
+    if file.point:
+        lines += [
+            "",
+            "# Points. strength_db is the peak of a point's echo over the level of tissue of unit scatterers.",
+        ]
+    for point in file.point:
+        lines += ["", *_point_lines(point)]
     if file.sweep:
         lines += [
             "",
@@ -81,6 +88,10 @@ def _surface_lines(surface: SurfaceEntry, comments: SurfaceComments) -> list[str
     if surface.transform is not None:
         lines += [_line("transform", surface.transform)]
     return lines
+
+
+def _point_lines(point: PointEntry) -> list[str]:
+    return ["[[point]]", _line("position_mm", point.position_mm), _line("strength_db", point.strength_db)]
 
 
 def _sweep_lines(sweep: SweepEntry) -> list[str]:

@@ -15,7 +15,7 @@ from ussim.probe.quality import Quality
 from ussim.render.aperture.inputs import WALL_FIELDS, ApertureBeam, Reflected, Sheets
 from ussim.render.aperture.reverberate import BIN_MM
 from ussim.render.aperture.side_lobes import side_lobe_table
-from ussim.render.aperture.tables import aperture_table
+from ussim.render.aperture.tables import aperture_table, point_table
 from ussim.render.kernels.inputs import Array, Display, Geometry, Media
 from ussim.scene.scene import Scene
 
@@ -60,6 +60,7 @@ class ApertureLines:
         self._backend = backend
         self._probe, self._imaging, self._seed = probe, imaging, seed
         self._fastest = max(tissue.speed_m_s for tissue in scene.media) / SPEED_ASSUMED_M_S
+        self._points = backend.put(point_table(scene.points))
         lobes = side_lobe_table(probe)
         self._lobes = None if lobes is None else backend.put(lobes)
         self._beams: dict[Quality, ApertureBeam] = {}
@@ -111,7 +112,7 @@ class ApertureLines:
                 work.real, work.imag,
             )  # fmt: skip
         echoes, lines = (work.real, work.imag), (work.out_real, work.out_imag)
-        run("receive", backend.receive, beam, display, work.sheets, work.seen, *echoes, *lines)
+        run("receive", backend.receive, self._points, beam, display, poses, work.sheets, work.seen, *echoes, *lines)
         if self._lobes is not None:
             run("receive", backend.add_side_lobes, beam, self._lobes, *lines, *echoes)
             lines = echoes

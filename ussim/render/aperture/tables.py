@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -16,6 +17,7 @@ from ussim.probe.quality import Quality
 from ussim.render.aperture.inputs import ApertureBeam
 from ussim.render.aperture.lattice import PLACE_MM
 from ussim.render.tables import key_of, pulse_sigma_mm
+from ussim.scene.point import PointTarget
 
 _NODE_MM = 0.4  # along a scanline: shadows are smooth
 _DEEPEST = 1.12  # lines reach so much deeper than is shown, at most: behind faster media the depths shown lie deeper
@@ -145,6 +147,12 @@ def _rough_gain(spread: np.ndarray, line_pitch_mm: np.ndarray, sheet_mm: np.ndar
     above = np.abs(sheet_mm[:, None] - sheet_mm)
     power = np.einsum("ij,ikj,kj->j", spread, np.maximum(1 - beside / PLACE_MM, 0), spread)
     return 1 / np.sqrt(power * np.maximum(1 - above / PLACE_MM, 0).sum(axis=(0, 1)) / len(sheet_mm))
+
+
+def point_table(points: Sequence[PointTarget]) -> np.ndarray:
+    """Position in the scene [mm] and amplitude of every point, (P, 4) float32."""
+    rows = [(*point.position_mm, 10 ** (point.strength_db / 20)) for point in points]
+    return np.array(rows, np.float32).reshape(-1, 4)
 
 
 def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, fastest: float = 1.0) -> ApertureBeam:

@@ -11,6 +11,7 @@ from numba import prange
 
 from ussim.jit import compiled, cpu_kernel
 from ussim.render.aperture.gather import gather_span
+from ussim.render.aperture.points import add_points
 from ussim.render.aperture.reflect import trace_reflected
 from ussim.render.aperture.reverberate import add_reflected
 from ussim.render.aperture.scatterers import march_block
@@ -85,10 +86,11 @@ def _reflect(geometry, media, beam, poses, sheets, seen, reflected, real, imag):
 
 
 @cpu_kernel
-def _receive(beam, display, sheets, seen, real, imag, out_real, out_imag):
+def _receive(points, beam, display, poses, sheets, seen, real, imag, out_real, out_imag):
     lines, samples = real.shape
     for index in prange(lines):
         pulse_span(index, 0, samples, display, real, imag, out_real, out_imag)
+        add_points(index, points, beam, display, poses, sheets, seen, out_real, out_imag)
         add_walls(index, beam, display, sheets, seen, out_real, out_imag)
 
 

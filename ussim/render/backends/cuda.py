@@ -12,6 +12,7 @@ from numba import float32, int32, uint32
 from ussim.errors import UssimError
 from ussim.jit import SIMULATED
 from ussim.render.aperture.gather import gather_span
+from ussim.render.aperture.points import add_points
 from ussim.render.aperture.reflect import trace_reflected
 from ussim.render.aperture.reverberate import add_reflected
 from ussim.render.aperture.scatterers import march_block
@@ -143,6 +144,14 @@ def pulse_kernel(display, iq_real, iq_imag, out_real, out_imag):
     index, sample = cuda.grid(2)
     if sample < iq_real.shape[1] and index < iq_real.shape[0]:
         pulse_span(index, sample, sample + 1, display, iq_real, iq_imag, out_real, out_imag)
+
+
+@_kernel
+def points_kernel(points, beam, display, poses, sheets, seen, out_real, out_imag):
+    """One thread per scanline: its echoes add up in a fixed order."""
+    index = cuda.grid(1)
+    if index < out_real.shape[0]:
+        add_points(index, points, beam, display, poses, sheets, seen, out_real, out_imag)
 
 
 @_kernel
@@ -339,9 +348,11 @@ class CudaBackend:
         reflect_kernel[_over(real.shape[0], 32)](geometry, media, beam, poses, sheets, seen, reflected)
         reflected_kernel[_over_rows(real.shape)](beam, reflected, real, imag)
 
-    def receive(self, beam, display, sheets, seen, real, imag, out_real, out_imag) -> None:
+    def receive(self, points, beam, display, poses, sheets, seen, real, imag, out_real, out_imag) -> None:
         """From echoes to baseband lines."""
         pulse_kernel[_over_rows(real.shape)](display, real, imag, out_real, out_imag)
+        if points.shape[0]:
+            points_kernel[_over(real.shape[0], 32)](points, beam, display, poses, sheets, seen, out_real, out_imag)
         walls_kernel[_over(real.shape[0], 32)](beam, display, sheets, seen, out_real, out_imag)
 
     def add_side_lobes(self, beam, lobes, real, imag, out_real, out_imag) -> None:
