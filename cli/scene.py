@@ -39,6 +39,17 @@ def scene_build(detail: str, output: Path, seed: int, weeks: float | None, cache
     click.echo(f"wrote {path}; look at it with: ussim scene info {output}")
 
 
+@scene.command("phantom", example="ussim scene phantom pins -o pins\nussim scene phantom grey-scale -o grey")
+@click.argument("name")
+@output_option("Folder to make.", "DIR")
+def scene_phantom(name: str, output: Path) -> None:
+    """Make a phantom, to measure with: NAME is pins, cysts, grey-scale or uniform."""
+    from meshes.phantoms.build import build_phantom
+
+    path = build_phantom(name, output)
+    click.echo(f"wrote {path}; look at it with: ussim scene info {output}")
+
+
 scene.add_command(scene_init)
 scene.add_command(scene_from_labels)
 
@@ -104,6 +115,7 @@ def _scene_json(loaded: Any) -> dict[str, Any]:
         "triangles": len(loaded.triangles),
         "bounds_mm": loaded.bounds_mm.tolist(),
         "tissues": tissue_table(loaded),
+        "points": len(loaded.points),
         "sweeps": {
             name: {"description": sweep.description, "keys": len(sweep.keys)} for name, sweep in loaded.sweeps.items()
         },
@@ -132,4 +144,5 @@ def _show_scene(loaded: Any) -> None:
         ("sweep", "keys", "description"),
         [(name, len(sweep.keys), sweep.description) for name, sweep in loaded.sweeps.items()],
     )
-    click.echo(f"\n{loaded.name}: {len(loaded.triangles)} triangles, digest {loaded.digest[:16]}…")
+    points = f", {len(loaded.points)} points" if loaded.points else ""
+    click.echo(f"\n{loaded.name}: {len(loaded.triangles)} triangles{points}, digest {loaded.digest[:16]}…")

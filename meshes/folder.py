@@ -14,7 +14,7 @@ from ussim.files import flush, flush_tree, scratch_beside, write_text
 from ussim.scene.file import SCENE_FILE_NAME
 from ussim.toml import toml_comment
 
-MARK = "made by: ussim scene build"
+MARK, PHANTOM_MARK = "made by: ussim scene build", "made by: ussim scene phantom"
 """First comment in the scene file of every scene that was built, and may be replaced."""
 
 
@@ -57,7 +57,7 @@ def meshes_built_into(out_dir: Path) -> list[Path]:
     path, own = out_dir / SCENE_FILE_NAME, set()
     if path.is_file():
         text = path.read_text("utf-8", errors="replace")
-        if not text.startswith(toml_comment(MARK)):
+        if not text.startswith((toml_comment(MARK), toml_comment(PHANTOM_MARK))):
             raise OutputError(f"{path} was not made by this command: move it away, or choose another folder")
         own = {Path(name).name for name in re.findall(r'^mesh = "meshes/([^"/]+\.ply)"$', text, re.MULTILINE)}
     found = sorted((out_dir / "meshes").glob("*.ply"))

@@ -96,6 +96,19 @@ def test_scene_build_hands_its_options_over_and_shows_mistakes_in_one_line(tmp_p
     assert_one_line_error(ussim("scene", "build", "--detail", "huge", "-o", tmp_path), "detail = 'huge'")
 
 
+def test_scene_phantom_makes_a_scene_that_scene_info_knows(tmp_path):
+    result = ussim("scene", "phantom", "pins", "-o", tmp_path / "p")
+    assert result.exit_code == 0, result.output
+    assert str(tmp_path / "p" / "scene.toml") in result.stdout
+    data = json.loads(ussim("scene", "info", tmp_path / "p", "--json").stdout)
+    assert data["ok"]
+    assert data["points"] == 34
+    assert "34 points" in ussim("scene", "info", tmp_path / "p").stdout
+    unknown = ussim("scene", "phantom", "pinz", "-o", tmp_path / "q")
+    assert_one_line_error(unknown, "phantom = 'pinz'", "allowed: pins, cysts, grey-scale, uniform")
+    assert not (tmp_path / "q").exists()
+
+
 # Rendering --------------------------------------------------------------------------------------------
 
 

@@ -130,7 +130,7 @@ def test_strength_is_over_the_level_of_unit_scatterers():
     assert decibel(point.max() / speckle.mean()) == pytest.approx(20, abs=1)
 
 
-def test_a_scene_without_points_is_what_it_was_and_a_far_point_adds_nothing():
+def test_a_point_far_aside_behind_the_probe_or_too_deep_adds_nothing():
     flesh = tissue("flesh")
     plain, far = (
         renderer(scene_of([block()], flesh, points=points), PROBES[1]).baseband(np.eye(4), LQ)
