@@ -68,7 +68,9 @@ def test_a_point_is_as_long_as_the_pulse_and_as_wide_as_the_beam(probe, quality,
     axial_mm = 0.441 * 1.54 / (probe.bandwidth * probe.frequency_mhz)
     for point in points:
         envelope, step, pitch = envelope_at(probe, lines, point)
-        sigma = lateral_sigma_mm(point[2], probe.wavelength_mm, probe.aperture_mm, probe.f_number, probe.focus_mm)
+        sigma = lateral_sigma_mm(
+            point[2], probe.wavelength_mm, probe.aperture_mm, probe.f_number, probe.focus_mm, probe.apodisation
+        )
         length = width(envelope[:, envelope.max(axis=0).argmax()], step)
         across = width(envelope.max(axis=0), pitch)
         record_property("axial_percent", 100 * (length / axial_mm - 1))
