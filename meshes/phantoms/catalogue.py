@@ -102,7 +102,7 @@ def _cylinders(places: Iterable[tuple[float, float, float]]) -> Mesh:
         for y in (-TARGET_LENGTH_MM / 2, TARGET_LENGTH_MM / 2):
             rim = [x + radius * np.cos(angle), np.full(_SIDES, y), z + radius * np.sin(angle)]
             vertices.append(np.stack(rim, axis=1))
-        vertices.append([(x, -TARGET_LENGTH_MM / 2, z), (x, TARGET_LENGTH_MM / 2, z)])
+        vertices.append(np.array([(x, -TARGET_LENGTH_MM / 2, z), (x, TARGET_LENGTH_MM / 2, z)]))
         triangles.append(one + number * (2 * _SIDES + 2))
     return Mesh(np.concatenate(vertices).astype(np.float32), np.concatenate(triangles).astype(np.int32))
 

@@ -297,6 +297,7 @@ def test_a_point_must_lie_in_a_surface_not_only_in_its_bounds():
         ((3.0,), "three finite numbers"),
         (((0, 0, 0), 200), "strength_db = 200: allowed: at least -100, at most 100"),
         (((0, 0, 0), float("nan")), "strength_db = nan"),
+        (((0, 0, 0), "loud"), "strength_db = loud: allowed"),
     ],
 )
 def test_a_bad_point_in_memory_is_refused(values, words):

@@ -40,7 +40,8 @@ class PointTarget:
         if len(position) != 3 or not all(map(math.isfinite, position)):
             raise UssimError(f"position_mm = {self.position_mm}: allowed: three finite numbers [x, y, z]")
         object.__setattr__(self, "position_mm", position)
-        if not WEAKEST_DB <= self.strength_db <= STRONGEST_DB:
+        is_number = isinstance(self.strength_db, int | float | np.number)
+        if not (is_number and WEAKEST_DB <= self.strength_db <= STRONGEST_DB):
             raise UssimError(
                 f"strength_db = {self.strength_db}: allowed: at least {WEAKEST_DB:g}, at most {STRONGEST_DB:g}"
             )
