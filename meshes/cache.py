@@ -39,9 +39,9 @@ def scene_key(detail: str, seed: int, weeks: float) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """What of a package may shape an anatomy: all files but those for geometry that users bring."""
+    """What of a package may shape an anatomy: all files but those for phantoms and for geometry that users bring."""
     found = [*folder.rglob("*.py"), *folder.rglob("*.toml")]
-    return sorted(path for path in found if "importing" not in path.relative_to(folder).parts)
+    return sorted(path for path in found if not {"importing", "phantoms"} & set(path.relative_to(folder).parts))
 
 
 def cached_scene(detail: str, seed: int = 0, weeks: float = 22, progress: Callable[[str], None] | None = None) -> Path:

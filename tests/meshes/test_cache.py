@@ -61,6 +61,15 @@ def test_the_key_changes_with_the_sources(tmp_path, monkeypatch):
     assert cache_module.scene_key("tiny", 0, 22.0) != before
 
 
+@pytest.mark.parametrize("room", ["importing", "phantoms"])
+def test_the_key_does_not_change_with_sources_that_shape_no_anatomy(tmp_path, monkeypatch, room):
+    monkeypatch.setattr(cache_module, "_SOURCES", (tmp_path,))
+    before = cache_module.scene_key("tiny", 0, 22.0)
+    (tmp_path / room).mkdir()
+    (tmp_path / room / "a.py").write_text("one")
+    assert cache_module.scene_key("tiny", 0, 22.0) == before
+
+
 def test_the_cache_lies_where_the_standard_says(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "cache" / "ussim" / "scenes"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative/is/ignored")

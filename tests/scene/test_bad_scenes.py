@@ -20,6 +20,7 @@ from support.scenes import (
 from ussim.errors import UssimError
 from ussim.scene.point import PointTarget
 from ussim.scene.scene import Scene
+from ussim.scene.surface import Surface
 from ussim.scene.sweep import Sweep, SweepKey
 
 
@@ -260,7 +261,13 @@ def test_arrays_that_are_no_mesh_are_refused(key, value, words):
 @pytest.mark.parametrize(
     ("point", "words"),
     [
-        ("position_mm = [0, 0, 20.5]", ["position_mm = [0.0, 0.0, 20.5]", "outside every surface", "allowed: inside"]),
+        (
+            "position_mm = [0, 0, 20.5]",
+            [
+                "position_mm = [0.0, 0.0, 20.5] lies outside every surface; allowed: inside of one",
+                "all lie within x -20 to 20, y -20 to 20, z -20 to 20 mm",
+            ],
+        ),
         ("position_mm = [0, nan, 0]", ["position_mm[1] = nan", "finite number"]),
         ("position_mm = [0, 0]", ["position_mm", "at least 3 items"]),
         ("strength_db = 3.0", ["missing key 'position_mm'"]),
@@ -287,6 +294,19 @@ def test_a_point_must_lie_in_a_surface_not_only_in_its_bounds():
     for place in ((0, 0, 0), (34.0, 4.0, 4.0)):
         with pytest.raises(UssimError, match=r"point 1: .* outside every surface"):
             Scene.from_surfaces([ball], points=[PointTarget(place)])
+    with pytest.raises(UssimError, match="allowed: inside of one; there is none"):
+        Scene.from_surfaces([], points=[PointTarget((0, 0, 0))])
+
+
+def test_what_is_no_point_is_told_in_one_line():
+    with pytest.raises(UssimError, match="point 1: a tuple is no point; allowed: a PointTarget"):
+        Scene.from_surfaces([sphere(5)], points=[(0, 0, 0)])
+
+
+def test_a_surface_without_triangles_is_left_to_the_check():
+    nothing = Surface(name="nothing", tissue="liver", vertices_mm=np.empty((0, 3)), triangles=np.empty((0, 3), int))
+    scene = Scene.from_surfaces([sphere(5), nothing], points=[PointTarget((0, 0, 0))])
+    assert [report.ok for report in scene.check()] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -52,18 +52,26 @@ def require_inside(points: Iterable[PointTarget], surfaces: Sequence[Surface]) -
     """Refuse a point that lies in the background, where nothing holds it.
 
     Raises:
-        UssimError: Names the first such point by its number, from 1.
+        UssimError: Something else than points; a point outside, by its number from 1, and where surfaces are.
     """
-    boxes = [bounds(surface.vertices_mm) for surface in surfaces]
+    boxes = [(surface, bounds(surface.vertices_mm)) for surface in surfaces if len(surface.vertices_mm)]
     for number, point in enumerate(points, start=1):
+        if not isinstance(point, PointTarget):
+            raise UssimError(f"point {number}: a {type(point).__name__} is no point; allowed: a PointTarget")
         place = np.array(point.position_mm)
-        if not any(
+        if any(
             (low < place).all()
             and (place < high).all()
             and winding_number(place, surface.vertices_mm, surface.triangles) > 0.5
-            for surface, (low, high) in zip(surfaces, boxes, strict=True)
+            for surface, (low, high) in boxes
         ):
-            raise UssimError(
-                f"point {number}: position_mm = {list(point.position_mm)} lies outside every surface; allowed: inside "
-                "of one"
-            )
+            continue
+        allowed = "there is none"
+        if boxes:
+            low, high = np.min([low for _, (low, _) in boxes], axis=0), np.max([high for _, (_, high) in boxes], axis=0)
+            spans = (f"{axis} {a:.6g} to {b:.6g}" for axis, a, b in zip("xyz", low, high, strict=True))
+            allowed = f"all lie within {', '.join(spans)} mm"
+        raise UssimError(
+            f"point {number}: position_mm = {list(point.position_mm)} lies outside every surface; allowed: inside of "
+            f"one; {allowed}"
+        )
