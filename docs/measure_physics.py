@@ -28,7 +28,9 @@ ROOMS = {
     "reflected_paths": "render",
     "point_targets": "render",
     "acoustics": "render",
+    "side_lobes": "render",
     "beam": "probe",
+    "pattern": "probe",
     "maps": "render",
     "bvh": "render",
     "cuda": "render",
@@ -69,6 +71,7 @@ class Row:
 
 SPECKLE, ACOUSTICS, BEAM, MAPS = ("test_speckle.py::", "test_acoustics.py::", "test_beam.py::", "test_maps.py::")
 SHADOWS, STEADINESS = "test_aperture_beam.py::", "test_aperture_speckle.py::"
+LOBES, PATTERN = "test_side_lobes.py::", "test_pattern.py::"
 MIRRORS, POINTS = "test_reflected_paths.py::", "test_point_targets.py::"
 BVH, CUDA = "test_bvh.py::", "test_cuda.py::"
 ROWS = [
@@ -120,6 +123,16 @@ ROWS = [
     Row("level of a point wherever it lies between lines and samples", "constant",
         "{spread_db:.2f} dB of spread", "1 dB",
         POINTS + "test_a_point_is_seen_at_its_depth_and_level_wherever_it_lies_between_lines_and_samples"),
+    Row("Gaussian beam over the main lobe of the pattern, 4 mm on, all windows", "as wide",
+        "{median_percent:+.0f} % (median), {worst_percent:+.0f} % at worst", "7 %, 25 %",
+        PATTERN + "test_the_gaussian_beam_is_as_wide_as_the_patterns_main_lobe"),
+    Row("cysts of 3, 5, 10 mm, −16 to −77 dB deep", "integral of the pattern", "{off_db:+.1f} dB off",
+        "2 dB, below −60 dB 3 dB",
+        LOBES + "test_a_cyst_is_as_dark_as_the_pattern_of_the_aperture_says"),
+    Row("side lobes of a wire, 1.5, 3, 5 mm aside and farther", "the pattern's", "{off_db:+.1f} dB off", "2 dB",
+        LOBES + "test_side_lobes_of_a_wire_are_those_of_the_pattern"),
+    Row("uniform tissue with side lobes against without", "as bright, SNR kept", "{off_db:+.2f} dB, {off_snr:+.3f}",
+        "0.1 dB, 0.02", LOBES + "test_uniform_tissue_stays_as_bright_and_speckle_as_it_is"),
     Row("attenuation slope at 0.3, 0.7, 1.5 dB/(cm·MHz)", "−2αf dB/cm", "{off_percent:+.1f} % off", "2 %",
         ACOUSTICS + "test_attenuation_lowers_the_line_by_twice_alpha_f_per_cm"),
     Row("Snell, 1450 → 1580 m/s at 30°", "33.01°", "{angle_deg:.2f}°", "0.01°",
@@ -145,6 +158,8 @@ ROWS = [
     Row("opaque rods of 0.5 to 5 mm, level 10 to 100 mm behind", "share of the aperture that they hide, to −20 dB",
         "{off_db:+.1f} dB off", "1.5 dB",
         SHADOWS + "test_the_shadow_of_a_rod_is_the_share_of_the_aperture_that_it_hides"),
+    Row("the same through a Hamming and a Hann window", "their share, weighed", "{off_db:+.1f} dB off", "1.5 dB",
+        SHADOWS + "test_the_shadow_of_a_rod_is_deeper_where_a_window_favours_the_elements_it_hides"),
     Row("penumbra of a half-plane, 32 and 128 rays", "D·(z − z₀)/z", "{off_percent:+.1f} % off", "10 %",
         SHADOWS + "test_the_penumbra_of_an_edge_is_as_wide_as_the_aperture_seen_through_it"),
     Row("half a probe over air: there / on the other side", "silent / as ever",

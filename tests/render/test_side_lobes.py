@@ -70,7 +70,7 @@ def test_a_cyst_is_as_dark_as_the_pattern_of_the_aperture_says(kind, depth_mm, a
     off_db = level_db - decibel(outside(probe, radius, depth_mm, some, beside[middle]))
     record_property("level_db", level_db)
     record_property("off_db", off_db)
-    assert off_db == pytest.approx(0, abs=2)
+    assert off_db == pytest.approx(0, abs=2 if level_db > -60 else 3)
 
 
 @pytest.mark.parametrize("apodisation", ["rectangular", "hamming"])

@@ -17,6 +17,7 @@ from ussim.jit import device
 from ussim.probe.beam import FWHM_PER_SIGMA, lateral_sigma_mm
 from ussim.probe.pattern import two_way_power
 from ussim.probe.probe import Probe
+from ussim.render.aperture.tables import REACH
 from ussim.render.kernels.inputs import Array
 from ussim.render.tables import key_of
 
@@ -84,11 +85,12 @@ def _lobe_power(probe: Probe, depth_mm: float, sigma_mm: float, pitch_mm: float,
     place_mm = offset * pitch_mm
     apart_mm = np.gradient(place_mm)
     beside_mm = np.linspace(0, place_mm[-1] + apart_mm[-1] / 2, _POINTS)
-    own = np.exp(-np.square(beside_mm / sigma_mm))
+    own = np.where(beside_mm < REACH * sigma_mm, np.exp(-np.square(beside_mm / sigma_mm)), 0)
     pattern = two_way_power(probe, beside_mm, depth_mm)
     wanted = np.where(beside_mm > _EDGE * sigma_mm, np.maximum(pattern - own, 0), 0)
     wide_mm = np.maximum(sigma_mm / math.sqrt(2), apart_mm / 4)[:, None]
-    lobe = np.exp(-0.5 * np.square((beside_mm - place_mm[:, None]) / wide_mm))
+    away = (beside_mm - place_mm[:, None]) / wide_mm
+    lobe = np.where(np.abs(away) < math.sqrt(2) * REACH, np.exp(-0.5 * away**2), 0)
     lobe /= np.maximum(lobe.sum(axis=1, keepdims=True), _TINY)
     weight = 1 / np.sqrt(np.maximum(pattern, own))
     power = np.full(len(offset), wanted.mean())

@@ -22,7 +22,7 @@ from ussim.scene.point import PointTarget
 _NODE_MM = 0.4  # along a scanline: shadows are smooth
 _DEEPEST = 1.12  # lines reach so much deeper than is shown, at most: behind faster media the depths shown lie deeper
 _PIECES = 12  # straight pieces of a sheet off the image plane
-_REACH = 1.9  # standard deviations of the beam within which scatterers count: 99.3 % of its power in either direction
+REACH = 1.9  # standard deviations of the beam within which scatterers count: 99.3 % of its power in either direction
 _CROWDING = 1.6  # exponent by which rays crowd around the axis
 _SCATTERERS_PER_CELL = 6  # cells of the lattice in a resolution cell, for developed speckle
 _STEPS = 3  # levels of the lattice that double its pitch
@@ -221,8 +221,8 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         **as_f32,
         across=(-0.5 / lateral**2).astype(f32),
         slice=(-0.5 / elevational**2).astype(f32),
-        half_width_mm=(_REACH * lateral).astype(f32),
-        half_slice_mm=(_REACH * elevational).astype(f32),
+        half_width_mm=(REACH * lateral).astype(f32),
+        half_slice_mm=(REACH * elevational).astype(f32),
         scatter_gain=gain.astype(f32),
         pitch_mm=pitch.astype(f32),
         level_begin=present.argmax(axis=1).astype(i32),
