@@ -57,7 +57,9 @@ def outside(probe, radius, centre_mm, depths, beside):
         ("phased", 35, "hamming"),
     ],
 )
-def test_a_cyst_is_as_dark_as_the_pattern_of_the_aperture_says(request, kind, depth_mm, apodisation, diameter, record_property):
+def test_a_cyst_is_as_dark_as_the_pattern_of_the_aperture_says(
+    request, kind, depth_mm, apodisation, diameter, record_property
+):
     if "linear-30-hann-3.0" in request.node.name:
         pytest.xfail("2.5 dB off instead of 2 since the lattice has 6 scatterers a resolution cell")
     probe, radius = probe_of(kind, apodisation), diameter / 2
