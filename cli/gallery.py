@@ -18,7 +18,7 @@ from cli.progress import Reporter
 @seed_option("all random numbers")
 @backend_option
 @click.option("--width", type=click.IntRange(100, 4000), default=620, show_default=True, help="Pixels a picture.")
-@set_option("Change a setting of probe, imaging or hq, as in probe.depth_mm=120.")
+@set_option("Change a setting of probe, imaging or hq, as in probe.depth_mm=120 or hq.preset=reference.")
 def gallery(
     scene_path: Path,
     output: Path,

@@ -34,7 +34,10 @@ from ussim.errors import UssimError
 @click.option("--unit", type=int, default=8, show_default=True, help="Frames that are finished together.")
 @click.option("--resume", is_flag=True, help="Go on with a store that was interrupted.")
 @click.option("--shard", metavar="i/n", default=None, help="Render the i-th of n parts; all may run at once.")
-@set_option("Change a setting of probe, imaging, lq or hq, as in probe.depth_mm=120; --dry-run lists all.")
+@set_option(
+    "Change a setting of probe, imaging, lq or hq, as in probe.depth_mm=120; --dry-run lists all. "
+    "hq.preset=reference starts from 512 rays and 9 layers."
+)
 @click.option("--dry-run", is_flag=True, help="Check everything, show the plan and render nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan of --dry-run as JSON.")
 def render(

@@ -28,6 +28,7 @@ _HOMES = {
     "LinearProbe": "probe.probe",
     "PhasedProbe": "probe.probe",
     "Quality": "probe.quality",
+    "REFERENCE": "probe.quality",
     "Renderer": "render.renderer",
     "Scene": "scene.scene",
     "Surface": "scene.surface",

@@ -7,6 +7,7 @@ from ussim.probe.probe import LinearProbe as LinearProbe
 from ussim.probe.probe import PhasedProbe as PhasedProbe
 from ussim.probe.quality import HQ as HQ
 from ussim.probe.quality import LQ as LQ
+from ussim.probe.quality import REFERENCE as REFERENCE
 from ussim.probe.quality import Quality as Quality
 from ussim.render.renderer import Renderer as Renderer
 from ussim.scene.scene import Scene as Scene

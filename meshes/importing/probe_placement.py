@@ -222,7 +222,8 @@ def _settings(depth_mm: float, width_mm: float) -> tuple[tuple[str, ...], str]:
     focus = f"probe.focus_mm={max(0.5 * wanted, 5):g}"
     reach = f"what lies inside reaches {depth_mm:.0f} mm deep"
     if width_mm < _NARROW_MM:
-        linear = ("probe.kind=linear", f"probe.width_mm={max(round(0.8 * width_mm), 5)}")
+        face_mm = max(round(0.8 * width_mm), 5)
+        linear = ("probe.kind=linear", f"probe.width_mm={face_mm}", f"probe.aperture_mm={min(face_mm, 22)}")
         return (*linear, f"probe.depth_mm={wanted:g}", focus), f"{reach}, and the body is {width_mm:.0f} mm wide"
     if _SHALLOW * _DEFAULT_DEPTH_MM <= wanted <= _DEFAULT_DEPTH_MM:
         return (), f"{reach}: the default image of {_DEFAULT_DEPTH_MM:g} mm shows it"

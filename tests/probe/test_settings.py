@@ -11,7 +11,7 @@ from translate.settings import TrainSettings
 from ussim.errors import UssimError
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import KINDS, LinearProbe
-from ussim.probe.quality import HQ
+from ussim.probe.quality import HQ, Quality
 from ussim.probe.settings import build_settings
 
 
@@ -64,3 +64,55 @@ def test_no_number_may_be_infinite(model, value):
     for name in numbers:
         with pytest.raises(ValidationError):
             model(**{name: value})
+
+
+# What nobody could build or hold ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("probe", "message"),
+    [
+        (
+            {"kind": "linear", "width_mm": 15},
+            "probe.aperture_mm = 22 is not allowed: the face of the probe is 15 mm wide; "
+            "must be a number > 0.5 and <= 15",
+        ),
+        (
+            {"field_of_view_deg": 18, "radius_mm": 50},
+            "probe.aperture_mm = 22 is not allowed: the face of the probe is 15.708 mm wide; "
+            "must be a number > 0.5 and <= 15.708",
+        ),
+        (
+            {"kind": "linear", "elevation_focus_mm": 2},
+            "probe.elevation_focus_mm = 2 is not allowed: it lies inside the lens, which is 5 mm high; "
+            "must be a number >= 2.5 and <= 500",
+        ),
+    ],
+    ids=["linear", "convex", "lens"],
+)
+def test_a_probe_that_cannot_be_is_told_in_one_line_with_what_may_be(probe, message):
+    with pytest.raises(UssimError) as caught:
+        build_settings(probe=probe)
+    assert str(caught.value) == message
+
+
+def test_an_aperture_as_wide_as_the_face_and_a_lens_of_half_a_cylinder_are_allowed():
+    build_settings(probe={"kind": "linear", "width_mm": 22, "aperture_mm": 22})
+    build_settings(probe={"kind": "phased", "aperture_mm": 30})  # its face is its aperture
+    build_settings(probe={"elevation_aperture_mm": 20, "elevation_focus_mm": 10})
+
+
+def test_an_image_starts_from_a_preset():
+    settings = build_settings(["hq.preset=reference", "hq.layers=5"], lq={"preset": "hq"})
+    assert settings.qualities == {"lq": HQ, "hq": Quality(rays=512, layers=5)}
+    with pytest.raises(UssimError) as caught:
+        build_settings(["hq.preset=referense"])
+    assert str(caught.value) == (
+        "hq.preset = 'referense' is not allowed (did you mean 'reference'?): must be one of lq, hq, reference"
+    )
+
+
+def test_more_rays_than_there_are_is_told_with_the_most_allowed():
+    with pytest.raises(UssimError) as caught:
+        build_settings(hq={"rays": 65_537})
+    assert str(caught.value) == "hq.rays = 65537 is not allowed: must be a whole number >= 1 and <= 65536"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numba
 import numpy as np
 import pytest
@@ -143,3 +145,13 @@ def test_a_gain_curve_of_another_length_is_refused(renderer):
 def test_an_unknown_backend_is_refused(scene):
     with pytest.raises(UssimError, match="backend = 'gpu': must be one of auto, cpu, cuda"):
         Renderer(scene, backend="gpu")
+
+
+def test_a_quality_that_memory_cannot_hold_is_told_with_the_most_rays_allowed(scene, monkeypatch):
+    r = Renderer(scene, ConvexProbe(depth_mm=90, **SMALL), backend="cpu")
+    monkeypatch.setattr(type(r._backend), "memory_bytes", 200_000_000)
+    with pytest.raises(UssimError) as told:
+        r.render(np.eye(4), Quality(rays=65_536, layers=3))
+    most = int(re.fullmatch(r"rays = 65536 with layers = 3: .*; allowed here: at most (\d+) rays", str(told.value))[1])
+    assert r._aperture.bytes_per_frame(Quality(rays=most, layers=3)) <= 200_000_000
+    assert r._aperture.bytes_per_frame(Quality(rays=most + 1, layers=3)) > 200_000_000

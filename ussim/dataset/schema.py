@@ -45,7 +45,7 @@ from ussim.dataset.machine import Machine
 from ussim.errors import UssimError
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import KINDS
-from ussim.probe.quality import Quality
+from ussim.probe.quality import IMAGES, Quality
 from ussim.probe.retired import without_retired
 from ussim.scene.tissue import Tissue
 from ussim.settings import any_of, validated
@@ -62,7 +62,6 @@ PHYSICS_VERSION = 2
 TEST_SHARE = 669 / 6669
 """Share of the frames held out as test set: the paper's."""
 
-IMAGES: tuple[Literal["lq", "hq"], ...] = ("lq", "hq")
 
 MOST_FRAMES = 10**7
 MOST_UNIT_FRAMES = 10**4

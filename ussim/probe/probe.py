@@ -77,9 +77,9 @@ class Probe(BaseModel):
         return 0.0
 
     @property
-    def face_half_width_mm(self) -> float:
-        """Half the lateral extent of the face."""
-        raise NotImplementedError
+    def face_width_mm(self) -> float:
+        """Width of the face, along it if it is curved."""
+        return (self.linear_pitch_mm + self.apex_radius_mm * self.angular_pitch_rad) * self.scanlines
 
     # Derived --------------------------------------------------------------------------------------
     @property
@@ -187,11 +187,6 @@ class ConvexProbe(Probe):
         """Angle between neighbouring scanlines."""
         return math.radians(self.field_of_view_deg) / self.scanlines
 
-    @property
-    def face_half_width_mm(self) -> float:
-        """Half the chord of the curved face."""
-        return self.radius_mm * math.sin(math.radians(self.field_of_view_deg) / 2)
-
 
 class LinearProbe(Probe):
     """Flat array with parallel scanlines."""
@@ -209,11 +204,6 @@ class LinearProbe(Probe):
         """Distance between neighbouring scanlines."""
         return self.width_mm / self.scanlines
 
-    @property
-    def face_half_width_mm(self) -> float:
-        """Half the width of the array."""
-        return self.width_mm / 2
-
 
 class PhasedProbe(Probe):
     """Small flat array whose scanlines fan out from one point (sector scan)."""
@@ -229,9 +219,9 @@ class PhasedProbe(Probe):
         return math.radians(self.field_of_view_deg) / self.scanlines
 
     @property
-    def face_half_width_mm(self) -> float:
-        """Half the aperture."""
-        return self.aperture_mm / 2
+    def face_width_mm(self) -> float:
+        """The aperture: a phased array uses all of its face for every line."""
+        return self.aperture_mm
 
 
 KINDS: dict[str, type[Probe]] = {"convex": ConvexProbe, "linear": LinearProbe, "phased": PhasedProbe}

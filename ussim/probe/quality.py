@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -30,4 +30,7 @@ class Quality(BaseModel):
 
 LQ = Quality(rays=1, layers=1)
 HQ = Quality(rays=32, layers=3)
-PRESETS = {"lq": LQ, "hq": HQ}
+REFERENCE = Quality(rays=512, layers=9)
+PRESETS = {"lq": LQ, "hq": HQ, "reference": REFERENCE}
+IMAGES: tuple[Literal["lq", "hq"], ...] = ("lq", "hq")
+"""The presets that name images of a store. Any preset can be what an image starts from."""

@@ -45,8 +45,9 @@ def build_settings(
         build_settings(probe={"kind": "linear"}, hq={"rays": 64})
 
     Args:
-        assignments: ``section.field=value`` texts; sections are ``probe``, ``imaging``, ``lq`` and ``hq``.
-        qualities: Names of the presets to render.
+        assignments: ``section.field=value`` texts; sections are ``probe``, ``imaging``, ``lq`` and ``hq``. ``preset``
+            of the latter two names the preset that the image starts from, such as ``reference``.
+        qualities: Names of the images to render.
         size: Image height and width in pixels, short for ``probe.image_height`` and ``probe.image_width``.
         **sections: The same sections as keywords: values by field name.
 
@@ -54,13 +55,14 @@ def build_settings(
         The settings, validated.
 
     Raises:
-        UssimError: A section, field or value that is not allowed, or one given twice; the message names it.
+        UssimError: A section, field or value that is not allowed, one given twice, or a probe that cannot be built; the
+            message names it.
     """
     from ussim.probe.imaging import Imaging
     from ussim.probe.probe import KINDS, make_probe
-    from ussim.probe.quality import PRESETS
+    from ussim.probe.quality import IMAGES, PRESETS
 
-    names = _quality_names(qualities, PRESETS)
+    names = _quality_names(qualities, IMAGES)
     values = _joined(parse_assignments(assignments, SECTIONS, "probe.depth_mm=120"), sections)
     for section, fields in values.items():
         refuse_retired(section, fields)
@@ -68,7 +70,7 @@ def build_settings(
         if field in values["probe"]:
             raise UssimError(f"--size and --set probe.{field} say the same thing twice: give one of them")
         values["probe"][field] = pixels
-    for name in PRESETS:
+    for name in IMAGES:
         if values[name] and name not in names:
             raise UssimError(f"--set {name}.{next(iter(values[name]))}: {name} is not rendered (--quality)")
 
@@ -76,9 +78,38 @@ def build_settings(
     if not isinstance(kind, str) or kind not in KINDS:
         raise UssimError(f"probe.kind = {kind!r} is not allowed{nearest(str(kind), KINDS)}: must be {any_of(KINDS)}")
     probe = apply_values(make_probe(kind), values["probe"], "probe")
+    _refuse_impossible(probe)
     imaging = apply_values(Imaging(), values["imaging"], "imaging")
-    presets = {name: apply_values(PRESETS[name], values[name], name) for name in names}
+    chosen = {name: _preset(values[name].pop("preset", name), name, PRESETS) for name in names}
+    presets = {name: apply_values(chosen[name], values[name], name) for name in names}
     return Settings(probe=probe, imaging=imaging, qualities=presets)
+
+
+def _preset(wanted: Any, section: str, presets: Mapping[str, Quality]) -> Quality:
+    if not isinstance(wanted, str) or wanted not in presets:
+        hint = nearest(str(wanted), presets)
+        raise UssimError(f"{section}.preset = {wanted!r} is not allowed{hint}: must be {any_of(presets)}")
+    return presets[wanted]
+
+
+def _refuse_impossible(probe: Probe) -> None:
+    """Say of a probe that nobody could build what of it may be.
+
+    Raises:
+        UssimError: Its aperture is wider than its face, or its lens would have to be deeper than a half cylinder.
+    """
+    face_mm = probe.face_width_mm
+    if probe.aperture_mm > face_mm * (1 + 1e-9):
+        raise UssimError(
+            f"probe.aperture_mm = {probe.aperture_mm:g} is not allowed: the face of the probe is {face_mm:g} mm wide; "
+            f"must be a number > 0.5 and <= {face_mm:g}"
+        )
+    half_mm = probe.elevation_aperture_mm / 2
+    if probe.elevation_focus_mm < half_mm:
+        raise UssimError(
+            f"probe.elevation_focus_mm = {probe.elevation_focus_mm:g} is not allowed: it lies inside the lens, which "
+            f"is {probe.elevation_aperture_mm:g} mm high; must be a number >= {half_mm:g} and <= 500"
+        )
 
 
 def _joined(
@@ -98,11 +129,11 @@ def _joined(
     return values
 
 
-def _quality_names(wanted: Iterable[str], presets: Mapping[str, Any]) -> list[str]:
-    wanted = list(wanted)
+def _quality_names(wanted: Iterable[str], images: Iterable[str]) -> list[str]:
+    wanted, images = list(wanted), list(images)
     for name in wanted:
-        if name not in presets:
-            raise UssimError(f"--quality {name!r} is not allowed{nearest(name, presets)}: must be {any_of(presets)}")
+        if name not in images:
+            raise UssimError(f"--quality {name!r} is not allowed{nearest(name, images)}: must be {any_of(images)}")
     if not wanted:
-        raise UssimError(f"--quality is empty: must be {any_of(presets)}")
-    return [name for name in presets if name in wanted]
+        raise UssimError(f"--quality is empty: must be {any_of(images)}")
+    return [name for name in images if name in wanted]

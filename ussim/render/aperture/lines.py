@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from ussim.errors import UssimError
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import SPEED_ASSUMED_M_S, Probe
 from ussim.probe.quality import Quality
 from ussim.render.aperture.inputs import WALL_FIELDS, ApertureBeam, Reflected, Sheets
 from ussim.render.aperture.reverberate import BIN_MM
 from ussim.render.aperture.side_lobes import side_lobe_table
-from ussim.render.aperture.tables import aperture_table, point_table
+from ussim.render.aperture.tables import aperture_table, point_table, reach
 from ussim.render.kernels.inputs import Array, Display, Geometry, Media
 from ussim.scene.scene import Scene
 
@@ -69,15 +70,32 @@ class ApertureLines:
     def beam(self, quality: Quality) -> ApertureBeam:
         """The tables of a quality."""
         if quality not in self._beams:
+            self._check_memory(quality)
             table = aperture_table(self._probe, self._imaging, quality, self._seed, self._fastest)
             self._beams[quality] = self._backend.put(table)
         return self._beams[quality]
 
     def bytes_per_frame(self, quality: Quality) -> int:
         """Size of the work arrays of a frame."""
-        nodes, lines, samples = int(self.beam(quality).nodes), self._probe.scanlines, self._probe.axial_samples
+        (_, nodes), lines, samples = reach(self._probe, self._fastest), self._probe.scanlines, self._probe.axial_samples
         per_sheet = samples * 12 + nodes * 8 + self._imaging.max_segments * (4 * WALL_FIELDS + 36)
         return lines * (quality.layers * (per_sheet + quality.rays * nodes * 4) + samples * 8 * 4)
+
+    def _check_memory(self, quality: Quality) -> None:
+        """Refuse a quality whose frame this machine cannot hold.
+
+        Raises:
+            UssimError: It has too many rays.
+        """
+        needed, held = self.bytes_per_frame(quality), self._backend.memory_bytes
+        if needed > held:
+            of_one = self.bytes_per_frame(quality.model_copy(update={"rays": 1}))
+            of_next = self.bytes_per_frame(quality.model_copy(update={"rays": 2})) - of_one
+            most = max(0, int(1 + (held - of_one) // of_next))
+            raise UssimError(
+                f"rays = {quality.rays} with layers = {quality.layers}: a frame needs {needed / 1e9:.1f} GB, and there "
+                f"are {held / 1e9:.1f} GB of memory; allowed here: at most {most} rays"
+            )
 
     def render(
         self,

@@ -155,6 +155,12 @@ def point_table(points: Sequence[PointTarget]) -> np.ndarray:
     return np.array(rows, np.float32).reshape(-1, 4)
 
 
+def reach(probe: Probe, fastest: float) -> tuple[float, int]:
+    """How deep lines reach [mm], and their nodes; ``fastest`` as of :func:`aperture_table`."""
+    reach_mm = probe.depth_mm * min(max(fastest, 1.0), _DEEPEST)
+    return reach_mm, max(16, math.ceil(reach_mm / _NODE_MM) + 1)
+
+
 def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, fastest: float = 1.0) -> ApertureBeam:
     """Scanlines, sheets, aperture and lattice of a probe at a quality.
 
@@ -164,8 +170,7 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         fastest: Largest speed of sound of the scene's media over 1540 m/s: how much deeper lines reach than is shown.
     """
     f32, i32 = np.float32, np.int32
-    reach_mm = probe.depth_mm * min(max(fastest, 1.0), _DEEPEST)
-    nodes = max(16, math.ceil(reach_mm / _NODE_MM) + 1)
+    reach_mm, nodes = reach(probe, fastest)
     node_mm = reach_mm / (nodes - 1)
     depths = np.arange(nodes) * node_mm
     on_lens, in_focus = elevation_sigmas_mm(probe.wavelength_mm, probe.elevation_aperture_mm, probe.elevation_focus_mm)

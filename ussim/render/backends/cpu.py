@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import sys
 from pathlib import Path
 
 import numba
@@ -212,6 +214,14 @@ class CpuBackend:
     def every(self, polar, stride: int) -> np.ndarray:
         """Every ``stride``-th sample of each line, on the host."""
         return polar[:, ::stride].copy()
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the machine; of more than that no frame can be made."""
+        try:
+            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, ValueError):  # Windows does not say: the arrays themselves will
+            return sys.maxsize
 
     def frames_at_once(self, bytes_per_frame: int) -> int:
         """Frames per batch: one, since a frame keeps all cores busy."""

@@ -6,6 +6,8 @@ device arrays, which costs about 0.1 ms a launch and nothing per frame in a batc
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 from numba import float32, int32, uint32
 
@@ -316,6 +318,11 @@ class CudaBackend:
         out = self.empty((polar.shape[0], (polar.shape[1] + stride - 1) // stride), np.float32)
         decimate_kernel[_over_rows(out.shape)](np.int32(stride), polar, out)
         return self.get(out)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the GPU; of more than that no frame can be made."""
+        return sys.maxsize if SIMULATED else cuda.current_context().get_memory_info()[1]
 
     def frames_at_once(self, bytes_per_frame: int) -> int:
         """Frames whose work arrays fit into the memory set aside for them."""
