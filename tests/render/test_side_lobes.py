@@ -29,15 +29,23 @@ def probe_of(kind, apodisation):
     return PROBES[kind].model_copy(update={"apodisation": apodisation})
 
 
+def beyond(probe, beside_mm, depth_mm):
+    """Share of the two-way pattern's power that comes from farther aside on one side of a line, for offsets [mm]."""
+    offset = np.linspace(-60, 60, 24_001)
+    power = two_way_power(probe, offset, depth_mm)
+    return np.interp(beside_mm, offset, power[::-1].cumsum()[::-1] / power.sum())
+
+
 def outside(probe, radius, centre_mm, depths, beside):
-    """Share of the two-way pattern's power that comes from outside a cylinder, mean over depths and lines [mm]."""
-    offset = np.linspace(0, 60, 12_001)
+    """Share of the two-way pattern's power that comes from outside a cylinder, mean over depths and lines [mm].
+
+    A scatterer has the medium of the scanline that is nearest to it, so the cylinder ends midway between two of them.
+    """
     shares = []
     for depth in depths:
-        power = two_way_power(probe, offset, depth)
-        beyond = power[::-1].cumsum()[::-1] / power.sum() / 2
-        half = np.sqrt(radius**2 - (depth - centre_mm) ** 2)
-        shares.append(np.interp(half - beside, offset, beyond) + np.interp(half + beside, offset, beyond))
+        pitch = probe.line_pitch_mm(depth)
+        half = pitch * np.round(np.sqrt(radius**2 - (depth - centre_mm) ** 2) / pitch)
+        shares.append(beyond(probe, half - beside, depth) + beyond(probe, half + beside, depth))
     return np.mean(shares)
 
 
@@ -57,11 +65,7 @@ def outside(probe, radius, centre_mm, depths, beside):
         ("phased", 35, "hamming"),
     ],
 )
-def test_a_cyst_is_as_dark_as_the_pattern_of_the_aperture_says(
-    request, kind, depth_mm, apodisation, diameter, record_property
-):
-    if "linear-30-hann-3.0" in request.node.name:
-        pytest.xfail("2.5 dB off instead of 2 since the lattice has 6 scatterers a resolution cell")
+def test_a_cyst_is_as_dark_as_the_pattern_of_the_aperture_says(kind, depth_mm, apodisation, diameter, record_property):
     probe, radius = probe_of(kind, apodisation), diameter / 2
     r = renderer(scene_of([block(), rod(radius, depth_mm, "empty")], FLESH, EMPTY), probe)
     lines = r.baseband(beside_each_other(10, 8.0))
@@ -74,7 +78,7 @@ def test_a_cyst_is_as_dark_as_the_pattern_of_the_aperture_says(
     off_db = level_db - decibel(outside(probe, radius, depth_mm, some, beside[middle]))
     record_property("level_db", level_db)
     record_property("off_db", off_db)
-    assert off_db == pytest.approx(0, abs=2 if level_db > -60 else 3)
+    assert off_db == pytest.approx(0, abs=2)
 
 
 @pytest.mark.parametrize("apodisation", ["rectangular", "hamming"])
@@ -85,7 +89,7 @@ def test_side_lobes_of_a_wire_are_those_of_the_pattern(apodisation, record_prope
     power = (np.abs(lines) ** 2).sum(axis=2).mean(axis=0)
     beside = np.abs(np.arange(probe.scanlines) - (probe.scanlines - 1) / 2) * probe.linear_pitch_mm
     for mm in (1.5, 3.0, 5.0):
-        expected = outside(probe, mm, depth_mm, [depth_mm], 0) - outside(probe, 10.0, depth_mm, [depth_mm], 0)
+        expected = 2 * (beyond(probe, mm, depth_mm) - beyond(probe, 10.0, depth_mm))
         off_db = decibel(power[beside > mm].sum() / power.sum() / expected)
         record_property("off_db", off_db)
         assert off_db == pytest.approx(0, abs=2), mm
@@ -109,10 +113,13 @@ def test_without_side_lobes_lines_are_what_they_are_before_side_lobes_are_added(
 @pytest.mark.parametrize("kind", PROBES)
 def test_uniform_tissue_stays_as_bright_and_speckle_as_it_is(kind, apodisation, record_property):
     r = renderer(uniform(FLESH), probe_of(kind, apodisation))
-    edge, depth = r.probe.scanlines // 6, r.probe.sample_depths_mm
-    with_them = r.baseband(beside_each_other(4))[:, edge:-edge]
+    edge, depth = int(r.probe.scanlines * (0.4 if kind == "phased" else 0.17)), r.probe.sample_depths_mm
+    frames = (
+        8 if kind == "phased" else 4
+    )  # near its face all lines are neighbours: only the middle ones have all of theirs
+    with_them = r.baseband(beside_each_other(frames))[:, edge:-edge]
     table, r._aperture._lobes = r._aperture._lobes, None
-    without = r.baseband(beside_each_other(4))[:, edge:-edge]
+    without = r.baseband(beside_each_other(frames))[:, edge:-edge]
     assert table is not None
     for low, high in ((5, 15), (15, 30), (30, 48), *(((48, 88),) if depth[-1] > 60 else ())):
         one, other = (np.abs(lines[..., (depth > low) & (depth < high)]) for lines in (with_them, without))

@@ -25,7 +25,8 @@ _EDGE = 1.8  # standard deviations at which a Gaussian main lobe ends: it has fa
 _CLOSE, _FAR = 12, 12  # lobes on either side that are taken one by one, and groups of lobes beyond them
 _FLANK = 3  # nearest neighbours, on the main lobe's flank: all imaginary, since real ones would shift the lobe
 _GROWTH = 1.15  # of the groups' distance
-_DEPTHS = 32
+_DEPTHS = 32  # at which the pattern is computed
+_NODES = 256
 _NEAREST_MM = 2.0  # the paraxial approximation ends somewhere before
 _POINTS = 800  # across the pattern
 _ROUNDS = 30
@@ -46,20 +47,29 @@ def side_lobe_table(probe: Probe) -> SideLobes | None:
     """The side lobes of a probe; None if its beam has none."""
     if probe.apodisation == "gaussian":
         return None
+
+    def beam(depths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Standard deviation of the main lobe and distance of the scanlines [mm]."""
+        sigma = lateral_sigma_mm(
+            depths, probe.wavelength_mm, probe.aperture_mm, probe.f_number, probe.focus_mm, probe.apodisation
+        )
+        return sigma, np.maximum(probe.line_pitch_mm(depths), 1e-3)
+
     depths = np.geomspace(min(_NEAREST_MM, probe.depth_mm / 2), probe.depth_mm, _DEPTHS)
-    sigma = lateral_sigma_mm(
-        depths, probe.wavelength_mm, probe.aperture_mm, probe.f_number, probe.focus_mm, probe.apodisation
-    )
-    pitch = np.maximum(probe.line_pitch_mm(depths), 1e-3)
+    sigma, pitch = beam(depths)
     offset = _offsets(float((FWHM_PER_SIGMA * sigma / pitch).min()), probe.scanlines)
-    power = np.stack([_lobe_power(probe, *place, offset) for place in zip(depths, sigma, pitch, strict=True)], axis=1)
     number = np.arange(len(offset))
     turned = (number < _FLANK) | (number % 2 == 0)
-    sign = [1.0 - 2.0 * (key_of("side lobe", k) & 1) for k in number]
-    weight = np.array(sign)[:, None] * np.sqrt(power)
-    kept = _kept(offset, np.where(turned, 1j, 1)[:, None] * weight, pitch / sigma)
+    sign = np.array([1.0 - 2.0 * (key_of("side lobe", k) & 1) for k in number])
+    phase = np.where(turned, 1j, 1) * sign
+    power = [_lobe_power(probe, *place, offset, phase) for place in zip(depths, sigma, pitch, strict=True)]
+
+    nodes = np.linspace(0, probe.depth_mm, _NODES)
+    weight = np.sqrt([np.interp(nodes, depths, row) for row in np.transpose(power)])
+    sigma, pitch = beam(nodes)
+    kept = _kept(offset, phase[:, None] * weight, pitch / sigma)
     shown = probe.sample_depths_mm
-    over_depth = [np.interp(shown, depths, row) for row in (*(kept * weight), kept)]
+    over_depth = [np.interp(shown, nodes, row) for row in (*(kept * sign[:, None] * weight), kept)]
     return SideLobes(
         offset=offset.astype(np.int32),
         turned=turned.astype(np.int32),
@@ -76,11 +86,14 @@ def _offsets(lines_per_lobe: float, scanlines: int) -> np.ndarray:
     return offset[: max(2, np.searchsorted(offset, scanlines))]
 
 
-def _lobe_power(probe: Probe, depth_mm: float, sigma_mm: float, pitch_mm: float, offset: np.ndarray) -> np.ndarray:
+def _lobe_power(
+    probe: Probe, depth_mm: float, sigma_mm: float, pitch_mm: float, offset: np.ndarray, phase: np.ndarray
+) -> np.ndarray:
     """Power of each neighbour, (K,), so that their Gaussian main lobes together are the pattern beyond the line's own.
 
     A mixture of known places and widths, fitted by expectation and maximisation (Richardson 1972, Lucy 1974), with
-    weights of 1/√power, or the faint lobes would be lost beside the flank of the main one.
+    weights of 1/√power, or the faint lobes would be lost beside the flank of the main one. Where neighbours see a place
+    in phase they add up in amplitude; that they cancel elsewhere does not count, or they would grow without bound.
     """
     place_mm = offset * pitch_mm
     apart_mm = np.gradient(place_mm)
@@ -95,7 +108,8 @@ def _lobe_power(probe: Probe, depth_mm: float, sigma_mm: float, pitch_mm: float,
     weight = 1 / np.sqrt(np.maximum(pattern, own))
     power = np.full(len(offset), wanted.mean())
     for _ in range(_ROUNDS):
-        power *= (lobe @ (weight * wanted / np.maximum(power @ lobe, _TINY))) / (lobe @ weight)
+        seen = np.maximum(power @ lobe, np.abs((phase * np.sqrt(power)) @ np.sqrt(lobe)) ** 2)
+        power *= (lobe @ (weight * wanted / np.maximum(seen, _TINY))) / (lobe @ weight)
     return power * beside_mm[1] / (sigma_mm * math.sqrt(math.pi))
 
 
