@@ -9,6 +9,7 @@ bright. By turns they are real and imaginary: neighbours, which are alike, add u
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,7 @@ class SideLobes(NamedTuple):
     silence: Array  # (S,) float32, zeros: the lines beyond the ends of the image
 
 
+@lru_cache(maxsize=16)
 def side_lobe_table(probe: Probe) -> SideLobes | None:
     """The side lobes of a probe; None if its beam has none."""
     if probe.apodisation == "gaussian":
@@ -106,10 +108,13 @@ def _lobe_power(
     lobe = np.where(np.abs(away) < math.sqrt(2) * REACH, np.exp(-0.5 * away**2), 0)
     lobe /= np.maximum(lobe.sum(axis=1, keepdims=True), _TINY)
     weight = 1 / np.sqrt(np.maximum(pattern, own))
+    wave = np.sqrt(lobe)
+    total = lobe @ weight
     power = np.full(len(offset), wanted.mean())
     for _ in range(_ROUNDS):
-        seen = np.maximum(power @ lobe, np.abs((phase * np.sqrt(power)) @ np.sqrt(lobe)) ** 2)
-        power *= (lobe @ (weight * wanted / np.maximum(seen, _TINY))) / (lobe @ weight)
+        real, imag = (part * np.sqrt(power) @ wave for part in (phase.real, phase.imag))
+        seen = np.maximum(power @ lobe, real**2 + imag**2)
+        power *= (lobe @ (weight * wanted / np.maximum(seen, _TINY))) / total
     return power * beside_mm[1] / (sigma_mm * math.sqrt(math.pi))
 
 
