@@ -112,7 +112,8 @@ def device(function):
 
 def exact_device(function):
     """Like :func:`device`, for code whose results must be the same bits wherever it is inlined."""
-    return function if SIMULATED else compiled(error_model="numpy")(function)
+    # Said outright: a function that says nothing of fast-math is compiled as its first caller is.
+    return function if SIMULATED else compiled(fastmath=False, error_model="numpy")(function)
 
 
 def cpu_kernel(function):

@@ -18,7 +18,7 @@ from ussim.render.bvh import STACK_SIZE, Bvh, build_bvh
 from ussim.render.physics import intersect
 
 _HALF_AXES_MM = np.array([150.0, 130.0, 180.0])
-closest_hit = intersect.build(njit(error_model="numpy"))
+closest_hit = intersect.build(njit(fastmath=False, error_model="numpy"))
 
 
 @njit(error_model="numpy")

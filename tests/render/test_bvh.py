@@ -311,6 +311,7 @@ def test_bad_input_is_named(vertices, triangles, message):
         build_bvh(np.array(vertices), np.array(triangles))
 
 
-def test_fastmath_is_refused():
-    with pytest.raises(ValueError, match="without fastmath"):
-        intersect.build(njit(fastmath=True))
+@pytest.mark.parametrize("options", [{"fastmath": True}, {"fastmath": {"contract"}}, {}])
+def test_fastmath_is_refused_also_where_a_caller_would_bring_it(options):
+    with pytest.raises(ValueError, match="fastmath=False"):
+        intersect.build(njit(**options))

@@ -6,14 +6,14 @@ import numpy as np
 from numba import njit
 
 from ussim.render.bvh import STACK_SIZE, Bvh
-from ussim.render.physics import intersect
+from ussim.render.kernels.hits import closest_hit
 
 INF = np.float32(np.inf)
-# Not cached on disk: a cached caller would not notice a change of the traversal.
-closest_hit = intersect.build(njit(error_model="numpy"))
 
 
-@njit(error_model="numpy")
+# As the kernels call it, with products that may be fused: what they call must not take that over. Not cached on disk:
+# a cached caller would not notice a change of the traversal.
+@njit(error_model="numpy", fastmath={"contract"})
 def _trace(boxes, children, corners, primitives, origins, directions, t_min, t_max, skip, t, hit):
     stack = np.empty(STACK_SIZE, np.int32)
     stack_t = np.empty(STACK_SIZE, np.float32)

@@ -20,7 +20,7 @@ NUDGE_MM = np.float32(1e-3)
 MAX_HIDDEN_CROSSINGS = 256
 
 # No fast-math here: fusing the products of an edge function would open cracks between triangles.
-closest_hit = build((lambda f: f) if SIMULATED else numba.njit(error_model="numpy"))
+closest_hit = build((lambda f: f) if SIMULATED else numba.njit(fastmath=False, error_model="numpy"))
 """The CPU's traversal; :mod:`ussim.render.backends.cuda` puts a GPU's in its place when it compiles for one."""
 
 

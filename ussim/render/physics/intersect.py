@@ -37,7 +37,7 @@ def build(jit, product=None):
     """Makes the closest-hit function for one target.
 
     Args:
-        jit: Compiles a scalar function: ``numba.njit(error_model="numpy", ...)`` without fastmath,
+        jit: Compiles a scalar function: ``numba.njit(fastmath=False, error_model="numpy", ...)``,
             ``cuda.jit(device=True)``, or the identity for the CUDA simulator.
         product: Multiplies two float32 and is never fused into a multiply-add. Needed on CUDA only:
             ``cuda.libdevice.fmul_rn``.
@@ -46,7 +46,8 @@ def build(jit, product=None):
         :func:`closest_hit`, compiled.
 
     Raises:
-        ValueError: ``jit`` is numba's with fastmath.
+        ValueError: ``jit`` is numba's, and does not say ``fastmath=False``: what says nothing is compiled as its
+            first caller is.
     """
     # Numba's cache tells closures apart by what they close over, and no two processes agree on that when it
     # is compiled code. So nothing is a closure: the functions find each other as globals of their own scope.
@@ -57,8 +58,8 @@ def build(jit, product=None):
         return scope[function.__name__]
 
     on_cpu = isinstance(add(times), Dispatcher)
-    if on_cpu and scope["times"].targetoptions.get("fastmath"):
-        raise ValueError("closest_hit must be compiled without fastmath: rays would leak through shared edges")
+    if on_cpu and scope["times"].targetoptions.get("fastmath") is not False:
+        raise ValueError("closest_hit must be compiled with fastmath=False: rays would leak through shared edges")
     if on_cpu:
         scope.update(lowest_bit=_lowest_bit, boxes_hit=_boxes_hit, triangles_hit=_triangles_hit)
     else:
