@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter1d
+import trimesh
+from scipy.ndimage import distance_transform_edt, gaussian_filter, gaussian_filter1d
 from support.aperture import behind, beside_each_other, block, rod, seen
 from support.phantoms import decibel, renderer, scene_of, tissue, uniform
-from support.scenes import box, sphere
+from support.scenes import box, sphere, surface
 
 from ussim.probe.pattern import window_share
 from ussim.probe.probe import ConvexProbe, LinearProbe
@@ -187,6 +188,66 @@ def test_a_ball_behind_layers_keeps_its_outline(quality, record_property):
     record_property("mean_mm", np.mean(deviation))  # the speeds of the layers displace it as a whole
     assert len(deviation) > 30
     assert np.std(deviation) <= 0.3
+
+
+def displaced(labels, probe, speed_m_s):
+    """Labels (H, W) of an image plane with what lies behind faster or slower media where its time of flight puts it.
+
+    Along every scanline; ``speed_m_s`` holds the speed of every label.
+    """
+    step, (x0, z0) = 0.02, probe.image_origin_mm
+    lengths = np.arange(0, probe.depth_mm + 3, step)
+    origin, direction = (vectors[:, [0, 2]] for vectors in probe.scanline_rays(np.arange(probe.scanlines)))
+    places = origin[:, None] + lengths[:, None] * direction[:, None]
+    column, row = np.moveaxis(np.rint((places - [x0, z0]) / probe.mm_per_pixel).astype(int), -1, 0)
+    met = labels[row.clip(0, labels.shape[0] - 1), column.clip(0, labels.shape[1] - 1)]
+    met[met == 0] = 1  # beside the sector
+    shown = np.cumsum(step * 1540 / speed_m_s[met], axis=1)
+    line, depth = probe.pixel_lines()
+    line = np.rint(line).astype(int).clip(0, probe.scanlines - 1)
+    moved = np.empty_like(labels)
+    for number in range(probe.scanlines):
+        on_it = line == number
+        moved[on_it] = met[number, np.searchsorted(shown[number], depth[on_it]).clip(0, len(lengths) - 1)]
+    return moved
+
+
+@pytest.mark.parametrize("quality", [LQ, HQ], ids=["lq", "hq"])
+def test_the_outline_in_the_image_is_that_of_the_segmentation_displaced_by_the_time_of_flight(quality, record_property):
+    radius, centre, frames = 6.0, 30.0, 8
+    fat = tissue("fatty", speed_m_s=1450.0, density_kg_m3=1540 / 1.45)
+    fluid = tissue("fluid", scatter_density=0.0)  # as fast as flesh: no lens, whose rim would brighten what lies behind
+    wedge = trimesh.creation.box(extents=(400, 400, 40))
+    wedge.apply_transform(trimesh.transformations.rotation_matrix(np.radians(8), [0, 1, 0]))
+    wedge.apply_translation([0, 0, -5])  # to a depth of 15 mm in the middle
+    layer = surface(wedge, name="layer", tissue="fatty", priority=2)
+    scene = scene_of([block(), layer, rod(radius, centre, "fluid")], tissue("flesh"), fat, fluid)
+    # Pixels of 0.157 mm, as the standard probe's, and lines as close.
+    probe = ConvexProbe(
+        depth_mm=42, scanlines=192, field_of_view_deg=26, axial_samples=1024, image_height=275, image_width=235
+    )
+    r = renderer(scene, probe, attenuation_scale=0.0)
+    poses = beside_each_other(frames, 6.0)
+    poses[:, 1, 3] -= 3.0 * frames
+    grey = r.render(poses, quality).astype(float) * r.imaging.dynamic_range_db / 255
+    power = gaussian_filter((10 ** (grey / 10)).mean(axis=0), 1.0)
+    speed = np.array([1540.0, *(medium.speed_m_s for medium in scene.media)])
+    fluid_label = [medium.name for medium in scene.media].index("fluid") + 1
+    inside = displaced(r.maps(np.eye(4)).segmentation[0], probe, speed) == fluid_label
+    x, z = probe.pixel_grid_mm()
+    beyond = np.where(inside, distance_transform_edt(inside), distance_transform_edt(~inside)) - 0.5  # the outline [px]
+    near = np.hypot(x, z - centre - 1) < radius + 2
+    silent = power < np.median(power[near & ~inside]) / 2
+    differ = (silent != inside) & near
+    record_property("off_px", beyond[differ].max())
+    assert beyond[differ].max() < 2  # a grain of speckle
+    angle = np.degrees(np.arctan2(x, z - centre - 1))
+    for first in range(-180, 180, 15):
+        sector = near & (angle >= first) & (angle < first + 15)
+        outline_px = np.radians(15) * radius / probe.mm_per_pixel
+        off_px = (int(silent[sector].sum()) - int(inside[sector].sum())) / outline_px
+        record_property("mean_px", off_px)
+        assert off_px == pytest.approx(0, abs=1), first
 
 
 # Walls --------------------------------------------------------------------------------------------
