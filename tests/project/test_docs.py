@@ -149,3 +149,10 @@ def test_the_physics_table_was_written_from_the_committed_measurements_of_tests_
         file, function = row.test.split("::")
         (path,) = (ROOT / "tests").rglob(file)
         assert f"def {function}(" in path.read_text("utf-8")
+
+
+def test_the_table_of_qualities_was_written_from_the_committed_measurement(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(DOCS), *sys.path])
+    script = importlib.import_module("compare_qualities")
+    page = script.PAGE.read_text("utf-8")
+    assert script.page_with_table(page, json.loads(script.RESULTS.read_text("utf-8"))) == page
