@@ -265,7 +265,7 @@ def rays(stage: Stage) -> Image.Image:
     for title, quality in (("low quality: the scanline", LQ), ("high quality: 32 rays", HQ)):
         beam, work = stage.traced(quality)
         node = round(POINT[1] / float(beam.node_mm))
-        passed = work.passed.reshape(quality.layers, quality.rays, PROBE.scanlines, -1)[quality.layers // 2]
+        passed = work.passed.reshape(quality.layers, quality.rays, -1, PROBE.scanlines)[quality.layers // 2]
         figure, axes = _over_the_slice(stage)
         for ray in range(quality.rays):
             line = POINT[0] - float(beam.ray_line[ray, node])
@@ -276,7 +276,7 @@ def rays(stage: Stage) -> Image.Image:
             turned = np.array([cos * direction[0] + sin * direction[1], cos * direction[1] - sin * direction[0]])
             points = origin + beam.ray_length_mm[ray, : node + 1, None] * turned
             bundle = LineCollection(np.stack([points[:-1], points[1:]], axis=1), cmap="inferno", lw=0.8)
-            bundle.set(array=passed[ray, round(line), :node], clim=(0, 0.6))
+            bundle.set(array=passed[ray, :node, round(line)], clim=(0, 0.6))
             axes.add_collection(bundle)
         axes.plot(*points[-1], "o", color="white", ms=5)
         panels.append((title, from_plot(figure)))

@@ -10,6 +10,7 @@ from ussim.jit import compiled
 
 _CREASE_DEG = 45.0
 """Faces that meet at a sharper angle keep an edge between them."""
+_THIN_MM = 1e-3
 
 
 def surface_normals(vertices_mm: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -37,6 +38,34 @@ def surface_normals(vertices_mm: np.ndarray, triangles: np.ndarray) -> tuple[np.
         triangles, flat, length[:, 0], corner_order // 3, begin, math.cos(math.radians(_CREASE_DEG))
     )
     return np.ascontiguousarray(flat, np.float32), smooth
+
+
+def normal_fields(vertices_mm: np.ndarray, triangles: np.ndarray, corner_normals: np.ndarray) -> np.ndarray:
+    """Smooth normals as linear functions of the place on each triangle: all that a crossing asks for, side by side.
+
+    Args:
+        vertices_mm: (V, 3).
+        triangles: (T, 3), indices into the vertices.
+        corner_normals: (T, 3, 3), of :func:`surface_normals`.
+
+    Returns:
+        (T, 16) float32, a line of the cache each: centre [mm] (3), the corners' mean normal, which holds there (3), its
+        gradient [1/mm], row i for component i (9), and 0. A triangle no higher than _THIN_MM has no gradient: where on
+        it a hit lies is rounding.
+    """
+    a, b, c = (np.asarray(vertices_mm, np.float64)[triangles[:, i]] for i in range(3))
+    u, w = b - a, c - a
+    uu, uw, ww = (u * u).sum(1), (u * w).sum(1), (w * w).sum(1)
+    square = np.maximum(uu * ww - uw * uw, 0)  # of twice the area
+    is_thin = square <= _THIN_MM**2 * np.maximum(np.maximum(uu, ww), uu - 2 * uw + ww)
+    scale = np.where(is_thin, 0, 1 / np.where(is_thin, 1, square))[:, None]
+    # Of the weight of corner b, and of that of c.
+    slope_b, slope_c = (ww[:, None] * u - uw[:, None] * w) * scale, (uu[:, None] * w - uw[:, None] * u) * scale
+    n = np.asarray(corner_normals, np.float64)
+    gradient = (n[:, 1] - n[:, 0])[:, :, None] * slope_b[:, None] + (n[:, 2] - n[:, 0])[:, :, None] * slope_c[:, None]
+    fields = np.zeros((len(triangles), 16), np.float32)
+    fields[:, :3], fields[:, 3:6], fields[:, 6:15] = (a + b + c) / 3, n.mean(axis=1), gradient.reshape(-1, 9)
+    return fields
 
 
 @compiled()

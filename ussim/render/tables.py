@@ -12,7 +12,7 @@ from ussim.probe.imaging import Imaging
 from ussim.probe.probe import SPEED_ASSUMED_M_S, Probe
 from ussim.render.bvh import build_bvh
 from ussim.render.kernels.inputs import Display, Geometry, Media, Pixels
-from ussim.render.normals import surface_normals
+from ussim.render.normals import normal_fields, surface_normals
 from ussim.scene.scene import Scene
 
 _SAMPLES_PER_SIGMA = 0.6
@@ -41,7 +41,7 @@ def _build_geometry(scene: Scene) -> Geometry:
     return Geometry(
         *bvh,
         normals=normals,
-        corner_normals=corner_normals,
+        normal_fields=normal_fields(scene.vertices_mm, scene.triangles, corner_normals),
         vertices=np.ascontiguousarray(scene.vertices_mm, np.float32),
         triangles=np.ascontiguousarray(scene.triangles, np.int32),
         triangle_surface=np.ascontiguousarray(scene.triangle_surface, np.int32),

@@ -27,7 +27,7 @@ class Work:
 
     Attributes:
         sheets: What lies on the lines, and where it is shown.
-        passed: (frames × layers × rays × scanlines, nodes) float32, one-way amplitude of every ray.
+        passed: (frames × layers × rays, nodes, scanlines) float32, one-way amplitude of every ray.
         seen: (frames × scanlines × layers, nodes) float32, two-way amplitude of every point.
         reflected: Echoes over mirrors.
         real, imag: (frames × scanlines, samples) float32, echoes of the scatterers before the pulse; at last, if the
@@ -157,7 +157,7 @@ class ApertureLines:
             )
             flat = [empty((lines, samples), np.float32) for _ in range(8)]
             reflected = Reflected(empty((lines, 2), np.int32), *flat[6:], empty((lines, bins), np.float32))
-            passed = empty((count * quality.rays, nodes), np.float32)
+            passed = empty((frames * quality.layers * quality.rays, nodes, self._probe.scanlines), np.float32)
             held = Work(sheets, passed, empty((count, nodes), np.float32), reflected, *flat[:6])
             self._work[quality] = held
         return held

@@ -38,10 +38,7 @@ _TUBE_LIMITS = np.float32(0.1), np.float32(2.0)
 
 @device
 def trace_ray(path, geometry, media, beam, poses, passed, stack, stack_t):
-    """Trace ray ``path`` (frame, layer, ray, scanline) and write its amplitude at every node.
-
-    ``passed`` is (frames × layers × rays × scanlines, nodes) float32.
-    """
+    """Trace ray ``path`` (frame, layer, ray, scanline) and write its amplitude at every node, ``passed``, float32."""
     line = path % beam.scanlines
     ray = (path // beam.scanlines) % beam.rays
     layer = (path // (beam.scanlines * beam.rays)) % beam.layers
@@ -83,10 +80,12 @@ def trace_ray(path, geometry, media, beam, poses, passed, stack, stack_t):
         if triangle < 0:
             s = reach
         loss = _HALF * media.loss_db_per_mm[medium]
-        node = fill_nodes(
-            node, goal, gone, s, amplitude, loss, is_bent, wx, qx, fx, px, wy, qy, fy, py,
-            is_phased, beam.node_mm, beside, ahead, ray, beam.ray_length_mm, path, passed,
+        past = first_past(gone + s, node, goal, is_phased, beam.node_mm, beside, ahead, ray, beam.ray_length_mm)
+        fill_nodes(
+            passed[node:past], beam.ray_length_mm[ray, node:past], node, gone, amplitude, loss, is_bent,
+            wx, qx, fx, px, wy, qy, fy, py, is_phased, beam.node_mm, beside, ahead,
         )  # fmt: skip
+        node = past
         x, y, z = x + s * dx, y + s * dy, z + s * dz
         gone = gone + s
         amplitude = amplitude * amplitude_after(loss, s)
@@ -95,7 +94,7 @@ def trace_ray(path, geometry, media, beam, poses, passed, stack, stack_t):
         if triangle < 0:
             if goal >= last:
                 while node < last:
-                    passed[path, node] = amplitude
+                    passed[node] = amplitude
                     node += 1
                 break
             bend = piece_slope(beam, layer, piece) - piece_slope(beam, layer, piece - 1)
@@ -143,47 +142,59 @@ def trace_ray(path, geometry, media, beam, poses, passed, stack, stack_t):
         medium = beyond
         skip = triangle
     while node < last:
-        passed[path, node] = _ZERO
+        passed[node] = _ZERO
         node += 1
 
 
 @device
 def way_to(node, is_phased, node_mm, beside, ahead, ray, ray_length_mm):
-    """Length of a ray from its element to the depth of a node [mm].
-
-    Of a phased array it depends on the scanline: ``beside`` and ``ahead`` are the element's distance from the middle
-    of the face, across the ray and along it.
-    """
+    """Length of a ray from its element to the depth of a node [mm]."""
     if not is_phased:
         return ray_length_mm[ray, node]
+    return phased_way(node, node_mm, beside, ahead)
+
+
+@device
+def phased_way(node, node_mm, beside, ahead):
+    """That of a phased array, which depends on the scanline: the element's distance from the middle of the face is
+    ``beside`` across the ray and ``ahead`` along it."""
     depth = np.float32(node) * node_mm
     return max(_ZERO, np.float32(math.sqrt(max(_ZERO, depth * depth - beside * beside))) - ahead)
 
 
 @device
-def fill_nodes(
-    node, goal, gone, s, amplitude, loss, is_bent, wx, qx, fx, px, wy, qy, fy, py,
-    is_phased, node_mm, beside, ahead, ray, ray_length_mm, path, passed,
-):  # fmt: skip
-    """Write the amplitude at the nodes of the next ``s`` mm of a ray; returns the first node behind them."""
-    while node < goal:
-        way = way_to(node, is_phased, node_mm, beside, ahead, ray, ray_length_mm) - gone
-        if way > s:
-            break
-        value = amplitude * amplitude_after(loss, way)
-        if is_bent:
-            value *= tube_factor(wx + qx * way, fx + px * way) * tube_factor(wy + qy * way, fy + py * way)
-        passed[path, node] = value
-        node += 1
-    return node
+def first_past(way, node, goal, is_phased, node_mm, beside, ahead, ray, ray_length_mm):
+    """The first node, from ``node`` on and ``goal`` at most, that lies more than ``way`` mm along a ray."""
+    # No two nodes are nearer than they are on a scanline: so this one lies past it, but for rounding.
+    left = way - way_to(node, is_phased, node_mm, beside, ahead, ray, ray_length_mm)
+    past = max(node, min(goal, node + np.int32(left / node_mm) + 2))
+    while past > node and way_to(past - 1, is_phased, node_mm, beside, ahead, ray, ray_length_mm) > way:
+        past -= 1
+    return past
 
 
 @device
-def tube_factor(width, flat):
-    """Amplitude of a tube of a width over one that met flat walls only, for one of its two widths."""
-    if abs(width) < np.float32(1e-3) or flat < np.float32(1e-3):
-        return _ONE
-    return np.float32(math.sqrt(min(_TUBE_LIMITS[1], max(_TUBE_LIMITS[0], flat / abs(width)))))
+def fill_nodes(
+    passed, length_mm, first, gone, amplitude, loss, is_bent, wx, qx, fx, px, wy, qy, fy, py,
+    is_phased, node_mm, beside, ahead,
+):  # fmt: skip
+    """Write the amplitude at the nodes of a straight stretch, ``first`` and those behind it. The loop vectorises."""
+    for n in range(passed.size):
+        way = (phased_way(first + n, node_mm, beside, ahead) if is_phased else length_mm[n]) - gone
+        value = amplitude * amplitude_after(loss, way)
+        if is_bent:
+            value *= np.float32(
+                math.sqrt(tube_power(wx + qx * way, fx + px * way) * tube_power(wy + qy * way, fy + py * way))
+            )
+        passed[n] = value
+
+
+@device
+def tube_power(width, flat):
+    """Power in a tube of a width over one that met flat walls only, for one of its two widths."""
+    width = abs(width)
+    power = min(_TUBE_LIMITS[1], max(_TUBE_LIMITS[0], flat / width))
+    return _ONE if width < np.float32(1e-3) or flat < np.float32(1e-3) else power
 
 
 @device

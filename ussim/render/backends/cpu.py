@@ -34,7 +34,7 @@ from ussim.render.kernels.maps import (
 from ussim.render.kernels.receive import grey_sample, power_sample, pulse_span
 from ussim.render.kernels.scan_convert import polar_at, to_grey
 
-_CHUNK = 16  # rays that share one traversal stack
+_CHUNK = 16  # rays that share one traversal stack, nodes that are gathered together: a line of the cache
 _FEW = 4  # scanlines whose reflected paths do
 _SPAN = 512  # samples whose side lobes are added together, within the fastest cache
 _LIST = 512  # cells of the lattice that are worked out together, within the fastest cache
@@ -52,18 +52,30 @@ def _trace_sheets(geometry, media, beam, poses, sheets):
 
 @cpu_kernel
 def _trace_rays(geometry, media, beam, poses, passed):
-    count = passed.shape[0]
-    for chunk in prange((count + _CHUNK - 1) // _CHUNK):
+    bundles, nodes, lines = passed.shape
+    chunks = (lines + _CHUNK - 1) // _CHUNK
+    for chunk in prange(bundles * chunks):
         stack = np.empty(STACK_SIZE, np.int32)
         stack_t = np.empty(STACK_SIZE, np.float32)
-        for ray in range(chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK)):
-            trace_ray(ray, geometry, media, beam, poses, passed, stack, stack_t)
+        tile = np.empty((_CHUNK, nodes), np.float32)
+        bundle, first = chunk // chunks, chunk % chunks * _CHUNK
+        count = min(_CHUNK, lines - first)
+        for k in range(count):
+            trace_ray(bundle * lines + first + k, geometry, media, beam, poses, tile[k], stack, stack_t)
+        for node in range(nodes):
+            for k in range(count):
+                passed[bundle, node, first + k] = tile[k, node]
 
 
 @cpu_kernel
 def _gather(beam, passed, seen):
-    for index in prange(seen.shape[0]):
-        gather_span(index, 0, seen.shape[1], beam, passed, seen)
+    rows, nodes, lines = passed.shape[0] // beam.rays, passed.shape[1], passed.shape[2]
+    chunks = (nodes + _CHUNK - 1) // _CHUNK
+    for chunk in prange(rows * chunks):
+        sums = np.empty((4, lines), np.float32)
+        first = chunk % chunks * _CHUNK
+        for node in range(first, min(nodes, first + _CHUNK)):
+            gather_span(chunk // chunks, node, 0, lines, beam, passed, sums, seen)
 
 
 @cpu_kernel

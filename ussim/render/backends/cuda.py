@@ -94,19 +94,22 @@ def sheets_kernel(geometry, media, beam, poses, sheets):
 @_kernel
 def rays_kernel(geometry, media, beam, poses, passed):
     """One thread per ray."""
-    ray = cuda.grid(1)
-    if ray < passed.shape[0]:
+    path = cuda.grid(1)
+    bundle, line = path // passed.shape[2], path % passed.shape[2]
+    if bundle < passed.shape[0]:
         stack = cuda.local.array(STACK_SIZE, int32)
         stack_t = cuda.local.array(STACK_SIZE, float32)
-        trace_ray(ray, geometry, media, beam, poses, passed, stack, stack_t)
+        trace_ray(path, geometry, media, beam, poses, passed[bundle, :, line], stack, stack_t)
 
 
 @_kernel
 def gather_kernel(beam, passed, seen):
     """One thread per node of a line."""
-    index, node = cuda.grid(2)
-    if node < seen.shape[1] and index < seen.shape[0]:
-        gather_span(index, node, node + 1, beam, passed, seen)
+    index, line = cuda.grid(2)
+    row, node = index // passed.shape[1], index % passed.shape[1]
+    if line < passed.shape[2] and row * beam.rays < passed.shape[0]:
+        sums = cuda.local.array((4, 1), float32)
+        gather_span(row, node, line, line + 1, beam, passed, sums, seen)
 
 
 @_kernel
@@ -338,11 +341,11 @@ class CudaBackend:
 
     def trace_rays(self, geometry, media, beam, poses, passed) -> None:
         """The one-way amplitude of every ray."""
-        rays_kernel[_over(passed.shape[0], _TRACE_THREADS)](geometry, media, beam, poses, passed)
+        rays_kernel[_over(passed.shape[0] * passed.shape[2], _TRACE_THREADS)](geometry, media, beam, poses, passed)
 
     def gather(self, beam, passed, seen) -> None:
         """The two-way amplitude of every point."""
-        gather_kernel[_over_rows(seen.shape)](beam, passed, seen)
+        gather_kernel[_over_rows((seen.size // passed.shape[2], passed.shape[2]))](beam, passed, seen)
 
     def march(self, media, beam, poses, sheets, seen, real, imag) -> None:
         """The scatterers of every line."""

@@ -46,52 +46,20 @@ def normal_of(geometry, triangle):
 @device
 def smooth_normal_of(geometry, triangle, x, y, z):
     """Unit normal at a point of a triangle, interpolated between its corners' (Phong)."""
-    a, b, c = (
-        geometry.triangles[triangle, 0],
-        geometry.triangles[triangle, 1],
-        geometry.triangles[triangle, 2],
-    )
-    v = geometry.vertices
-    ux, uy, uz = v[b, 0] - v[a, 0], v[b, 1] - v[a, 1], v[b, 2] - v[a, 2]
-    wx, wy, wz = v[c, 0] - v[a, 0], v[c, 1] - v[a, 1], v[c, 2] - v[a, 2]
-    px, py, pz = x - v[a, 0], y - v[a, 1], z - v[a, 2]
-    uu = dot(ux, uy, uz, ux, uy, uz)
-    uw = dot(ux, uy, uz, wx, wy, wz)
-    ww = dot(wx, wy, wz, wx, wy, wz)
-    pu = dot(px, py, pz, ux, uy, uz)
-    pw = dot(px, py, pz, wx, wy, wz)
-    area = max(uu * ww - uw * uw, np.float32(1e-20))
-    beta = min(np.float32(1), max(_ZERO, (ww * pu - uw * pw) / area))
-    gamma = min(np.float32(1) - beta, max(_ZERO, (uu * pw - uw * pu) / area))
-    alpha = np.float32(1) - beta - gamma
-    n = geometry.corner_normals[triangle]
-    return normalise(
-        alpha * n[0, 0] + beta * n[1, 0] + gamma * n[2, 0],
-        alpha * n[0, 1] + beta * n[1, 1] + gamma * n[2, 1],
-        alpha * n[0, 2] + beta * n[1, 2] + gamma * n[2, 2],
-    )
+    n = geometry.normal_fields
+    x, y, z = x - n[triangle, 0], y - n[triangle, 1], z - n[triangle, 2]
+    cx, cy, cz = normal_change(geometry, triangle, x, y, z)
+    return normalise(n[triangle, 3] + cx, n[triangle, 4] + cy, n[triangle, 5] + cz)
 
 
 @device
 def normal_change(geometry, triangle, tx, ty, tz):
-    """Change of the smooth outward normal per mm along a direction t, in the plane of a triangle."""
-    a, b, c = geometry.triangles[triangle, 0], geometry.triangles[triangle, 1], geometry.triangles[triangle, 2]
-    v = geometry.vertices
-    ux, uy, uz = v[b, 0] - v[a, 0], v[b, 1] - v[a, 1], v[b, 2] - v[a, 2]
-    wx, wy, wz = v[c, 0] - v[a, 0], v[c, 1] - v[a, 1], v[c, 2] - v[a, 2]
-    uu = dot(ux, uy, uz, ux, uy, uz)
-    uw = dot(ux, uy, uz, wx, wy, wz)
-    ww = dot(wx, wy, wz, wx, wy, wz)
-    tu = dot(tx, ty, tz, ux, uy, uz)
-    tw = dot(tx, ty, tz, wx, wy, wz)
-    area = max(uu * ww - uw * uw, np.float32(1e-20))
-    beta = (ww * tu - uw * tw) / area
-    gamma = (uu * tw - uw * tu) / area
-    n = geometry.corner_normals[triangle]
+    """Change of the smooth outward normal over a step t in the plane of a triangle; per mm if t is a unit vector."""
+    n = geometry.normal_fields
     return (
-        beta * (n[1, 0] - n[0, 0]) + gamma * (n[2, 0] - n[0, 0]),
-        beta * (n[1, 1] - n[0, 1]) + gamma * (n[2, 1] - n[0, 1]),
-        beta * (n[1, 2] - n[0, 2]) + gamma * (n[2, 2] - n[0, 2]),
+        n[triangle, 6] * tx + n[triangle, 7] * ty + n[triangle, 8] * tz,
+        n[triangle, 9] * tx + n[triangle, 10] * ty + n[triangle, 11] * tz,
+        n[triangle, 12] * tx + n[triangle, 13] * ty + n[triangle, 14] * tz,
     )
 
 

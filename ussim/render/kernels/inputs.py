@@ -19,7 +19,7 @@ class Geometry(NamedTuple):
     corners: Array
     primitives: Array
     normals: Array  # (T, 3) float32, outward unit normals
-    corner_normals: Array  # (T, 3, 3) float32, smooth unit normals at each triangle's corners
+    normal_fields: Array  # (T, 16) float32, smooth normals: see :func:`ussim.render.normals.normal_fields`
     vertices: Array  # (V, 3) float32, mm
     triangles: Array  # (T, 3) int32
     triangle_surface: Array  # (T,) int32, bit index of the triangle's surface

@@ -9,6 +9,8 @@ import numpy as np
 from ussim.jit import device
 
 _ONE = np.uint64(1)
+_HALVINGS_PER_DB = np.float32(math.log2(10) / 20)
+_MOST_HALVINGS = np.float32(30)
 
 
 @device
@@ -36,5 +38,14 @@ def highest_surface(inside):
 
 @device
 def amplitude_after(db_per_mm, distance_mm):
-    """Amplitude factor 10^(−dB/20) of an attenuation over a distance."""
-    return np.float32(math.exp(np.float32(-0.11512925) * db_per_mm * distance_mm))
+    """Amplitude factor 10^(−dB/20) of an attenuation over a distance, down to −180 dB, where it stays.
+
+    Good to 2e-7, and without a library call, so that loops vectorise: 2^−i·2^−f with a polynomial for the fraction f.
+    """
+    halvings = min(_MOST_HALVINGS, max(np.float32(0), _HALVINGS_PER_DB * db_per_mm * distance_mm))
+    i = np.int32(halvings)
+    f = halvings - np.float32(i)
+    p = np.float32(-1.29178945e-3) + f * np.float32(1.14980860e-4)
+    p = np.float32(2.40226097e-1) + f * (np.float32(-5.54992775e-2) + f * (np.float32(9.59716901e-3) + f * p))
+    p = np.float32(1) + f * (np.float32(-6.93147175e-1) + f * p)
+    return p / np.float32(np.int32(np.int32(1) << i))
