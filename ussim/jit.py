@@ -102,7 +102,8 @@ def _digest(sources: tuple[Path, ...]) -> str:
 
 # "contract" lets a·b + c become one instruction, as nvcc does; the other fast-math flags would let
 # NaN and infinity checks disappear.
-_CPU_OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy"}
+# All is said outright: what is left out, a function takes over from its first caller.
+_CPU_OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": False}
 
 
 def device(function):
@@ -110,10 +111,14 @@ def device(function):
     return function if SIMULATED else compiled(**_CPU_OPTIONS)(function)
 
 
+def inlined_device(function):
+    """Like :func:`device`, for what passes a scene's tables on: as a call, each hands over a hundred numbers."""
+    return function if SIMULATED else compiled(**{**_CPU_OPTIONS, "forceinline": True})(function)
+
+
 def exact_device(function):
     """Like :func:`device`, for code whose results must be the same bits wherever it is inlined."""
-    # Said outright: a function that says nothing of fast-math is compiled as its first caller is.
-    return function if SIMULATED else compiled(fastmath=False, error_model="numpy")(function)
+    return function if SIMULATED else compiled(**{**_CPU_OPTIONS, "fastmath": False})(function)
 
 
 def cpu_kernel(function):

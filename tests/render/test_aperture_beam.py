@@ -293,3 +293,23 @@ def test_a_thin_film_echoes_as_the_theory_of_a_plate_says(bandwidth, quality, re
         off_db = 20 * np.log10(level / np.abs(pulse).max())
         record_property("off_db", off_db)
         assert off_db == pytest.approx(0, abs=1.5), thickness
+
+
+@pytest.mark.parametrize("depth_mm", [42, 150])  # sheets of one straight piece, and of several
+def test_a_sheet_and_its_rays_follow_the_elevational_beam(depth_mm):
+    elevation = 1.5
+    beside = box((400, 400, 600), (0, elevation - 200, 100), tissue="absorber", name="beside", priority=5)
+    r = renderer(behind(beside), ConvexProbe(depth_mm=depth_mm, scanlines=32))
+    r.baseband(np.eye(4), HQ)
+    beam, work = r._aperture.beam(HQ), r._aperture._work[HQ]
+    node = np.arange(beam.nodes)
+    assert (beam.pieces == 1) == (depth_mm == 42)
+    above = np.interp(node, beam.piece_node, beam.sheet_mm[2, beam.piece_node]) > elevation
+    enters = np.argmin(above) * beam.node_mm
+    assert 10 < enters < 40
+    medium = work.sheets.medium.reshape(32, 3, -1)[16, 2]
+    sample_mm = r.probe.sample_mm
+    assert np.flatnonzero(medium != medium[0])[0] * sample_mm == pytest.approx(enters, abs=0.5)
+    amplitude = work.seen.reshape(32, 3, -1)[16, 2]
+    assert amplitude[node * beam.node_mm < enters - 1].min() > 0.999
+    assert amplitude[(node * beam.node_mm > enters + 2) & ~above].max() < 1e-3

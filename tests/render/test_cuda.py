@@ -85,7 +85,7 @@ def signatures():
     counts, table = np.zeros(2, np.int32), np.zeros((2, 2), np.int32)
     arguments = {
         "sheets_kernel": (geometry, media, beam, poses, work.sheets),
-        "rays_kernel": (geometry, media, beam, poses, work.passed),
+        "rays_kernel": (geometry, media, beam, poses, work.sheets, work.passed),
         "gather_kernel": (beam, work.passed, work.seen),
         "march_kernel": (media, beam, poses, work.sheets, work.seen, plane, plane),
         "reflect_kernel": (geometry, media, beam, poses, work.sheets, work.seen, work.reflected),

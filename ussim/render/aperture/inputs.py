@@ -35,6 +35,7 @@ class ApertureBeam(NamedTuple):
     echo_gain: float  # of a wall that enters before the pulse does
     least_strength: float  # of an echo on a reflected path: what is weaker drowns in the receiver's noise
     pieces: int  # straight pieces of which a sheet off the plane consists
+    piece_node: Array  # (pieces + 1,) int32, node at which each of them begins, and the last one
     sheet_mm: Array  # (L, J) elevation of each layer's sheet
     sheet_edge: Array  # (L − 1,) between the sheets: (elevation/σ)² with the sign of the elevation
     element_mm: Array  # (N,) phased arrays: where a ray starts on the face; 0 otherwise
@@ -68,6 +69,7 @@ class Sheets(NamedTuple):
     shown_mm: Array  # (B, J) float32, displayed depth of every node: time of flight × 1540 m/s / 2
     wall: Array  # (B, M, WALL_FIELDS) float32
     wall_count: Array  # (B,) int32
+    around: Array  # (B,) uint64, the surfaces around where the line begins on the face
     hit: Array  # (B, M, 6) float32, where the line meets the wall and its direction there, in the scene
     hit_triangle: Array  # (B, M) int32
     hit_inside: Array  # (B, M) uint64, the surfaces around the line before the wall

@@ -78,7 +78,7 @@ class ApertureLines:
     def bytes_per_frame(self, quality: Quality) -> int:
         """Size of the work arrays of a frame."""
         (_, nodes), lines, samples = reach(self._probe, self._fastest), self._probe.scanlines, self._probe.axial_samples
-        per_sheet = samples * 12 + nodes * 8 + self._imaging.max_segments * (4 * WALL_FIELDS + 36)
+        per_sheet = samples * 12 + nodes * 8 + 12 + self._imaging.max_segments * (4 * WALL_FIELDS + 36)
         return lines * (quality.layers * (per_sheet + quality.rays * nodes * 4) + samples * 8 * 4)
 
     def _check_memory(self, quality: Quality) -> None:
@@ -121,7 +121,7 @@ class ApertureLines:
         """
         backend, beam, work = self._backend, self.beam(quality), self._work_for(poses.shape[0], quality)
         run("sheets", backend.trace_sheets, geometry, media, beam, poses, work.sheets)
-        run("rays", backend.trace_rays, geometry, media, beam, poses, work.passed)
+        run("rays", backend.trace_rays, geometry, media, beam, poses, work.sheets, work.passed)
         run("gather", backend.gather, beam, work.passed, work.seen)
         run("march", backend.march, media, beam, poses, work.sheets, work.seen, work.real, work.imag)
         if self._imaging.max_reflections > 0:
@@ -151,6 +151,7 @@ class ApertureLines:
                 shown_mm=empty((count, nodes), np.float32),
                 wall=empty((count, self._imaging.max_segments, WALL_FIELDS), np.float32),
                 wall_count=empty(count, np.int32),
+                around=empty(count, np.uint64),
                 hit=empty((count, self._imaging.max_segments, 6), np.float32),
                 hit_triangle=empty((count, self._imaging.max_segments), np.int32),
                 hit_inside=empty((count, self._imaging.max_segments), np.uint64),

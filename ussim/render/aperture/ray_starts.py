@@ -60,14 +60,8 @@ def scene_ray(beam, pose, line, element, tilt, elevation, slope):
 
 
 @device
-def piece_start(beam, piece):
-    """Node at which a piece of a sheet begins."""
-    return np.int32(piece * (beam.nodes - 1) // beam.pieces)
-
-
-@device
 def piece_slope(beam, layer, piece):
     """Elevational slope of a sheet within one of its pieces."""
-    begin, end = piece_start(beam, piece), piece_start(beam, piece + 1)
+    begin, end = beam.piece_node[piece], beam.piece_node[piece + 1]
     rise = beam.sheet_mm[layer, end] - beam.sheet_mm[layer, begin]
     return rise / (np.float32(end - begin) * beam.node_mm)

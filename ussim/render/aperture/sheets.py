@@ -29,7 +29,7 @@ from ussim.render.aperture.inputs import (
     WALL_DEPTH,
 )
 from ussim.render.aperture.lattice import place_key
-from ussim.render.aperture.ray_starts import line_angle, piece_slope, piece_start, scene_ray, to_scene
+from ussim.render.aperture.ray_starts import line_angle, piece_slope, scene_ray, to_scene
 from ussim.render.kernels.hits import medium_of, next_interface, normal_of, smooth_normal_of, surfaces_around
 from ussim.render.physics.interface import (
     coherent_fraction,
@@ -67,11 +67,11 @@ def trace_sheet(index, geometry, media, beam, poses, sheets, stack, stack_t):
     sample = 0
     loud = np.int32(0)
     silent = False
-    pieces = beam.pieces if layer != beam.layers // 2 else 1
-    for piece in range(pieces):
-        first = piece_start(beam, piece) if pieces > 1 else 0
-        slope = piece_slope(beam, layer, piece) if pieces > 1 else _ZERO
-        end_node = piece_start(beam, piece + 1) if pieces > 1 else beam.nodes - 1
+    is_central = layer == beam.layers // 2
+    for piece in range(1 if is_central else beam.pieces):
+        first = beam.piece_node[piece]
+        slope = _ZERO if is_central else piece_slope(beam, layer, piece)
+        end_node = beam.nodes - 1 if is_central else beam.piece_node[piece + 1]
         depth = np.float32(first) * beam.node_mm
         bottom = np.float32(end_node) * beam.node_mm
         stretch = np.float32(math.sqrt(_ONE + slope * slope))  # mm of path per mm of depth
@@ -83,6 +83,7 @@ def trace_sheet(index, geometry, media, beam, poses, sheets, stack, stack_t):
             x, y, z = x + ex * lift, y + ey * lift, z + ez * lift
         if piece == 0:
             inside = surfaces_around(geometry, x, y, z, -dx, -dy, -dz, stack, stack_t)
+            sheets.around[index] = inside
             medium = medium_of(geometry, inside)
             silent = is_gas(media.impedance_mrayl[medium])
         skip = np.int32(-1)

@@ -21,7 +21,7 @@ from ussim.scene.point import PointTarget
 
 _NODE_MM = 0.4  # along a scanline: shadows are smooth
 _DEEPEST = 1.12  # lines reach so much deeper than is shown, at most: behind faster media the depths shown lie deeper
-_PIECES = 12  # straight pieces of a sheet off the image plane
+_PIECE_MM = 0.03  # a sheet's straight pieces stray so far from the beam at most
 REACH = 1.9  # standard deviations of the beam within which scatterers count: 99.3 % of its power in either direction
 _CROWDING = 1.6  # exponent by which rays crowd around the axis
 _SCATTERERS_PER_CELL = 6  # cells of the lattice in a resolution cell, for developed speckle
@@ -54,6 +54,28 @@ def _sheets(layers: int) -> tuple[np.ndarray, np.ndarray]:
     root = np.sqrt(1 + tail * layers)
     root[layers // 2] = 0
     return np.sign(np.arange(layers) - layers // 2) * root / math.sqrt(2), edges / math.sqrt(2)
+
+
+def _pieces(sheet_mm: np.ndarray) -> np.ndarray:
+    """Nodes at which the straight pieces of all sheets begin, and the last node; as few as _PIECE_MM allows.
+
+    Each piece costs a ray a look-up of its own, and the beam is straight but for its waist.
+    """
+    number = np.arange(sheet_mm.shape[1])
+
+    def is_straight(first: int, last: int) -> bool:
+        along = (number[first : last + 1] - first) / (last - first)
+        begin, end = sheet_mm[:, first, None], sheet_mm[:, last, None]
+        return bool(np.abs(begin + (end - begin) * along - sheet_mm[:, first : last + 1]).max() <= _PIECE_MM)
+
+    begins = [0]
+    while begins[-1] < number[-1]:
+        first, beyond = begins[-1] + 1, int(number[-1]) + 1
+        while beyond - first > 1:
+            middle = (first + beyond) // 2
+            first, beyond = (middle, beyond) if is_straight(begins[-1], middle) else (first, middle)
+        begins.append(first)
+    return np.array(begins, np.int32)
 
 
 def _aperture(probe: Probe, rays: int, depths: np.ndarray) -> dict[str, np.ndarray]:
@@ -195,6 +217,7 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
     spread[spread < _LEAST_SPREAD] = 0
     spread /= spread.sum(axis=0)
     sheet = place[:, None] * elevational
+    pieces = _pieces(sheet)
     rays = _aperture(probe, quality.rays, depths)
     as_f32 = {name: np.ascontiguousarray(values, f32) for name, values in rays.items() if name != "ray_end"}
     return ApertureBeam(
@@ -219,7 +242,8 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         reference_mm=f32(_REFERENCE_MM),
         echo_gain=f32(math.sqrt(axial / probe.axial_sigma_mm)),
         least_strength=f32(10 ** ((imaging.noise_db - _BELOW_NOISE_DB) / 20)),
-        pieces=i32(_PIECES),
+        pieces=i32(len(pieces) - 1),
+        piece_node=pieces,
         sheet_mm=sheet.astype(f32),
         sheet_edge=(edges * np.abs(edges)).astype(f32),
         ray_end=rays["ray_end"].astype(i32),

@@ -14,7 +14,7 @@ import numpy as np
 
 from ussim.jit import device
 from ussim.render.aperture.lattice import place_key
-from ussim.render.aperture.ray_starts import line_angle, piece_slope, piece_start, scene_ray
+from ussim.render.aperture.ray_starts import line_angle, piece_slope, scene_ray
 from ussim.render.kernels.hits import (
     medium_of,
     next_interface,
@@ -37,12 +37,13 @@ _TUBE_LIMITS = np.float32(0.1), np.float32(2.0)
 
 
 @device
-def trace_ray(path, geometry, media, beam, poses, passed, stack, stack_t):
+def trace_ray(path, geometry, media, beam, poses, sheets, passed, stack, stack_t):
     """Trace ray ``path`` (frame, layer, ray, scanline) and write its amplitude at every node, ``passed``, float32."""
     line = path % beam.scanlines
     ray = (path // beam.scanlines) % beam.rays
     layer = (path // (beam.scanlines * beam.rays)) % beam.layers
-    pose = poses[path // (beam.scanlines * beam.rays * beam.layers)]
+    frame = path // (beam.scanlines * beam.rays * beam.layers)
+    pose = poses[frame]
     ex, ey, ez = pose[0, 1], pose[1, 1], pose[2, 1]
     is_central = layer == beam.layers // 2
     slope = _ZERO if is_central else piece_slope(beam, layer, 0)
@@ -54,7 +55,10 @@ def trace_ray(path, geometry, media, beam, poses, passed, stack, stack_t):
     theta, _ = line_angle(beam, line)
     beside = beam.element_mm[ray] * np.float32(math.cos(theta))
     ahead = beam.element_mm[ray] * np.float32(math.sin(theta))
-    inside = surfaces_around(geometry, x, y, z, -dx, -dy, -dz, stack, stack_t)
+    if is_phased:
+        inside = surfaces_around(geometry, x, y, z, -dx, -dy, -dz, stack, stack_t)
+    else:  # all rays of a scanline begin where the sheet's does
+        inside = sheets.around[(frame * beam.scanlines + line) * beam.layers + layer]
     medium = medium_of(geometry, inside)
     node = 0
     amplitude = _ONE
@@ -62,8 +66,8 @@ def trace_ray(path, geometry, media, beam, poses, passed, stack, stack_t):
         amplitude = _ZERO  # an element over air is silent
     gone = _ZERO  # length of the way so far
     skip = np.int32(-1)
-    piece = 1
-    next_piece = beam.nodes if is_central else piece_start(beam, 1)
+    piece = beam.pieces if is_central else 1  # the next one
+    next_piece = beam.piece_node[piece] if piece < beam.pieces else beam.nodes
     # Width and slope of the ray's tube per unit angle at the element: as bent, and as it would be between flat walls.
     wx, qx, fx, px = _ZERO, _ONE, _ZERO, _ONE
     wy, qy, fy, py = _ZERO, _ONE, _ZERO, _ONE
@@ -82,7 +86,7 @@ def trace_ray(path, geometry, media, beam, poses, passed, stack, stack_t):
         loss = _HALF * media.loss_db_per_mm[medium]
         past = first_past(gone + s, node, goal, is_phased, beam.node_mm, beside, ahead, ray, beam.ray_length_mm)
         fill_nodes(
-            passed[node:past], beam.ray_length_mm[ray, node:past], node, gone, amplitude, loss, is_bent,
+            passed, beam.ray_length_mm, ray, node, past, gone, amplitude, loss, is_bent,
             wx, qx, fx, px, wy, qy, fy, py, is_phased, beam.node_mm, beside, ahead,
         )  # fmt: skip
         node = past
@@ -100,7 +104,7 @@ def trace_ray(path, geometry, media, beam, poses, passed, stack, stack_t):
             bend = piece_slope(beam, layer, piece) - piece_slope(beam, layer, piece - 1)
             dx, dy, dz = normalise(dx + bend * ex, dy + bend * ey, dz + bend * ez)
             piece += 1
-            next_piece = piece_start(beam, piece) if piece < beam.pieces else beam.nodes
+            next_piece = beam.piece_node[piece] if piece < beam.pieces else beam.nodes
             continue
 
         beyond = medium_of(geometry, after)
@@ -175,12 +179,14 @@ def first_past(way, node, goal, is_phased, node_mm, beside, ahead, ray, ray_leng
 
 @device
 def fill_nodes(
-    passed, length_mm, first, gone, amplitude, loss, is_bent, wx, qx, fx, px, wy, qy, fy, py,
+    passed, ray_length_mm, ray, first, last, gone, amplitude, loss, is_bent, wx, qx, fx, px, wy, qy, fy, py,
     is_phased, node_mm, beside, ahead,
 ):  # fmt: skip
-    """Write the amplitude at the nodes of a straight stretch, ``first`` and those behind it. The loop vectorises."""
-    for n in range(passed.size):
-        way = (phased_way(first + n, node_mm, beside, ahead) if is_phased else length_mm[n]) - gone
+    """Write the amplitude at the nodes ``first`` … ``last − 1`` of a straight stretch."""
+    row = np.uint64(ray)
+    # Unsigned indices, because Numba looks for negative ones in others, and the loop would not vectorise.
+    for n in range(np.uint64(first), np.uint64(last)):
+        way = (phased_way(n, node_mm, beside, ahead) if is_phased else ray_length_mm[row, n]) - gone
         value = amplitude * amplitude_after(loss, way)
         if is_bent:
             value *= np.float32(

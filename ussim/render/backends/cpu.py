@@ -51,7 +51,7 @@ def _trace_sheets(geometry, media, beam, poses, sheets):
 
 
 @cpu_kernel
-def _trace_rays(geometry, media, beam, poses, passed):
+def _trace_rays(geometry, media, beam, poses, sheets, passed):
     bundles, nodes, lines = passed.shape
     chunks = (lines + _CHUNK - 1) // _CHUNK
     for chunk in prange(bundles * chunks):
@@ -61,7 +61,7 @@ def _trace_rays(geometry, media, beam, poses, passed):
         bundle, first = chunk // chunks, chunk % chunks * _CHUNK
         count = min(_CHUNK, lines - first)
         for k in range(count):
-            trace_ray(bundle * lines + first + k, geometry, media, beam, poses, tile[k], stack, stack_t)
+            trace_ray(bundle * lines + first + k, geometry, media, beam, poses, sheets, tile[k], stack, stack_t)
         for node in range(nodes):
             for k in range(count):
                 passed[bundle, node, first + k] = tile[k, node]

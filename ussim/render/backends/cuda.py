@@ -92,22 +92,23 @@ def sheets_kernel(geometry, media, beam, poses, sheets):
 
 
 @_kernel
-def rays_kernel(geometry, media, beam, poses, passed):
+def rays_kernel(geometry, media, beam, poses, sheets, passed):
     """One thread per ray."""
     path = cuda.grid(1)
     bundle, line = path // passed.shape[2], path % passed.shape[2]
     if bundle < passed.shape[0]:
         stack = cuda.local.array(STACK_SIZE, int32)
         stack_t = cuda.local.array(STACK_SIZE, float32)
-        trace_ray(path, geometry, media, beam, poses, passed[bundle, :, line], stack, stack_t)
+        trace_ray(path, geometry, media, beam, poses, sheets, passed[bundle, :, line], stack, stack_t)
 
 
 @_kernel
 def gather_kernel(beam, passed, seen):
     """One thread per node of a line."""
-    index, line = cuda.grid(2)
-    row, node = index // passed.shape[1], index % passed.shape[1]
-    if line < passed.shape[2] and row * beam.rays < passed.shape[0]:
+    index = cuda.grid(1)
+    line, node = index % passed.shape[2], index // passed.shape[2] % passed.shape[1]
+    row = index // (passed.shape[2] * passed.shape[1])
+    if row * beam.rays < passed.shape[0]:
         sums = cuda.local.array((4, 1), float32)
         gather_span(row, node, line, line + 1, beam, passed, sums, seen)
 
@@ -339,13 +340,14 @@ class CudaBackend:
         """What lies on the lines of every sheet."""
         sheets_kernel[_over(sheets.wall_count.size, _TRACE_THREADS)](geometry, media, beam, poses, sheets)
 
-    def trace_rays(self, geometry, media, beam, poses, passed) -> None:
+    def trace_rays(self, geometry, media, beam, poses, sheets, passed) -> None:
         """The one-way amplitude of every ray."""
-        rays_kernel[_over(passed.shape[0] * passed.shape[2], _TRACE_THREADS)](geometry, media, beam, poses, passed)
+        grid = _over(passed.shape[0] * passed.shape[2], _TRACE_THREADS)
+        rays_kernel[grid](geometry, media, beam, poses, sheets, passed)
 
     def gather(self, beam, passed, seen) -> None:
         """The two-way amplitude of every point."""
-        gather_kernel[_over_rows((seen.size // passed.shape[2], passed.shape[2]))](beam, passed, seen)
+        gather_kernel[_over(seen.size)](beam, passed, seen)
 
     def march(self, media, beam, poses, sheets, seen, real, imag) -> None:
         """The scatterers of every line."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from ussim.jit import SIMULATED, device
+from ussim.jit import SIMULATED, device, inlined_device
 from ussim.render.physics.intersect import build
 from ussim.render.physics.medium import crossed, highest_surface
 from ussim.render.physics.vector import dot, normalise
@@ -20,11 +20,11 @@ NUDGE_MM = np.float32(1e-3)
 MAX_HIDDEN_CROSSINGS = 256
 
 # No fast-math here: fusing the products of an edge function would open cracks between triangles.
-closest_hit = build((lambda f: f) if SIMULATED else numba.njit(fastmath=False, error_model="numpy"))
+closest_hit = build((lambda f: f) if SIMULATED else numba.njit(fastmath=False, error_model="numpy", forceinline=True))
 """The CPU's traversal; :mod:`ussim.render.backends.cuda` puts a GPU's in its place when it compiles for one."""
 
 
-@device
+@inlined_device
 def first_hit(geometry, x, y, z, dx, dy, dz, reach, skip, stack, stack_t):
     """Distance [mm] and triangle of the first hit before ``reach``; triangle −1 if there is none.
 
@@ -93,7 +93,7 @@ def surfaces_around(geometry, x, y, z, dx, dy, dz, stack, stack_t):
     return inside
 
 
-@device
+@inlined_device
 def next_interface(geometry, x, y, z, dx, dy, dz, reach, skip, inside, medium, stack, stack_t):
     """Distance to the next change of medium along a ray.
 
