@@ -1,13 +1,14 @@
-"""The scatterers of a scanline, each once, at its own place, with the weight of the beam there.
+"""The scatterers of an image, each at its own place, with the weight of each scanline's beam there.
 
-Cells of the world-fixed lattice inside the beam's cross-section are enumerated slab by slab along the axis of the
-lattice that the line follows closest. A scatterer's medium and amplitude come from the sheet nearest to it, its
-range from that sheet's time of flight. Since a scatterer enters with the beam's amplitude where it lies, speckle
-stays with the tissue when the probe moves.
+Scanlines are taken in strips of neighbours, since each scatterer is seen by several of them. Cells of the world-fixed
+lattice inside a strip and its slice are enumerated slab by slab along the axis of the lattice that its middle follows
+closest. What a scatterer is made of and what of it is seen is looked up once, on the scanline and the layer nearest to
+it; then it is added to every scanline of the strip whose beam holds it, with the beam's amplitude and phase there. So
+speckle stays with the tissue when the probe moves.
 
-The work is cut into blocks of samples, each of which adds only what falls into it, in the order of the whole: on a CPU
-a block is a line, on a GPU what one thread does. Cells are worked out in lists as long as there is room for, which
-changes no bit.
+The work is cut into blocks of samples of a strip, each of which adds only what falls into it, in the order of the
+whole: on a CPU a block is a strip, on a GPU what one thread does. Cells are worked out in lists as long as there is
+room for, which changes no bit.
 """
 
 from __future__ import annotations
@@ -21,36 +22,51 @@ from ussim.render.aperture.lattice import cell_hash, cell_place, fluctuation, ga
 from ussim.render.aperture.ray_starts import line_angle, point_in_scene, to_scene
 from ussim.render.physics.scatter import phasor, whole
 
+STRIP = 16
+"""Scanlines of a strip."""
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
 _HALF = np.float32(0.5)
 _TINY = np.float32(1e-6)
 _SHALLOW = np.float32(1e-3)
 _FUZZ_MM = np.float32(3)  # a fuzzy wall's scatterers lie no further behind it
-# Rows of the lists of cells: lattice indices and sample; depth, displayed depth, echo, elevation and scanlines beside,
-# of which depth and elevation end up as the real and the imaginary part of the echo.
-COLUMN, ROW, SLOT = 0, 1, 2
-AT, SHOWN, ECHO, STEEP, BESIDE = 0, 1, 2, 3, 4
+_OUTSIDE = np.float32(-1.805)  # exponent of the beam where it ends, at 1.9 standard deviations: tables.REACH
+# Rows of the lists of cells: lattice indices, the first scanline of the strip that sees one; and of their numbers:
+# place among the strip's scanlines, depth, elevation; what becomes of these once the cell is looked up.
+COLUMN, ROW, LINE = 0, 1, 2
+BESIDE, AT, SLICE, ECHO, FLAT, NARROW, SHOWN, ROUND, PITCH = 0, 1, 2, 3, 4, 5, 6, 7, 8
+INTEGERS, NUMBERS = 3, 9
+REAL, IMAG = 0, 1
 
 
 @device
-def march_block(index, first, last, media, beam, poses, sheets, seen, real, imag, cells, hashes, work):
-    """Sum the scatterers of scanline ``index`` (frame × scanlines + line) in its samples ``first`` … ``last − 1``.
+def strips_of(scanlines):
+    """How many strips the scanlines of an image make."""
+    return (scanlines + np.int32(STRIP - 1)) // np.int32(STRIP)
 
-    ``cells`` (3, n) int32, ``hashes`` (n,) uint32 and ``work`` (5, n) float32 are lists of n cells, at least one.
+
+@device
+def march_block(index, first, last, media, beam, poses, sheets, seen, real, imag, cells, hashes, work, slots, echoes):
+    """Sum the scatterers of strip ``index`` (frame × strips + strip) in its samples ``first`` … ``last − 1``.
+
+    ``cells`` (INTEGERS, n) int32, ``hashes`` (n,) uint32 and ``work`` (NUMBERS, n) float32 are lists of n cells, at
+    least one; ``slots`` (STRIP, n) int32 and ``echoes`` (2, STRIP, n) float32 are those of their echoes.
     """
-    for sample in range(first, last):
-        real[index, sample] = _ZERO
-        imag[index, sample] = _ZERO
-    line = index % beam.scanlines
-    pose = poses[index // beam.scanlines]
-    theta, along = line_angle(beam, line)
+    strips = strips_of(beam.scanlines)
+    frame, begin = index // strips, (index % strips) * np.int32(STRIP)
+    count = min(np.int32(STRIP), beam.scanlines - begin)
+    for line in range(frame * beam.scanlines + begin, frame * beam.scanlines + begin + count):
+        for sample in range(first, last):
+            real[line, sample] = _ZERO
+            imag[line, sample] = _ZERO
+    pose = poses[frame]
+    theta, along = line_angle(beam, np.float32(begin) + _HALF * np.float32(count - 1))
     sin, cos = np.float32(math.sin(theta)), np.float32(math.cos(theta))
     ox, oy, oz = point_in_scene(pose, along + beam.apex_radius_mm * sin, _ZERO, beam.apex_radius_mm * (cos - _ONE))
     dx, dy, dz = to_scene(pose, sin, _ZERO, cos)
     ax, ay, az = to_scene(pose, cos, _ZERO, -sin)
     ex, ey, ez = pose[0, 1], pose[1, 1], pose[2, 1]
-    # Name the axes of the lattice so that the line follows m closest and, of the others, the slice p: rows, which run
+    # Name the axes of the lattice so that the strip follows m closest and, of the others, the slice p: rows, which run
     # along p, are long then.
     if abs(dx) >= abs(dy) and abs(dx) >= abs(dz):
         axis_m = 0
@@ -66,104 +82,117 @@ def march_block(index, first, last, media, beam, poses, sheets, seen, real, imag
     dm, dp, dq = of_axis(axis_m, dx, dy, dz), of_axis(axis_p, dx, dy, dz), of_axis(axis_q, dx, dy, dz)
     am, ap, aq = of_axis(axis_m, ax, ay, az), of_axis(axis_p, ax, ay, az), of_axis(axis_q, ax, ay, az)
     em, ep, eq = of_axis(axis_m, ex, ey, ez), of_axis(axis_p, ex, ey, ez), of_axis(axis_q, ex, ey, ez)
-    # In a slab of cells, a step of 1 mm across or in elevation goes so far along p and q, and along the line.
-    apz, epz = -am / dm, -em / dm
-    axp, axq = ap + apz * dp, aq + apz * dq
-    exp_, exq = ep + epz * dp, eq + epz * dq
-    det = axp * exq - exp_ * axq
+    low_node, high_node = nodes_of(frame, begin, count, first, last, beam, sheets)
     for level in range(beam.pitch_mm.size):
         march_level(
-            level, axis_m, axis_p, axis_q, index, first, last, media, beam, sheets, seen, real, imag,
-            cells, hashes, work,
-            om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, apz, epz, axp, axq, exp_, exq, det,
+            level, max(low_node, beam.level_begin[level]), min(high_node, beam.level_end[level]), frame, begin, count,
+            axis_m, axis_p, axis_q, om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq,
+            first, last, media, beam, sheets, seen, real, imag, cells, hashes, work, slots, echoes,
         )  # fmt: skip
 
 
 @device
+def nodes_of(frame, begin, count, first, last, beam, sheets):
+    """Nodes between which what is displayed in a block lies, on whichever of the scanlines it looks things up."""
+    low, high = beam.nodes, np.int32(0)
+    for line in range(max(begin - 2, 0), min(begin + count + 2, beam.scanlines)):
+        shown = sheets.shown_mm[(frame * beam.scanlines + line) * beam.layers + beam.layers // 2]
+        low = min(low, first_node_shown(shown, beam.nodes, np.float32(first) * beam.sample_mm))
+        high = max(high, first_node_shown(shown, beam.nodes, np.float32(last) * beam.sample_mm))
+    return low - 4, high + 4
+
+
+@device
 def march_level(
-    level, axis_m, axis_p, axis_q, index, first, last, media, beam, sheets, seen, real, imag,
-    cells, hashes, work,
-    om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, apz, epz, axp, axq, exp_, exq, det,
+    level, low_node, high_node, frame, begin, count,
+    axis_m, axis_p, axis_q, om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq,
+    first, last, media, beam, sheets, seen, real, imag, cells, hashes, work, slots, echoes,
 ):  # fmt: skip
-    """Add the scatterers of one level of the lattice."""
-    pitch = beam.pitch_mm[level]
-    inverse = _ONE / pitch
-    central = index * beam.layers + beam.layers // 2
-    low_node = first_node_shown(sheets.shown_mm[central], beam.nodes, np.float32(first) * beam.sample_mm)
-    high_node = first_node_shown(sheets.shown_mm[central], beam.nodes, np.float32(last) * beam.sample_mm)
-    low_node = max(low_node - 4, beam.level_begin[level])
-    high_node = min(high_node + 4, beam.level_end[level])
+    """Add the scatterers of one level of the lattice that lie between two nodes."""
     if low_node >= high_node:
         return
-    # Cells beside the line lie higher or lower along it than the middle of their slab.
+    pitch = beam.pitch_mm[level]
+    inverse = _ONE / pitch
+    half_lines = _HALF * np.float32(count - 1)
+    # In a slab of cells, a step of 1 mm across or in elevation goes so far along the strip's middle.
+    apz, epz = -am / dm, -em / dm
+    # Cells beside the middle lie higher or lower along it than the middle of their slab.
     margin = pitch
     for node in (low_node, high_node - 1):
-        margin = max(margin, abs(apz) * beam.half_width_mm[node] + abs(epz) * beam.half_slice_mm[node] + pitch)
+        to_apex = beam.apex_radius_mm + np.float32(node) * beam.node_mm
+        wide = beam.half_width_mm[node] + half_lines * (beam.linear_pitch_mm + to_apex * beam.angular_pitch_rad)
+        tallness = abs(apz) * wide + abs(epz) * beam.half_slice_mm[node] + pitch
+        margin = max(margin, tallness + _HALF * wide * wide / max(_ONE, to_apex))  # a fan's scanlines end on a circle
     near = np.float32(low_node) * beam.node_mm - margin
     far = np.float32(high_node) * beam.node_mm + margin
     forward = dm > _ZERO
-    begin = whole((om + (near if forward else far) * dm) * inverse)
-    end = whole((om + (far if forward else near) * dm) * inverse)
+    slab_begin = whole((om + (near if forward else far) * dm) * inverse)
+    slab_end = whole((om + (far if forward else near) * dm) * inverse)
     march_cells(
-        axis_m, axis_p, axis_q, begin, end, forward, margin, level, beam.salt, pitch, inverse, beam.sample_mm,
-        beam.node_mm,
-        beam.turns_per_mm, om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, apz, epz, axp, axq, exp_, exq, det,
+        axis_m, axis_p, axis_q, slab_begin, slab_end, forward, margin, level, beam.salt, pitch, inverse, half_lines,
+        beam.sample_mm, beam.node_mm, beam.turns_per_mm, om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, apz, epz,
         beam.half_width_mm, beam.half_slice_mm, beam.scatter_gain, beam.across, beam.slice, beam.sheet_edge,
-        sheets.medium, sheets.fuzz_mm, sheets.loud, sheets.shown_mm, seen, np.int32(index * beam.layers),
-        np.int32(index % beam.scanlines), beam.scanlines, beam.layers, beam.linear_pitch_mm, beam.apex_radius_mm,
-        beam.angular_pitch_rad,
-        media.scatter_density, media.scatter_mean, media.scatter_std, first, last, real, imag, index,
-        cells, hashes, work,
+        sheets.medium, sheets.fuzz_mm, sheets.loud, sheets.shown_mm, seen,
+        frame * beam.scanlines, begin, count, beam.scanlines, beam.layers,
+        beam.linear_pitch_mm, beam.apex_radius_mm, beam.angular_pitch_rad,
+        media.scatter_density, media.scatter_mean, media.scatter_std, first, last, real, imag,
+        cells, hashes, work, slots, echoes,
     )  # fmt: skip
 
 
 @device
 def march_cells(
-    axis_m, axis_p, axis_q, begin, end, forward, margin, level, salt, pitch, inverse, sample_mm, node_mm, turns_per_mm,
-    om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, apz, epz, axp, axq, exp_, exq, det,
+    axis_m, axis_p, axis_q, slab_begin, slab_end, forward, margin, level, salt, pitch, inverse, half_lines,
+    sample_mm, node_mm, turns_per_mm, om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, apz, epz,
     half_width_mm, half_slice_mm, scatter_gain, across_of, slice_of, sheet_edge,
-    media, fuzz_mm, loud, shown_mm, seen, sheets_before, line, lines, layers, linear_pitch_mm, radius_mm,
-    angular_pitch_rad,
-    densities, means, deviations, first, last, real, imag, index,
-    cells, hashes, work,
+    media, fuzz_mm, loud, shown_mm, seen,
+    line_before, begin, lines, scanlines, layers, linear_pitch_mm, radius_mm, angular_pitch_rad,
+    densities, means, deviations, first, last, real, imag,
+    cells, hashes, work, slots, echoes,
 ):  # fmt: skip
-    """Add the echoes of the cells of slabs ``begin`` … ``end`` that fall into the block.
+    """Add the echoes of the cells of the slabs ``slab_begin`` … ``slab_end`` that fall into the block.
 
     The hot loop: its arguments are spelled out, because a call with tables costs more than ten cells, and the cells of
     a slab are listed first and worked out together, so that the arithmetic vectorises.
     """
-    nodes = shown_mm.shape[1]
+    nodes = np.int32(shown_mm.shape[1])
     per_node, per_sample = _ONE / node_mm, _ONE / sample_mm
-    for slab in range(end - begin + 1):
-        m = begin + slab if forward else end - slab
+    # In a slab, a step of 1 mm across or in elevation goes so far along p and q.
+    axp, axq = ap + apz * dp, aq + apz * dq
+    exp_, exq = ep + epz * dp, eq + epz * dq
+    det = axp * exq - exp_ * axq
+    # A scatterer lies so far from the middle of its cell, across the strip.
+    loose = _HALF * pitch * (abs(am) + abs(ap) + abs(aq))
+    for slab in range(slab_end - slab_begin + 1):
+        m = slab_begin + slab if forward else slab_end - slab
         depth = ((np.float32(m) + _HALF) * pitch - om) / dm
-        node = min(max(np.int32(depth * per_node), np.int32(0)), np.int32(nodes - 2))
         if depth < -margin:
             continue
-        wide, high = half_width_mm[node], half_slice_mm[node]
-        lines_per_mm = _ONE / max(_TINY, linear_pitch_mm + (radius_mm + max(depth, _ZERO)) * angular_pitch_rad)
-        tallness = abs(apz) * wide + abs(epz) * high + pitch
+        # The strip and its slice are as wide as where they are widest within the slab.
+        wide, high, reach = _ZERO, _ZERO, _ZERO
+        tallness = _ZERO
+        for step in range(3):
+            at = depth if step == 0 else (depth - tallness if step == 1 else depth + tallness)
+            node = min(max(np.int32(at * per_node + _HALF), np.int32(0)), nodes - np.int32(1))
+            apart = linear_pitch_mm + (radius_mm + np.float32(node) * node_mm) * angular_pitch_rad
+            wide = max(wide, half_width_mm[node] + half_lines * apart + loose)
+            high = max(high, half_slice_mm[node])
+            reach = max(reach, half_width_mm[node] / max(_TINY, apart))
+            if step == 0:
+                tallness = abs(apz) * wide + abs(epz) * high + pitch
         if is_silent(
-            depth - tallness - _FUZZ_MM, depth + tallness, wide * lines_per_mm, line, lines, layers, sheets_before,
+            depth - tallness - _FUZZ_MM, depth + tallness, line_before, begin, lines, reach, scanlines, layers,
             per_sample, loud,
         ):  # fmt: skip
             continue
+        reach = min(reach, np.float32(scanlines))
+        at_once = min(np.int32(reach + reach) + np.int32(1), lines)
         cp, cq = op + depth * dp, oq + depth * dq
         reach_q = wide * abs(axq) + high * abs(exq)
         shift_wide, half_wide = row_bounds(wide, exp_, exq, det)
         shift_high, half_high = row_bounds(high, axp, axq, det)
         q_first = whole((cq - reach_q) * inverse)
         q_last = whole((cq + reach_q) * inverse)
-        # The beam changes slowly: within a slab, linearly.
-        gain, narrow, thin = scatter_gain[level, node], across_of[node], slice_of[node]
-        gain_step = (scatter_gain[level, node + 1] - gain) * per_node
-        narrow_step, thin_step = (across_of[node + 1] - narrow) * per_node, (slice_of[node + 1] - thin) * per_node
-        from_node = depth - np.float32(node) * node_mm
-        gain, narrow, thin = (
-            gain + gain_step * from_node,
-            narrow + narrow_step * from_node,
-            thin + thin_step * from_node,
-        )
         count = 0
         for q in range(q_first, q_last + 1):
             v = (np.float32(q) + _HALF) * pitch - cq
@@ -179,57 +208,65 @@ def march_cells(
                 count += 1
                 if count == hashes.size:
                     add_cells(
-                        count, axis_m, axis_p, axis_q, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq,
-                        em, ep, eq, depth, gain, gain_step, narrow, narrow_step, thin, thin_step, lines_per_mm,
-                        per_node, per_sample, turns_per_mm, sheet_edge, media, fuzz_mm, shown_mm, seen, sheets_before,
-                        line, lines, layers, densities, means, deviations, first, last, real, imag, index, hashes, work,
+                        count, axis_m, axis_p, axis_q, m, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep,
+                        eq, depth, half_lines, reach, at_once, linear_pitch_mm, radius_mm, angular_pitch_rad,
+                        per_node, per_sample, turns_per_mm, scatter_gain, across_of, slice_of, sheet_edge,
+                        media, fuzz_mm, shown_mm, seen, line_before, begin, lines, scanlines, layers,
+                        densities, means, deviations, first, last, real, imag, cells, hashes, work, slots, echoes,
                     )  # fmt: skip
                     count = 0
         add_cells(
-            count, axis_m, axis_p, axis_q, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq,
-            em, ep, eq, depth, gain, gain_step, narrow, narrow_step, thin, thin_step, lines_per_mm,
-            per_node, per_sample, turns_per_mm, sheet_edge, media, fuzz_mm, shown_mm, seen, sheets_before,
-            line, lines, layers, densities, means, deviations, first, last, real, imag, index, hashes, work,
+            count, axis_m, axis_p, axis_q, m, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep,
+            eq, depth, half_lines, reach, at_once, linear_pitch_mm, radius_mm, angular_pitch_rad,
+            per_node, per_sample, turns_per_mm, scatter_gain, across_of, slice_of, sheet_edge,
+            media, fuzz_mm, shown_mm, seen, line_before, begin, lines, scanlines, layers,
+            densities, means, deviations, first, last, real, imag, cells, hashes, work, slots, echoes,
         )  # fmt: skip
 
 
 @device
 def add_cells(
-    count, axis_m, axis_p, axis_q, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq,
-    em, ep, eq, depth, gain, gain_step, narrow, narrow_step, thin, thin_step, lines_per_mm,
-    per_node, per_sample, turns_per_mm, sheet_edge, media, fuzz_mm, shown_mm, seen, sheets_before,
-    line, lines, layers, densities, means, deviations, first, last, real, imag, index, hashes, work,
+    count, axis_m, axis_p, axis_q, m, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep,
+    eq, depth, half_lines, reach, at_once, linear_pitch_mm, radius_mm, angular_pitch_rad,
+    per_node, per_sample, turns_per_mm, scatter_gain, across_of, slice_of, sheet_edge,
+    media, fuzz_mm, shown_mm, seen, line_before, begin, lines, scanlines, layers,
+    densities, means, deviations, first, last, real, imag, cells, hashes, work, slots, echoes,
 ):  # fmt: skip
     """Add the echoes of the listed cells of a slab that fall into the block."""
     place_cells(
         count, axis_m, axis_p, axis_q, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep, eq,
-        depth, gain, gain_step, narrow, narrow_step, thin, thin_step,
-        lines_per_mm, hashes, work,
+        depth, half_lines, reach, linear_pitch_mm, radius_mm, angular_pitch_rad, hashes, work,
     )  # fmt: skip
-    look_up_cells(
-        count, hashes, work, per_node, per_sample, sheet_edge, media, fuzz_mm, shown_mm,
-        seen, sheets_before, line, lines, layers, densities, means, deviations,
+    count = look_up_cells(
+        count, at_once, level, cells, hashes, work, per_node, per_sample, scatter_gain, across_of, slice_of, sheet_edge,
+        media, fuzz_mm, shown_mm, seen, line_before, begin, lines, scanlines, layers, densities, means, deviations,
     )  # fmt: skip
-    turn_cells(count, work, turns_per_mm, per_sample, cells)
+    place_echoes(
+        count, at_once, work, linear_pitch_mm, radius_mm, angular_pitch_rad, turns_per_mm, per_sample, cells, slots,
+        echoes,
+    )  # fmt: skip
     for k in range(count):
-        sample = cells[SLOT, k]
-        if sample >= first and sample < last:
-            real[index, sample] += work[AT, k]
-            imag[index, sample] += work[STEEP, k]
+        nearest = cells[LINE, k]
+        row = line_before + begin + nearest
+        for step in range(min(at_once, lines - nearest)):
+            sample = slots[step, k]
+            if sample >= first and sample < last:
+                real[row + step, sample] += echoes[REAL, step, k]
+                imag[row + step, sample] += echoes[IMAG, step, k]
 
 
 @device
-def is_silent(low_mm, high_mm, beside, line, lines, layers, sheets_before, per_sample, loud):
-    """Whether nothing scatters between two depths, on any sheet of a line and of those so many scanlines beside it."""
-    last = loud.shape[1] - 1
-    first = min(max(np.int32(low_mm * per_sample) - 1, 0), last)
-    end = min(max(np.int32(high_mm * per_sample) + 1, 0), last)
-    near = np.int32(beside + _ONE)
-    for step in range(max(-near, -line), min(near + 1, lines - line)):
+def is_silent(low_mm, high_mm, line_before, begin, lines, reach, scanlines, layers, per_sample, loud):
+    """Whether nothing scatters between two depths, on any sheet of the strip's scanlines and of those in its reach."""
+    end = loud.shape[1] - 1
+    first = min(max(np.int32(low_mm * per_sample) - 1, 0), end)
+    last = min(max(np.int32(high_mm * per_sample) + 1, 0), end)
+    near = np.int32(reach + _ONE)
+    for line in range(max(begin - near, 0), min(begin + lines + near, scanlines)):
         for layer in range(layers):
-            sheet = sheets_before + step * layers + layer
+            sheet = (line_before + line) * layers + layer
             before = loud[sheet, first - 1] if first > 0 else 0
-            if loud[sheet, end] > before:
+            if loud[sheet, last] > before:
                 return False
     return True
 
@@ -237,13 +274,14 @@ def is_silent(low_mm, high_mm, beside, line, lines, layers, sheets_before, per_s
 @device
 def place_cells(
     count, axis_m, axis_p, axis_q, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep, eq,
-    depth, gain, gain_step, narrow, narrow_step, thin, thin_step, lines_per_mm, hashes, work,
+    depth, half_lines, reach, linear_pitch_mm, radius_mm, angular_pitch_rad, hashes, work,
 ):  # fmt: skip
-    """Where the scatterers of the listed cells of a slab lie in the beam.
+    """Where the scatterers of the listed cells of a slab lie: depth, elevation and place among the strip's scanlines.
 
-    Writes depth, longer way of the round wavefront, beam amplitude and elevation; no branch and no table, so that it
-    vectorises.
+    No branch and no table, so that it vectorises.
     """
+    is_fan = angular_pitch_rad > _ZERO
+    per_line = _ONE / (angular_pitch_rad if is_fan else linear_pitch_mm)
     for k in range(count):
         p, q = cells[COLUMN, k], cells[ROW, k]
         h = cell_hash(m, axis_m, p, axis_p, q, axis_q, salt, level)
@@ -252,39 +290,47 @@ def place_cells(
         um = (jm - _HALF) * pitch
         up = (np.float32(p) + jp) * pitch - cp
         uq = (np.float32(q) + jq) * pitch - cq
-        along = um * dm + up * dp + uq * dq
+        along = depth + um * dm + up * dp + uq * dq
         across = um * am + up * ap + uq * aq
-        slice_ = um * em + up * ep + uq * eq
-        thinness = thin + thin_step * along
-        exponent = (narrow + narrow_step * along) * across * across + thinness * slice_ * slice_
         hashes[k] = h
-        work[AT, k] = depth + along
-        # The wavefront is round about the middle of the line's own aperture.
-        work[SHOWN, k] = _HALF * across * across / max(_ONE, depth + along)
-        work[ECHO, k] = max(_ZERO, gain + gain_step * along) * bell_of(exponent)
-        work[STEEP, k] = slice_ * abs(slice_) * np.float32(-2) * thinness
-        work[BESIDE, k] = across * lines_per_mm
+        work[SLICE, k] = um * em + up * ep + uq * eq
+        # About the centre of a fan: the arctangent by its series, since a strip is narrow.
+        to_apex = radius_mm + along
+        tangent = across / max(to_apex, _TINY)
+        squared = tangent * tangent
+        angle = tangent * (_ONE + squared * (np.float32(-1 / 3) + squared * np.float32(1 / 5)))
+        radial = np.float32(math.sqrt(to_apex * to_apex + across * across)) - radius_mm
+        place = half_lines + (angle if is_fan else across) * per_line
+        # Behind the face, or before the tip of a fan, nothing is seen.
+        is_beside = is_fan and (to_apex <= _ZERO or squared > np.float32(0.25))
+        work[AT, k] = -_ONE if is_beside else (radial if is_fan else along)
+        work[BESIDE, k] = place
+        cells[LINE, k] = whole(place - reach) + np.int32(1)
 
 
 @device
 def look_up_cells(
-    count, hashes, work, per_node, per_sample, sheet_edge, media, fuzz_mm, shown_mm,
-    seen, sheets_before, line, lines, layers, densities, means, deviations,
+    count, at_once, level, cells, hashes, work, per_node, per_sample, scatter_gain, across_of, slice_of, sheet_edge,
+    media, fuzz_mm, shown_mm, seen, line_before, begin, lines, scanlines, layers, densities, means, deviations,
 ):  # fmt: skip
-    """What the scatterers are made of and how they are seen: their displayed depth and their echo."""
-    nodes = np.uint32(shown_mm.shape[1] - 2)
+    """What the scatterers are made of and how they are seen; those that echo move to the front, and are counted."""
+    before_last = np.uint32(shown_mm.shape[1] - 2)
     samples = np.uint32(media.shape[1] - 1)
+    kept = 0
     for k in range(count):
-        depth = work[AT, k]
-        if depth < _ZERO:
-            work[ECHO, k] = _ZERO
+        depth, line = work[AT, k], cells[LINE, k]
+        if depth < _ZERO or line >= lines or line + at_once <= 0:
             continue
+        place = depth * per_node
+        node = min(np.uint32(place), before_last)
+        share = place - np.float32(np.int32(node))
+        closest = np.uint32(node + np.uint32(1)) if share > _HALF else node
+        slice_, thinness = work[SLICE, k], slice_of[closest]
         # Of the scanline and the layer that are nearest: outlines are then as sharp across the lines as the beam is.
-        beside = whole(work[BESIDE, k] + _HALF)
-        beside = min(max(beside, -line), lines - 1 - line)
-        sheet = np.uint32(sheets_before + beside * layers)
+        beside = min(max(begin + whole(work[BESIDE, k] + _HALF), np.int32(0)), scanlines - np.int32(1))
+        sheet = np.uint32((line_before + beside) * layers)
         for edge in range(sheet_edge.size):
-            if work[STEEP, k] > sheet_edge[edge]:
+            if slice_ * abs(slice_) * np.float32(-2) * thinness > sheet_edge[edge]:
                 sheet = np.uint32(sheet + np.uint32(1))
         sample = min(np.uint32(depth * per_sample), samples)
         fuzz = fuzz_mm[sheet, sample]
@@ -292,27 +338,49 @@ def look_up_cells(
             sample = min(sample, np.uint32(max(_ZERO, depth - fuzz * abs(gauss(hashes[k], 3))) * per_sample))
         medium = np.uint32(media[sheet, sample])
         density = densities[medium]
-        place = depth * per_node
-        node = min(np.uint32(place), nodes)
-        share = place - np.float32(np.int32(node))
-        shown = shown_mm[sheet, node]
-        work[SHOWN, k] += shown + share * (shown_mm[sheet, np.uint32(node + np.uint32(1))] - shown)
         if density == _ZERO:
-            work[ECHO, k] = _ZERO
             continue
-        amplitude = seen[sheet, node]
-        amplitude += share * (seen[sheet, np.uint32(node + np.uint32(1))] - amplitude)
-        work[ECHO, k] *= amplitude * fluctuation(hashes[k], density, means[medium], deviations[medium])
+        echo = scatter_gain[level, closest] * fluctuation(hashes[k], density, means[medium], deviations[medium])
+        behind = np.uint32(node + np.uint32(1))
+        amplitude, shown = seen[sheet, node], shown_mm[sheet, node]
+        amplitude += share * (seen[sheet, behind] - amplitude)
+        work[ECHO, kept] = echo * amplitude
+        work[SHOWN, kept] = shown + share * (shown_mm[sheet, behind] - shown)
+        work[FLAT, kept] = thinness * slice_ * slice_
+        work[NARROW, kept] = across_of[closest]
+        work[BESIDE, kept] = work[BESIDE, k]
+        work[AT, kept] = depth
+        cells[LINE, kept] = max(line, np.int32(0))
+        kept += 1 if echo != _ZERO else 0  # no branch: half of them, at random, would be mispredicted
+    return kept
 
 
 @device
-def turn_cells(count, work, turns_per_mm, per_sample, cells):
-    """Sample and complex echo of the listed cells."""
+def place_echoes(
+    count, at_once, work, linear_pitch_mm, radius_mm, angular_pitch_rad, turns_per_mm, per_sample, cells, slots, echoes
+):  # fmt: skip
+    """Sample and complex echo of the listed cells on each of the scanlines that see them."""
+    is_fan = angular_pitch_rad > _ZERO
+    line, at, beside, pitch, curve = cells[LINE], work[AT], work[BESIDE], work[PITCH], work[ROUND]
+    echo, flat, narrow, shown = work[ECHO], work[FLAT], work[NARROW], work[SHOWN]
     for k in range(count):
-        re, im = phasor(work[SHOWN, k] * turns_per_mm)
-        cells[SLOT, k] = np.int32(work[SHOWN, k] * per_sample + _HALF) if work[ECHO, k] != _ZERO else np.int32(-1)
-        work[AT, k] = work[ECHO, k] * re
-        work[STEEP, k] = work[ECHO, k] * im
+        to_apex = radius_mm + at[k]
+        pitch[k] = linear_pitch_mm + to_apex * angular_pitch_rad
+        # The wavefront is round about the middle of a line's own aperture; the strip's depths are about its apex.
+        curve[k] = _HALF / max(_ONE, at[k]) - (_HALF / max(_ONE, to_apex) if is_fan else _ZERO)
+    for step in range(at_once):
+        slot, real, imag = slots[step], echoes[REAL, step], echoes[IMAG, step]
+        further = np.int32(step)
+        for k in range(count):
+            across = (beside[k] - np.float32(line[k] + further)) * pitch[k]
+            squared = across * across
+            exponent = narrow[k] * squared
+            seen_mm = shown[k] + curve[k] * squared
+            re, im = phasor(seen_mm * turns_per_mm)
+            weight = echo[k] * bell_of(flat[k] + exponent)
+            slot[k] = np.int32(seen_mm * per_sample + _HALF) if exponent > _OUTSIDE else np.int32(-1)
+            real[k] = weight * re
+            imag[k] = weight * im
 
 
 @device

@@ -16,7 +16,7 @@ from ussim.render.aperture.gather import gather_span
 from ussim.render.aperture.points import add_points
 from ussim.render.aperture.reflect import trace_reflected
 from ussim.render.aperture.reverberate import add_reflected
-from ussim.render.aperture.scatterers import march_block
+from ussim.render.aperture.scatterers import INTEGERS, NUMBERS, STRIP, march_block, strips_of
 from ussim.render.aperture.sheets import trace_sheet
 from ussim.render.aperture.side_lobes import add_side_lobes
 from ussim.render.aperture.transmit import trace_ray
@@ -37,7 +37,7 @@ from ussim.render.kernels.scan_convert import polar_at, to_grey
 _CHUNK = 16  # rays that share one traversal stack, nodes that are gathered together: a line of the cache
 _FEW = 4  # scanlines whose reflected paths do
 _SPAN = 512  # samples whose side lobes are added together, within the fastest cache
-_LIST = 512  # cells of the lattice that are worked out together, within the fastest cache
+_LIST = 128  # cells of the lattice that are worked out together, within the fastest cache
 
 
 @cpu_kernel
@@ -80,11 +80,15 @@ def _gather(beam, passed, seen):
 
 @cpu_kernel
 def _march(media, beam, poses, sheets, seen, real, imag):
-    for index in prange(real.shape[0]):
-        cells = np.empty((3, _LIST), np.int32)
+    for index in prange(poses.shape[0] * strips_of(beam.scanlines)):
+        cells = np.empty((INTEGERS, _LIST), np.int32)
         hashes = np.empty(_LIST, np.uint32)
-        work = np.empty((5, _LIST), np.float32)
-        march_block(index, 0, real.shape[1], media, beam, poses, sheets, seen, real, imag, cells, hashes, work)
+        work = np.empty((NUMBERS, _LIST), np.float32)
+        slots = np.empty((STRIP, _LIST), np.int32)
+        echoes = np.empty((2, STRIP, _LIST), np.float32)
+        march_block(
+            index, 0, real.shape[1], media, beam, poses, sheets, seen, real, imag, cells, hashes, work, slots, echoes
+        )
 
 
 @cpu_kernel
