@@ -24,7 +24,7 @@ from ussim.probe.beam import elevation_sigmas_mm, lateral_sigma_mm
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import ConvexProbe, LinearProbe, PhasedProbe, make_probe
 from ussim.probe.quality import HQ, LQ, Quality
-from ussim.render.aperture.scatterers import march_block
+from ussim.render.aperture.scatterers import INTEGERS, NUMBERS, STRIP, march_block, strips_of
 from ussim.render.renderer import Renderer
 from ussim.settings import apply_values
 
@@ -264,16 +264,20 @@ def test_speckle_is_the_same_in_whatever_blocks_and_lists_it_is_summed():
     r.baseband(pose, LQ)
     beam, work = r._aperture.beam(LQ), r._aperture._work[LQ]
     whole, pieces = (np.zeros((2, *work.real.shape), np.float32) for _ in range(2))
-    _, samples = work.real.shape
-    for line in (0, 17):
+    lines, samples = work.real.shape
+    strips = range(0, int(strips_of(lines)), 3)
+    for strip in strips:
         for sums, step, room in ((whole, samples, 4096), (pieces, 100, 3)):
-            lists = np.empty((3, room), np.int32), np.empty(room, np.uint32), np.empty((5, room), np.float32)
+            lists = [np.empty((INTEGERS, room), np.int32), np.empty(room, np.uint32)]
+            lists += [np.empty((NUMBERS, room), np.float32), np.empty((STRIP, room), np.int32)]
+            lists += [np.empty((2, STRIP, room), np.float32)]
             for first in range(0, samples, step):
                 march_block(
-                    line, first, min(samples, first + step), r._media, beam, pose[None], work.sheets, work.seen,
+                    strip, first, min(samples, first + step), r._media, beam, pose[None], work.sheets, work.seen,
                     *sums, *lists,
                 )  # fmt: skip
-    assert whole[:, [0, 17]].any(axis=2).all()
+    marched = [line for line in range(lines) if line // STRIP in strips]
+    assert whole[:, marched].any(axis=2).all()
     np.testing.assert_array_equal(whole, pieces)
 
 

@@ -30,12 +30,16 @@ _HALF = np.float32(0.5)
 _TINY = np.float32(1e-6)
 _SHALLOW = np.float32(1e-3)
 _FUZZ_MM = np.float32(3)  # a fuzzy wall's scatterers lie no further behind it
+_WIDE = np.float32(0.25)  # square of the tangent of the angle to the middle of a strip, at most
 _OUTSIDE = np.float32(-1.805)  # exponent of the beam where it ends, at 1.9 standard deviations: tables.REACH
-# Rows of the lists of cells: lattice indices, the first scanline of the strip that sees one; and of their numbers:
-# place among the strip's scanlines, depth, elevation; what becomes of these once the cell is looked up.
-COLUMN, ROW, LINE = 0, 1, 2
+# Rows of the lists of cells: lattice indices, in whose stead come node and sample; the first scanline of the strip that
+# sees the scatterer; the sheet to look it up on. Of their numbers: place among the scanlines of the strip, depth,
+# elevation, share of the node behind; then what the echoes need of what was looked up.
+COLUMN, ROW, LINE, SHEET = 0, 1, 2, 3
+NODE, SAMPLE = 0, 1
 BESIDE, AT, SLICE, ECHO, FLAT, NARROW, SHOWN, ROUND, PITCH = 0, 1, 2, 3, 4, 5, 6, 7, 8
-INTEGERS, NUMBERS = 3, 9
+SHARE = ECHO
+INTEGERS, NUMBERS = 4, 9
 REAL, IMAG = 0, 1
 
 
@@ -190,12 +194,20 @@ def march_cells(
         cp, cq = op + depth * dp, oq + depth * dq
         reach_q = wide * abs(axq) + high * abs(exq)
         shift_wide, half_wide = row_bounds(wide, exp_, exq, det)
-        shift_high, half_high = row_bounds(high, axp, axq, det)
+        shift_high, per_high = row_bounds(_ONE, axp, axq, det)
+        half_high = high * per_high
         q_first = whole((cq - reach_q) * inverse)
         q_last = whole((cq + reach_q) * inverse)
         count = 0
+        # Rows that run along the slice are cut off where it ends at their own depth.
+        per_q = _ONE / axq if abs(axq) > _HALF else _ZERO
         for q in range(q_first, q_last + 1):
             v = (np.float32(q) + _HALF) * pitch - cq
+            if per_q != _ZERO:
+                at, lean = depth + apz * v * per_q, abs(epz) * high
+                near = min(max(np.int32((at - lean) * per_node), np.int32(0)), nodes - np.int32(1))
+                far = min(max(np.int32((at + lean) * per_node + _ONE), np.int32(0)), nodes - np.int32(1))
+                half_high = max(half_slice_mm[near], half_slice_mm[far]) * per_high
             lo = max(shift_wide * v - half_wide, shift_high * v - half_high)
             hi = min(shift_wide * v + half_wide, shift_high * v + half_high)
             if lo > hi:
@@ -235,11 +247,13 @@ def add_cells(
     """Add the echoes of the listed cells of a slab that fall into the block."""
     place_cells(
         count, axis_m, axis_p, axis_q, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep, eq,
-        depth, half_lines, reach, linear_pitch_mm, radius_mm, angular_pitch_rad, hashes, work,
+        depth, half_lines, reach, linear_pitch_mm, radius_mm, angular_pitch_rad, per_node, per_sample,
+        np.int32(shown_mm.shape[1] - 2), np.int32(media.shape[1] - 1), line_before, begin, lines, scanlines, layers,
+        hashes, work,
     )  # fmt: skip
     count = look_up_cells(
-        count, at_once, level, cells, hashes, work, per_node, per_sample, scatter_gain, across_of, slice_of, sheet_edge,
-        media, fuzz_mm, shown_mm, seen, line_before, begin, lines, scanlines, layers, densities, means, deviations,
+        count, level, cells, hashes, work, per_sample, scatter_gain, across_of, slice_of, sheet_edge,
+        media, fuzz_mm, shown_mm, seen, densities, means, deviations,
     )  # fmt: skip
     place_echoes(
         count, at_once, work, linear_pitch_mm, radius_mm, angular_pitch_rad, turns_per_mm, per_sample, cells, slots,
@@ -274,11 +288,13 @@ def is_silent(low_mm, high_mm, line_before, begin, lines, reach, scanlines, laye
 @device
 def place_cells(
     count, axis_m, axis_p, axis_q, m, cells, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep, eq,
-    depth, half_lines, reach, linear_pitch_mm, radius_mm, angular_pitch_rad, hashes, work,
+    depth, half_lines, reach, linear_pitch_mm, radius_mm, angular_pitch_rad, per_node, per_sample,
+    last_node, last_sample, line_before, begin, lines, scanlines, layers, hashes, work,
 ):  # fmt: skip
     """Where the scatterers of the listed cells of a slab lie: depth, elevation and place among the strip's scanlines.
 
-    No branch and no table, so that it vectorises.
+    And where to look them up: node, sample (−1 if no scanline sees it) and first sheet of the scanline nearest
+    to it. No branch and no table, so that it vectorises.
     """
     is_fan = angular_pitch_rad > _ZERO
     per_line = _ONE / (angular_pitch_rad if is_fan else linear_pitch_mm)
@@ -296,43 +312,48 @@ def place_cells(
         work[SLICE, k] = um * em + up * ep + uq * eq
         # About the centre of a fan: the arctangent by its series, since a strip is narrow.
         to_apex = radius_mm + along
-        tangent = across / max(to_apex, _TINY)
+        tangent = across / to_apex if is_fan else _ZERO
         squared = tangent * tangent
         angle = tangent * (_ONE + squared * (np.float32(-1 / 3) + squared * np.float32(1 / 5)))
         radial = np.float32(math.sqrt(to_apex * to_apex + across * across)) - radius_mm
         place = half_lines + (angle if is_fan else across) * per_line
         # Behind the face, or before the tip of a fan, nothing is seen.
-        is_beside = is_fan and (to_apex <= _ZERO or squared > np.float32(0.25))
-        work[AT, k] = -_ONE if is_beside else (radial if is_fan else along)
+        at = radial if is_fan and to_apex > _ZERO else along
+        first_line = whole(place - reach) + np.int32(1)
+        is_seen = at >= _ZERO and squared < _WIDE and first_line < lines and place + reach >= _ZERO
+        shallow = max(at, _ZERO)
+        node = min(np.int32(shallow * per_node), last_node)
+        sample = min(np.int32(shallow * per_sample), last_sample)
+        nearest = min(max(begin + whole(place + _HALF), np.int32(0)), scanlines - np.int32(1))
+        work[AT, k] = at
         work[BESIDE, k] = place
-        cells[LINE, k] = whole(place - reach) + np.int32(1)
+        work[SHARE, k] = shallow * per_node - np.float32(node)
+        cells[NODE, k] = node
+        cells[SAMPLE, k] = sample if is_seen else np.int32(-1)
+        cells[LINE, k] = first_line
+        cells[SHEET, k] = (line_before + nearest) * layers
 
 
 @device
 def look_up_cells(
-    count, at_once, level, cells, hashes, work, per_node, per_sample, scatter_gain, across_of, slice_of, sheet_edge,
-    media, fuzz_mm, shown_mm, seen, line_before, begin, lines, scanlines, layers, densities, means, deviations,
+    count, level, cells, hashes, work, per_sample, scatter_gain, across_of, slice_of, sheet_edge,
+    media, fuzz_mm, shown_mm, seen, densities, means, deviations,
 ):  # fmt: skip
     """What the scatterers are made of and how they are seen; those that echo move to the front, and are counted."""
-    before_last = np.uint32(shown_mm.shape[1] - 2)
-    samples = np.uint32(media.shape[1] - 1)
     kept = 0
     for k in range(count):
-        depth, line = work[AT, k], cells[LINE, k]
-        if depth < _ZERO or line >= lines or line + at_once <= 0:
+        if cells[SAMPLE, k] < 0:
             continue
-        place = depth * per_node
-        node = min(np.uint32(place), before_last)
-        share = place - np.float32(np.int32(node))
-        closest = np.uint32(node + np.uint32(1)) if share > _HALF else node
-        slice_, thinness = work[SLICE, k], slice_of[closest]
+        node, sample, sheet = np.uint32(cells[NODE, k]), np.uint32(cells[SAMPLE, k]), np.uint32(cells[SHEET, k])
+        share, slice_ = work[SHARE, k], work[SLICE, k]
+        behind = np.uint32(node + np.uint32(1))
+        closest = behind if share > _HALF else node
+        thinness = slice_of[closest]
         # Of the scanline and the layer that are nearest: outlines are then as sharp across the lines as the beam is.
-        beside = min(max(begin + whole(work[BESIDE, k] + _HALF), np.int32(0)), scanlines - np.int32(1))
-        sheet = np.uint32((line_before + beside) * layers)
         for edge in range(sheet_edge.size):
             if slice_ * abs(slice_) * np.float32(-2) * thinness > sheet_edge[edge]:
                 sheet = np.uint32(sheet + np.uint32(1))
-        sample = min(np.uint32(depth * per_sample), samples)
+        depth = work[AT, k]
         fuzz = fuzz_mm[sheet, sample]
         if fuzz > _ZERO:  # a fuzzy wall: each scatterer takes its own depth for it
             sample = min(sample, np.uint32(max(_ZERO, depth - fuzz * abs(gauss(hashes[k], 3))) * per_sample))
@@ -341,7 +362,6 @@ def look_up_cells(
         if density == _ZERO:
             continue
         echo = scatter_gain[level, closest] * fluctuation(hashes[k], density, means[medium], deviations[medium])
-        behind = np.uint32(node + np.uint32(1))
         amplitude, shown = seen[sheet, node], shown_mm[sheet, node]
         amplitude += share * (seen[sheet, behind] - amplitude)
         work[ECHO, kept] = echo * amplitude
@@ -350,7 +370,7 @@ def look_up_cells(
         work[NARROW, kept] = across_of[closest]
         work[BESIDE, kept] = work[BESIDE, k]
         work[AT, kept] = depth
-        cells[LINE, kept] = max(line, np.int32(0))
+        cells[LINE, kept] = max(cells[LINE, k], np.int32(0))
         kept += 1 if echo != _ZERO else 0  # no branch: half of them, at random, would be mispredicted
     return kept
 

@@ -17,7 +17,7 @@ from ussim.render.aperture.gather import gather_span
 from ussim.render.aperture.points import add_points
 from ussim.render.aperture.reflect import trace_reflected
 from ussim.render.aperture.reverberate import add_reflected
-from ussim.render.aperture.scatterers import march_block
+from ussim.render.aperture.scatterers import INTEGERS, NUMBERS, STRIP, march_block, strips_of
 from ussim.render.aperture.sheets import trace_sheet
 from ussim.render.aperture.side_lobes import add_side_lobes
 from ussim.render.aperture.transmit import trace_ray
@@ -45,7 +45,7 @@ except ImportError as error:  # no usable numba-cuda: say why when CUDA is asked
 _THREADS = 128
 _TRACE_THREADS = 64
 _MARCH_THREADS = 32
-_BLOCK = 128  # samples of a scanline whose scatterers one thread sums
+_BLOCK = 128  # samples of a strip of scanlines whose scatterers one thread sums
 _LIST = 4  # cells of the lattice that one thread works out together
 # Work arrays of one batch may take this share of the device's free memory, and this much at most.
 _MEMORY_SHARE = 0.5
@@ -115,15 +115,19 @@ def gather_kernel(beam, passed, seen):
 
 @_kernel
 def march_kernel(media, beam, poses, sheets, seen, real, imag):
-    """One thread per block of samples."""
+    """One thread per block of samples of a strip of scanlines."""
     index, block = cuda.grid(2)
     first = block * _BLOCK
-    if first < real.shape[1] and index < real.shape[0]:
-        cells = cuda.local.array((3, _LIST), int32)
+    if first < real.shape[1] and index < poses.shape[0] * strips_of(beam.scanlines):
+        cells = cuda.local.array((INTEGERS, _LIST), int32)
         hashes = cuda.local.array(_LIST, uint32)
-        work = cuda.local.array((5, _LIST), float32)
+        work = cuda.local.array((NUMBERS, _LIST), float32)
+        slots = cuda.local.array((STRIP, _LIST), int32)
+        echoes = cuda.local.array((2, STRIP, _LIST), float32)
         last = min(real.shape[1], first + _BLOCK)
-        march_block(index, first, last, media, beam, poses, sheets, seen, real, imag, cells, hashes, work)
+        march_block(
+            index, first, last, media, beam, poses, sheets, seen, real, imag, cells, hashes, work, slots, echoes
+        )
 
 
 @_kernel
@@ -352,7 +356,8 @@ class CudaBackend:
     def march(self, media, beam, poses, sheets, seen, real, imag) -> None:
         """The scatterers of every line."""
         blocks = (real.shape[1] + _BLOCK - 1) // _BLOCK
-        grid = (real.shape[0], (blocks + _MARCH_THREADS - 1) // _MARCH_THREADS), (1, _MARCH_THREADS)
+        strips = poses.shape[0] * strips_of(int(beam.scanlines))
+        grid = (int(strips), (blocks + _MARCH_THREADS - 1) // _MARCH_THREADS), (1, _MARCH_THREADS)
         march_kernel[grid](media, beam, poses, sheets, seen, real, imag)
 
     def reflect(self, geometry, media, beam, poses, sheets, seen, reflected, real, imag) -> None:
