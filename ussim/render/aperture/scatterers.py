@@ -20,6 +20,7 @@ import numpy as np
 from ussim.jit import device
 from ussim.render.aperture.lattice import cell_hash, cell_place, fluctuation, gauss, of_axis
 from ussim.render.aperture.ray_starts import line_angle, point_in_scene, to_scene
+from ussim.render.aperture.tables import REACH
 from ussim.render.physics.scatter import phasor, whole
 
 STRIP = 16
@@ -31,7 +32,7 @@ _TINY = np.float32(1e-6)
 _SHALLOW = np.float32(1e-3)
 _FUZZ_MM = np.float32(3)  # a fuzzy wall's scatterers lie no further behind it
 _WIDE = np.float32(0.25)  # square of the tangent of the angle to the middle of a strip, at most
-_OUTSIDE = np.float32(-1.805)  # exponent of the beam where it ends, at 1.9 standard deviations: tables.REACH
+_OUTSIDE = np.float32(-0.5 * REACH**2)  # exponent of the lateral beam where it ends
 # Rows of the lists of cells: lattice indices, in whose stead come node and sample; the first scanline of the strip that
 # sees the scatterer; the sheet to look it up on. Of their numbers: place among the scanlines of the strip, depth,
 # elevation, share of the node behind; then what the echoes need of what was looked up.
