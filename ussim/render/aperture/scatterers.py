@@ -320,19 +320,19 @@ def place_cells(
         place = half_lines + (angle if is_fan else across) * per_line
         # Behind the face, or before the tip of a fan, nothing is seen.
         at = radial if is_fan and to_apex > _ZERO else along
-        first_line = whole(place - reach) + np.int32(1)
-        is_seen = at >= _ZERO and squared < _WIDE and first_line < lines and place + reach >= _ZERO
+        first_line = np.int32(whole(place - reach) + np.int32(1))
+        is_seen = at >= _ZERO and squared < _WIDE and first_line < np.int32(lines) and place + reach >= _ZERO
         shallow = max(at, _ZERO)
         node = min(np.int32(shallow * per_node), last_node)
         sample = min(np.int32(shallow * per_sample), last_sample)
-        nearest = min(max(begin + whole(place + _HALF), np.int32(0)), scanlines - np.int32(1))
+        nearest = min(max(np.int32(begin + whole(place + _HALF)), np.int32(0)), np.int32(scanlines - np.int32(1)))
         work[AT, k] = at
         work[BESIDE, k] = place
         work[SHARE, k] = shallow * per_node - np.float32(node)
         cells[NODE, k] = node
         cells[SAMPLE, k] = sample if is_seen else np.int32(-1)
         cells[LINE, k] = first_line
-        cells[SHEET, k] = (line_before + nearest) * layers
+        cells[SHEET, k] = np.int32(np.int32(line_before + nearest) * layers)
 
 
 @device
@@ -393,7 +393,7 @@ def place_echoes(
         slot, real, imag = slots[step], echoes[REAL, step], echoes[IMAG, step]
         further = np.int32(step)
         for k in range(count):
-            across = (beside[k] - np.float32(line[k] + further)) * pitch[k]
+            across = (beside[k] - np.float32(np.int32(line[k] + further))) * pitch[k]
             squared = across * across
             exponent = narrow[k] * squared
             seen_mm = shown[k] + curve[k] * squared

@@ -31,7 +31,7 @@ from ussim.render.kernels.maps import (
     sweep_row,
     to_image,
 )
-from ussim.render.kernels.receive import grey_sample, power_sample, pulse_span
+from ussim.render.kernels.receive import grey_span, power_sample, pulse_span
 from ussim.render.kernels.scan_convert import polar_at, to_grey
 
 _CHUNK = 16  # rays that share one traversal stack, nodes that are gathered together: a line of the cache
@@ -129,8 +129,7 @@ def _show(beam, display, frame_keys, real, imag, power, grey):
         for sample in range(samples):
             re, im = real[index, sample], imag[index, sample]
             power[index, sample] = power_sample(index, sample, beam, display, frame_keys, re, im)
-        for sample in range(samples):
-            grey[index, sample] = grey_sample(index, sample, display, power)
+        grey_span(index, 0, samples, display, power, grey)
 
 
 @cpu_kernel

@@ -33,7 +33,7 @@ from ussim.render.kernels.maps import (
     sweep_row,
     to_image,
 )
-from ussim.render.kernels.receive import grey_sample, power_sample, pulse_span
+from ussim.render.kernels.receive import grey_span, power_sample, pulse_span
 from ussim.render.kernels.scan_convert import polar_at, to_grey
 from ussim.render.physics.intersect import build
 
@@ -195,7 +195,7 @@ def grey_kernel(display, power, grey):
     """One thread per sample."""
     index, sample = cuda.grid(2)
     if sample < grey.shape[1] and index < grey.shape[0]:
-        grey[index, sample] = grey_sample(index, sample, display, power)
+        grey_span(index, sample, sample + 1, display, power, grey)
 
 
 @_kernel
