@@ -126,8 +126,9 @@ def _warnings(surfaces: Sequence[ImportedSurface], nesting: Nesting) -> list[str
     found = []
     for first, second, share in nesting.touching:
         found.append(
-            f"{surfaces[first].name} and {surfaces[second].name} share {share:.0%} of their vertices: where walls "
-            "coincide a ray cannot tell them apart; let the one of lower priority reach 0.5 mm into the other"
+            f"{surfaces[first].name} and {surfaces[second].name} share {share:.0%} of their vertices: where their "
+            "walls only nearly coincide, slivers show between them; let the one of lower priority reach 0.5 mm into "
+            "the other"
         )
     outside = [
         surface.name

@@ -1,6 +1,6 @@
 """A labelled volume → closed, smooth, overlapping surfaces, one for each label.
 
-Labels share their walls exactly, and coinciding walls are what a ray cannot sort out. So only one of two neighbours
+Labels share their walls exactly, and smoothed apart they would leave slivers. So only one of two neighbours
 keeps the wall between them, the one of higher priority; the other one reaches DEPTH beneath it. With φ_L the signed
 distance of the label, φ_U that of the label united with all of higher priority (negative inside), the surface is
 

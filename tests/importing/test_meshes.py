@@ -146,7 +146,7 @@ def test_walls_that_coincide_are_pointed_out(tmp_path):
     files = save(tmp_path, top=half.copy().apply_translation((0, 0, 25)), bottom=half.apply_translation((0, 0, -25)))
     result = ussim("scene", "init", *files, "-o", tmp_path / "scene")
     assert result.exit_code == 0, result.output
-    assert "where walls coincide a ray cannot tell them apart" in result.stdout
+    assert "where their walls only nearly coincide, slivers show between them" in result.stdout
 
 
 def test_options_overrule_guesses(tmp_path):

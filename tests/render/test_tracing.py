@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numba import njit
 from support.phantoms import renderer, scene_of, small_linear, tissue
-from support.scenes import box, sphere
+from support.scenes import box, box_mesh, sphere, surface
 
 from ussim.probe.quality import LQ
+from ussim.render.bvh import STACK_SIZE
+from ussim.render.kernels.hits import FAR_MM, medium_of, next_interface
+from ussim.render.tables import geometry_table
 
 
 def media_of_lines(scene, pose=None):
@@ -33,7 +37,6 @@ def test_a_ray_along_shared_edges_and_vertices_crosses_them_once(shift_mm):
 def _grid_slab(cells, pitch_mm, centre):
     """A slab of 5 mm whose faces are a grid of triangles."""
     import trimesh
-    from support.scenes import surface
 
     side = np.arange(cells + 1) * pitch_mm - cells * pitch_mm / 2
     x, y = (grid.ravel() for grid in np.meshgrid(side, side, indexing="ij"))
@@ -90,3 +93,54 @@ def test_a_probe_that_starts_inside_knows_its_medium():
     for media in media_of_lines(scene)[12:20]:
         assert media[0] == "fat"
         assert "liver" in media
+
+
+@pytest.mark.parametrize("gap_mm", [0.0, 4e-4, -4e-4])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_walls_that_meet_or_all_but_meet_are_both_crossed(gap_mm, swapped):
+    first = box((400, 400, 20), (0, 0, 20), name="a", tissue="liver", priority=1 + swapped)
+    second = box((380, 380, 6), (0, 0, 33 + gap_mm), name="b", tissue="kidney", priority=2 - swapped)
+    for media in media_of_lines(scene_of([first, second])):
+        assert media == ["gel", "liver", "kidney", "gel"]
+
+
+def test_a_mesh_that_runs_a_little_through_itself_is_left_behind():
+    # The bottom's middle is pushed up through the top: seen from above it is left before it is entered.
+    mesh = box_mesh((60, 60, 2), (0, 0, 30)).subdivide().subdivide()
+    inner = np.linalg.norm(mesh.vertices[:, :2], axis=1) < 20
+    mesh.vertices[inner, 2] = np.where(mesh.vertices[inner, 2] > 30, 29.8, 30.2)
+    inverted = surface(mesh, name="crumpled", tissue="liver")
+    for media in media_of_lines(scene_of([inverted])):
+        assert media[-1] == "gel"
+
+
+@njit(error_model="numpy", fastmath={"contract"})
+def _masks_behind(geometry, origins, directions, masks):
+    """The surfaces that each ray, passed straight through a scene, still takes itself to be inside of."""
+    stack, stack_t = np.empty(STACK_SIZE, np.int32), np.empty(STACK_SIZE, np.float32)
+    for i in range(len(origins)):
+        (x, y, z), (dx, dy, dz) = origins[i], directions[i]
+        inside, begin, skip = np.uint64(0), np.float32(0), np.int32(-1)
+        for _ in range(100):
+            medium = medium_of(geometry, inside)
+            begin, skip, _, inside = next_interface(
+                geometry, x, y, z, dx, dy, dz, begin, FAR_MM, skip, inside, medium, stack, stack_t
+            )
+            if skip < 0:
+                break
+        masks[i] = inside
+
+
+def test_a_ray_that_has_passed_through_crossing_surfaces_is_inside_none():
+    random = np.random.default_rng(3)
+    balls = [
+        sphere(20, tuple(random.uniform(-8, 8, 3)), 4, name=f"ball {k}", tissue="liver", priority=k + 1)
+        for k in range(12)
+    ]
+    rays = 200_000
+    directions = random.normal(size=(rays, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    origins = (random.uniform(-15, 15, (rays, 3)) - 100 * directions).astype(np.float32)
+    masks = np.full(rays, 1, np.uint64)
+    _masks_behind(geometry_table(scene_of(balls)), origins, directions.astype(np.float32), masks)
+    assert (masks != 0).sum() == 0

@@ -26,7 +26,7 @@ from ussim.render.aperture.inputs import COHERENT_SHOWN, REFLECTANCE, WALL_DEPTH
 from ussim.render.aperture.lattice import place_key
 from ussim.render.aperture.ray_starts import line_angle, to_scene
 from ussim.render.aperture.reverberate import BIN_MM, scatter_energy, see_tissue, see_wall
-from ussim.render.kernels.hits import medium_of, next_interface, normal_change, normal_of, smooth_normal_of
+from ussim.render.kernels.hits import NUDGE_MM, medium_of, next_interface, normal_change, normal_of, smooth_normal_of
 from ussim.render.physics.interface import (
     coherent_fraction,
     is_gas,
@@ -175,10 +175,9 @@ def follow_path(
     even = _ONE  # share of the power that keeps its phase
     chance = expected  # of the way so far
     reflections = 0
+    is_entering = dot(dx, dy, dz, *normal_of(geometry, triangle)) < _ZERO
+    after = crossed(inside, geometry.triangle_surface[triangle], is_entering)
     for step in range(segments):
-        after = crossed(
-            inside, geometry.triangle_surface[triangle], dot(dx, dy, dz, *normal_of(geometry, triangle)) < _ZERO
-        )
         beyond = medium_of(geometry, after)
         gx, gy, gz = normal_of(geometry, triangle)
         nx, ny, nz = smooth_normal_of(geometry, triangle, x, y, z)
@@ -255,8 +254,8 @@ def follow_path(
 
         way = (bottom - shown) * media.speed_ratio[medium]
         reach = min(way, way_to_face(beam, pose, x, y, z, dx, dy, dz))
-        s, next_triangle, inside, _ = next_interface(
-            geometry, x, y, z, dx, dy, dz, reach, triangle, inside, medium, stack, stack_t
+        s, next_triangle, inside, after = next_interface(
+            geometry, x, y, z, dx, dy, dz, NUDGE_MM, reach, triangle, inside, medium, stack, stack_t
         )
         if next_triangle < 0:
             s = reach

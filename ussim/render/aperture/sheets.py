@@ -30,7 +30,7 @@ from ussim.render.aperture.inputs import (
 )
 from ussim.render.aperture.lattice import place_key
 from ussim.render.aperture.ray_starts import line_angle, piece_slope, scene_ray, to_scene
-from ussim.render.kernels.hits import medium_of, next_interface, normal_of, smooth_normal_of, surfaces_around
+from ussim.render.kernels.hits import NUDGE_MM, medium_of, next_interface, normal_of, smooth_normal_of, surfaces_around
 from ussim.render.physics.interface import (
     coherent_fraction,
     is_gas,
@@ -86,12 +86,14 @@ def trace_sheet(index, geometry, media, beam, poses, sheets, stack, stack_t):
             sheets.around[index] = inside
             medium = medium_of(geometry, inside)
             silent = is_gas(media.impedance_mrayl[medium])
-        skip = np.int32(-1)
+        top = depth
+        # A wall on the joint of two pieces is rather met twice, which changes nothing, than lost.
+        skip, began = np.int32(-1), (_ZERO if piece == 0 else -NUDGE_MM)
         while True:
             s, triangle, inside, after = next_interface(
-                geometry, x, y, z, dx, dy, dz, (bottom - depth) * stretch, skip, inside, medium, stack, stack_t
+                geometry, x, y, z, dx, dy, dz, began, (bottom - top) * stretch, skip, inside, medium, stack, stack_t
             )
-            end = depth + s / stretch if triangle >= 0 else bottom
+            end = max(depth, top + s / stretch) if triangle >= 0 else bottom
             ratio = media.speed_ratio[medium]
             while node < beam.nodes and np.float32(node) * beam.node_mm <= end:
                 sheets.shown_mm[index, node] = shown + (np.float32(node) * beam.node_mm - depth) / ratio
@@ -106,22 +108,22 @@ def trace_sheet(index, geometry, media, beam, poses, sheets, stack, stack_t):
             depth = end
             if triangle < 0:
                 break
-            x, y, z = x + s * dx, y + s * dy, z + s * dz
             beyond = medium_of(geometry, after)
             fuzz = max(media.thickness_mm[medium], media.thickness_mm[beyond])
             if walls < beam.max_segments and not silent:
                 write_wall(
                     sheets.wall[index, walls], geometry, media, beam, triangle, medium, beyond, depth, shown, fuzz,
-                    x, y, z, dx, dy, dz, ax, ay, az, ex, ey, ez,
+                    x + s * dx, y + s * dy, z + s * dz, dx, dy, dz, ax, ay, az, ex, ey, ez,
                 )  # fmt: skip
                 hit = sheets.hit[index, walls]
-                hit[0], hit[1], hit[2], hit[3], hit[4], hit[5] = x, y, z, dx, dy, dz
+                hit[0], hit[1], hit[2] = x + s * dx, y + s * dy, z + s * dz
+                hit[3], hit[4], hit[5] = dx, dy, dz
                 sheets.hit_triangle[index, walls] = np.int32(triangle)
                 sheets.hit_inside[index, walls] = inside
                 walls += 1
             inside = after
             medium = beyond
-            skip = triangle
+            skip, began = triangle, s
     while sample < beam.samples:
         sheets.medium[index, sample] = np.int32(medium)
         sheets.fuzz_mm[index, sample] = fuzz

@@ -16,6 +16,7 @@ from ussim.jit import device
 from ussim.render.aperture.lattice import place_key
 from ussim.render.aperture.ray_starts import line_angle, piece_slope, scene_ray
 from ussim.render.kernels.hits import (
+    NUDGE_MM,
     medium_of,
     next_interface,
     normal_change,
@@ -79,7 +80,7 @@ def trace_ray(path, geometry, media, beam, poses, sheets, passed, stack, stack_t
         end = min(goal, beam.nodes - 1)
         reach = way_to(end, is_phased, beam.node_mm, beside, ahead, ray, beam.ray_length_mm) - gone
         s, triangle, inside, after = next_interface(
-            geometry, x, y, z, dx, dy, dz, reach, skip, inside, medium, stack, stack_t
+            geometry, x, y, z, dx, dy, dz, NUDGE_MM if skip >= 0 else _ZERO, reach, skip, inside, medium, stack, stack_t
         )
         if triangle < 0:
             s = reach

@@ -7,7 +7,7 @@ import numpy as np
 
 from ussim.jit import SIMULATED, device, inlined_device
 from ussim.render.physics.intersect import build
-from ussim.render.physics.medium import crossed, highest_surface
+from ussim.render.physics.medium import highest_surface
 from ussim.render.physics.vector import dot, normalise
 
 _ZERO = np.float32(0)
@@ -16,12 +16,26 @@ FAR_MM = np.float32(1e5)
 # edge (else the two would catch it for ever), yet far short of the thinnest wall, 0.05 mm. Coordinates of some
 # 100 mm are good to 3e-5 mm.
 NUDGE_MM = np.float32(1e-3)
+# Walls so close behind each other are crossed as one: none must be lost where the ray goes on behind them.
+_AS_ONE_MM = np.float32(2) * NUDGE_MM
+# A mesh that runs through itself by so little, where it was made coarser, is taken for one that does not.
+_SLIVER_MM = np.float32(1)
 # Crossings of one ray that are no interface (hidden below a higher priority).
 MAX_HIDDEN_CROSSINGS = 256
+_NOTHING = np.uint64(0)
 
 # No fast-math here: fusing the products of an edge function would open cracks between triangles.
 closest_hit = build((lambda f: f) if SIMULATED else numba.njit(fastmath=False, error_model="numpy", forceinline=True))
 """The CPU's traversal; :mod:`ussim.render.backends.cuda` puts a GPU's in its place when it compiles for one."""
+
+
+@inlined_device
+def hit_after(geometry, x, y, z, dx, dy, dz, t, reach, triangle, stack, stack_t):
+    """The hit of a ray that follows that of ``triangle`` at ``t``; of hits at one distance, by number."""
+    return closest_hit(
+        geometry.boxes, geometry.children, geometry.corners, geometry.primitives,
+        x, y, z, dx, dy, dz, t, reach, triangle, stack, stack_t,
+    )  # fmt: skip
 
 
 @inlined_device
@@ -31,10 +45,7 @@ def first_hit(geometry, x, y, z, dx, dy, dz, reach, skip, stack, stack_t):
     ``skip`` is the triangle the ray leaves, −1 if it starts in free space.
     """
     nearest = NUDGE_MM if skip >= 0 else _ZERO
-    return closest_hit(
-        geometry.boxes, geometry.children, geometry.corners, geometry.primitives,
-        x, y, z, dx, dy, dz, nearest, reach, skip, stack, stack_t,
-    )  # fmt: skip
+    return hit_after(geometry, x, y, z, dx, dy, dz, nearest, reach, skip, stack, stack_t)
 
 
 @device
@@ -75,44 +86,68 @@ def medium_of(geometry, inside):
 @device
 def surfaces_around(geometry, x, y, z, dx, dy, dz, stack, stack_t):
     """Mask of the surfaces that hold a point: those which a ray from it leaves first, before entering them."""
-    inside = np.uint64(0)
-    seen = np.uint64(0)
-    skip = np.int32(-1)
+    inside, seen = _NOTHING, _NOTHING
+    t, triangle = _ZERO, np.int32(-1)
     for _ in range(MAX_HIDDEN_CROSSINGS):
-        t, triangle = first_hit(geometry, x, y, z, dx, dy, dz, FAR_MM, skip, stack, stack_t)
+        t, triangle = hit_after(geometry, x, y, z, dx, dy, dz, t, FAR_MM, triangle, stack, stack_t)
         if triangle < 0:
             break
-        nx, ny, nz = normal_of(geometry, triangle)
         bit = np.uint64(np.uint64(1) << np.uint64(geometry.triangle_surface[triangle]))
-        if np.uint64(seen & bit) == np.uint64(0):
+        if np.uint64(seen & bit) == _NOTHING:
             seen = np.uint64(seen | bit)
-            if dot(dx, dy, dz, nx, ny, nz) > _ZERO:
+            if dot(dx, dy, dz, *normal_of(geometry, triangle)) > _ZERO:
                 inside = np.uint64(inside | bit)
-        x, y, z = x + t * dx, y + t * dy, z + t * dz
-        skip = triangle
     return inside
 
 
 @inlined_device
-def next_interface(geometry, x, y, z, dx, dy, dz, reach, skip, inside, medium, stack, stack_t):
+def next_interface(geometry, x, y, z, dx, dy, dz, begin, reach, skip, inside, medium, stack, stack_t):
     """Distance to the next change of medium along a ray.
+
+    Walls that meet, or all but do, are crossed as one. A surface that is entered and left at once, on an edge, is not
+    crossed, nor one that is left and then entered, where its mesh runs a little through itself.
+
+    Args:
+        geometry, stack, stack_t: The scene and scratch.
+        x, y, z, dx, dy, dz: Origin and direction of the ray, from which distances count.
+        begin, reach: Between which distances. A ray that goes straight on keeps its origin and begins where it met the
+            last wall: its walls then have one order, whatever the rounding. One that was bent has its origin there
+            and begins at ``NUDGE_MM``.
+        skip: Triangle of the last wall, −1 if there was none.
+        inside, medium: The surfaces around the ray there, and the medium.
 
     Returns:
         (distance, triangle, mask before, mask after); triangle −1 if nothing changes within ``reach``.
     """
-    s = _ZERO
-    px, py, pz = x, y, z
+    s, last = begin, skip
+    wall, at = np.int32(-1), _ZERO  # the first wall of those that changed the medium
+    began, before, entered, left = -FAR_MM, inside, _NOTHING, _NOTHING
+    stray, strayed = _NOTHING, _ZERO  # a surface that was left from outside, and where
     for _ in range(MAX_HIDDEN_CROSSINGS):
-        t, triangle = first_hit(geometry, px, py, pz, dx, dy, dz, reach - s, skip, stack, stack_t)
+        end = reach if wall < 0 else at + _AS_ONE_MM
+        t, triangle = hit_after(geometry, x, y, z, dx, dy, dz, s, end, last, stack, stack_t)
         if triangle < 0:
-            break
-        s = s + t
-        nx, ny, nz = normal_of(geometry, triangle)
-        entering = dot(dx, dy, dz, nx, ny, nz) < _ZERO
-        after = crossed(inside, geometry.triangle_surface[triangle], entering)
-        if medium_of(geometry, after) != medium:
-            return s, triangle, inside, after
-        inside = after
-        skip = triangle
-        px, py, pz = x + s * dx, y + s * dy, z + s * dz
+            if wall < 0:
+                break
+            if medium_of(geometry, inside) != medium:
+                return at, wall, before, inside
+            wall = np.int32(-1)
+            continue
+        s, last = t, triangle
+        if t > began + _AS_ONE_MM:
+            began, before, entered, left = t, inside, _NOTHING, _NOTHING
+        bit = np.uint64(np.uint64(1) << np.uint64(geometry.triangle_surface[triangle]))
+        if dot(dx, dy, dz, *normal_of(geometry, triangle)) < _ZERO:
+            if bit == stray and t < strayed + _SLIVER_MM:
+                continue
+            entered = np.uint64(entered | bit)
+        else:
+            if np.uint64(inside & bit) == _NOTHING:
+                stray, strayed = bit, t
+            left = np.uint64(left | bit)
+        grazed = np.uint64(entered & left)
+        kept = np.uint64(before & np.uint64(grazed | np.uint64(~np.uint64(entered | left))))
+        inside = np.uint64(kept | np.uint64(entered & np.uint64(~left)))
+        if wall < 0 and medium_of(geometry, inside) != medium:
+            wall, at = triangle, t
     return s, np.int32(-1), inside, inside

@@ -126,9 +126,9 @@ def attenuate_line(index, geometry, media, beam, poses, polar, stack, stack_t):
     sample = 0
     while sample < beam.samples:
         s, triangle, _, after = next_interface(
-            geometry, x, y, z, dx, dy, dz, bottom - begin, skip, inside, medium, stack, stack_t
+            geometry, x, y, z, dx, dy, dz, begin, bottom, skip, inside, medium, stack, stack_t
         )
-        end = begin + s if triangle >= 0 else bottom
+        end = s if triangle >= 0 else bottom
         rate = _HALF * media.loss_db_per_mm[medium] * _NEPER_PER_DB
         while sample < beam.samples and np.float32(sample) * beam.sample_mm < end:
             depth = np.float32(sample) * beam.sample_mm
@@ -136,9 +136,8 @@ def attenuate_line(index, geometry, media, beam, poses, polar, stack, stack_t):
             sample += 1
         if triangle < 0:
             break
-        nepers = nepers + rate * s
+        nepers = nepers + rate * (end - begin)
         inside = after
         medium = medium_of(geometry, inside)
-        x, y, z = x + s * dx, y + s * dy, z + s * dz
         begin = end
         skip = triangle

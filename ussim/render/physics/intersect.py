@@ -82,7 +82,9 @@ def closest_hit(
         ox, oy, oz: Origin in mm (all numbers are float32), at most a few scene sizes away from the scene.
         dx, dy, dz: Direction, of any length > 0; ``t`` counts in it.
         t_min, t_max: Hits have t_min ≤ t < t_max.
-        skip_primitive: Index of a triangle that is never reported (the one the ray leaves from), or -1.
+        skip_primitive: Index of a triangle that is never reported (the one the ray leaves from), or -1. Of hits at
+            t_min only those of higher indices are. So what a call returned, given to the next, gives the next hit,
+            and no hit is lost or met twice however close they lie.
         stack, stack_t: Scratch, int32 and float32 of ``STACK_SIZE`` entries, that no other thread uses.
 
     Returns:
@@ -171,7 +173,7 @@ def nearest_in_block(corners, primitives, leaf, kx, ky, kz, px, py, pz, sx, sy, 
         lane = lowest_bit(hits)
         hits = np.uint32(hits & np.uint32(hits - _BIT))
         s, p = stack_t[np.uint32(lane + _DISTANCES)], primitives[block, lane]
-        if p != skip and (s < t or (s == t and p < primitive)):
+        if p != skip and (s > t_min or p > skip) and (s < t or (s == t and p < primitive)):
             t, primitive = s, p
     return t, primitive
 
