@@ -313,3 +313,26 @@ def test_a_sheet_and_its_rays_follow_the_elevational_beam(depth_mm):
     amplitude = work.seen.reshape(32, 3, -1)[16, 2]
     assert amplitude[node * beam.node_mm < enters - 1].min() > 0.999
     assert amplitude[(node * beam.node_mm > enters + 2) & ~above].max() < 1e-3
+
+
+@pytest.mark.parametrize("quality", [LQ, HQ], ids=["lq", "hq"])
+@pytest.mark.parametrize("tilt_deg", [70, 78])
+def test_a_steep_wall_is_a_line_and_no_row_of_dashes(tilt_deg, quality, record_property):
+    clear, plate = tissue("clear", scatter_density=0.0), tissue("plate", density_kg_m3=1100, scatter_density=0.0)
+    mesh = trimesh.creation.box((200, 400, 60))
+    mesh.apply_translation((0, 0, 30))  # its face through the origin
+    mesh.apply_transform(trimesh.transformations.rotation_matrix(np.radians(tilt_deg), (0, 1, 0), (0, 0, 0)))
+    mesh.apply_translation((0, 0, 25))
+    wall = surface(mesh, name="wall", tissue="plate", priority=2)
+    probe = wall_probe(scanlines=64)
+    lines = renderer(scene_of([block("clear"), wall], clear, plate), probe, interface_gain_db=0.0)
+    power = np.abs(lines.baseband(np.eye(4), quality)[0]) ** 2
+    fall_mm = 40 / 63 * np.tan(np.radians(tilt_deg))  # from a scanline to the next, several pulses long
+    window = round(1.0 / probe.sample_mm)  # speckle is rough over a millimetre
+    for line in (30, 31, 32, 33):
+        middle = (25 - (line - 31.5) * fall_mm) / probe.sample_mm
+        half_way = fall_mm / 2 / probe.sample_mm  # to where the next scanline's share begins
+        near = np.arange(int(middle - half_way), int(middle + half_way))
+        level = decibel(np.convolve(power[line], np.ones(window), "same")[near])
+        record_property("darkest_db", level.min() - np.median(level))
+        assert level.min() - np.median(level) > -10, line

@@ -88,5 +88,5 @@ class Reflected(NamedTuple):
 
 
 # Fields of a wall: where it lies along its line, where its echoes are shown, how strong they are, what it reflects.
-WALL_DEPTH, COHERENT_SHOWN, ROUGH_SHOWN, COHERENT_AMPLITUDE, ROUGH_AMPLITUDE, REFLECTANCE = 0, 1, 2, 3, 4, 5
-WALL_FIELDS = 6
+WALL_DEPTH, COHERENT_SHOWN, ROUGH_SHOWN, COHERENT_AMPLITUDE, ROUGH_AMPLITUDE, REFLECTANCE, SLANT = 0, 1, 2, 3, 4, 5, 6
+WALL_FIELDS = 7

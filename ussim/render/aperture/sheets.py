@@ -26,6 +26,7 @@ from ussim.render.aperture.inputs import (
     REFLECTANCE,
     ROUGH_AMPLITUDE,
     ROUGH_SHOWN,
+    SLANT,
     WALL_DEPTH,
 )
 from ussim.render.aperture.lattice import place_key
@@ -167,6 +168,8 @@ def write_wall(
     diffuse = beam.diffuse_share * cos_i * cos_i
     key = place_key(x, y, z)
     wall[WALL_DEPTH] = depth
+    pitch = beam.linear_pitch_mm + (beam.apex_radius_mm + depth) * beam.angular_pitch_rad
+    wall[SLANT] = pitch * abs(dot(nx, ny, nz, ax, ay, az)) / (cos_i * media.speed_ratio[medium])
     wall[REFLECTANCE] = r * r
     wall[COHERENT_SHOWN] = shown
     # What is left of an echo that keeps no phase has one at random: half a wavelength of depth is a full turn.

@@ -12,12 +12,15 @@ from ussim.render.aperture.inputs import (
     COHERENT_SHOWN,
     ROUGH_AMPLITUDE,
     ROUGH_SHOWN,
+    SLANT,
     WALL_DEPTH,
 )
 from ussim.render.kernels.receive import add_pulse
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
+_HALF = np.float32(0.5)
+_MOST_PARTS = np.float32(12)
 _CLEAR_OF_WALL = np.float32(0.02)  # nodes: of a node on the wall, rounding would put some rays behind it
 
 
@@ -26,7 +29,8 @@ def add_walls(index, beam, display, sheets, seen, out_real, out_imag):
     """Add the echoes of the walls that scanline ``index`` and its neighbours meet, as wide as the lateral beam.
 
     The part of an echo that keeps its phase is averaged over scanlines and layers; the rest, whose phases are random,
-    adds up in power.
+    adds up in power. Of a steep wall, which falls by more than a pulse from one scanline to the next, it comes from all
+    depths between them, in parts.
     """
     line = index % beam.scanlines
     reach = beam.wall_spread.shape[0] // 2
@@ -49,4 +53,9 @@ def add_walls(index, beam, display, sheets, seen, out_real, out_imag):
                     add_pulse(index, wall[COHERENT_SHOWN], a, beam, display, out_real, out_imag)
                 a = strength * rough_share * beam.rough_gain[node] * wall[ROUGH_AMPLITUDE]
                 if a != _ZERO:
-                    add_pulse(index, wall[ROUGH_SHOWN], a, beam, display, out_real, out_imag)
+                    parts = np.int32(min(_MOST_PARTS, _ONE + _HALF * wall[SLANT] / display.pulse_sigma_mm))
+                    apart = wall[SLANT] / np.float32(parts)
+                    shown = wall[ROUGH_SHOWN] - _HALF * np.float32(parts - 1) * apart
+                    a /= np.float32(math.sqrt(np.float32(parts)))
+                    for part in range(parts):
+                        add_pulse(index, shown + np.float32(part) * apart, a, beam, display, out_real, out_imag)
