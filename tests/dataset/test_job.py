@@ -184,7 +184,7 @@ def test_an_existing_store_is_never_overwritten(tmp_path, whole):
         ({"backend": "cuda"}, "backend is 'cpu' in the store and 'cuda' here"),
         (
             {"settings": ("imaging.dynamic_range_db=50",)},
-            "imaging.dynamic_range_db is 60.0 in the store and 50.0",
+            "imaging.dynamic_range_db is 66.0 in the store and 50.0",
         ),
         ({"settings": ("hq.rays=7",)}, "qualities.hq.rays is 32 in the store and 7 here"),
         ({"settings": ("probe.focus_mm=50",)}, "probe.focus_mm is 70.0 in the store and 50.0 here"),

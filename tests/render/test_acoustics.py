@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import chisquare
+from scipy.stats import chisquare, qmc
 from support.aperture import beside_each_other
 from support.phantoms import decibel, renderer, scene_of, small_linear, tissue, uniform
 from support.scenes import box
@@ -15,7 +15,8 @@ from support.scenes import box
 from ussim.probe.quality import HQ, LQ, Quality
 from ussim.render.aperture.tables import WALL_DB
 from ussim.render.physics import interface as physics
-from ussim.render.physics.random import combine
+from ussim.render.physics import random
+from ussim.render.physics.random import combine, spread_uniform
 
 F = np.float32
 LOOK_DOWN = (F(0), F(0), F(1))
@@ -73,7 +74,10 @@ def test_rough_normals_follow_the_power_cosine_density(record_property):
     exponent, count = 20.0, 40_000
     n = (F(0.6), F(0.0), F(0.8))
     draws = np.array(
-        [physics.rough_normal(*n, F(exponent), combine(np.uint32(5), np.uint32(i)), 2) for i in range(count)]
+        [
+            physics.rough_normal(*n, F(exponent), random.uniform(np.uint32(i), 2), random.uniform(np.uint32(i), 3))
+            for i in range(count)
+        ]
     )
     np.testing.assert_allclose(np.linalg.norm(draws, axis=1), 1, atol=1e-5)
     cos_tau = draws @ np.array(n, float)
@@ -89,8 +93,38 @@ def test_rough_normals_follow_the_power_cosine_density(record_property):
 
 
 def test_a_mirror_keeps_its_normal():
-    m = physics.rough_normal(*UP, F(1e9), combine(np.uint32(1), np.uint32(1)), 2)
+    m = physics.rough_normal(*UP, F(1e9), F(0.3), F(0.7))
     np.testing.assert_allclose(m, UP, atol=2e-4)
+
+
+def test_spread_draws_are_uniform_over_places_and_even_within_one():
+    places, count = 400, 64
+    keys = [combine(np.uint32(7), np.uint32(i)) for i in range(places)]
+    draws = np.array([[[spread_uniform(k, n, d) for d in (0, 4, 9)] for n in range(count)] for k in keys], float)
+    for dimension in range(3):
+        filled, _ = np.histogram(draws[:, 0, dimension], 10, (0, 1))
+        assert ((filled - places / 10) ** 2 / (places / 10)).sum() < 27.9  # chi-square, 9 degrees of freedom, p = 0.001
+        for n in (4, 16, 64):  # independent draws: 0.29/√n
+            error = np.sqrt(np.mean((draws[:, :n, dimension].mean(axis=1) - 0.5) ** 2))
+            assert error < 0.35 / n
+    # No dimension follows another: of pairs below a half a quarter is, at each place.
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        both = (draws[..., a] < 0.5) & (draws[..., b] < 0.5)
+        assert np.sqrt(np.mean((both.mean(axis=1) - 0.25) ** 2)) < 0.02  # independent: √(¼·¾/64) = 0.054
+
+
+def test_spread_draws_are_those_of_sobols_sequence():
+    first = np.array([[spread_uniform(np.uint32(9), n, d) for d in range(10)] for n in range(256)], float)
+    flipped = (first * 2**24).astype(np.uint32) ^ (first[0] * 2**24).astype(np.uint32)
+    expected = qmc.Sobol(10, scramble=False, bits=30).random(256)  # in Gray code's order
+    order = np.arange(256) ^ (np.arange(256) >> 1)
+    np.testing.assert_array_equal(flipped[order], (expected * 2**24).astype(np.uint32))
+
+
+def test_draws_that_are_not_spread_are_independent_of_each_other():
+    draws = np.array([[spread_uniform(np.uint32(5), n, d) for d in (10, 15)] for n in range(20_000)], float)
+    assert abs(np.corrcoef(draws.T)[0, 1]) < 4 / np.sqrt(20_000)
+    assert abs(np.corrcoef(draws[1:, 0], draws[:-1, 0])[0, 1]) < 4 / np.sqrt(20_000)
 
 
 def line_power(scene, quality=LQ, probe=None, frames=1, **imaging):

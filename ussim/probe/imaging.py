@@ -31,7 +31,7 @@ class Imaging(BaseModel):
     interface_gain_db: Annotated[float, Field(ge=-120, le=120)] = 28.0
     max_reflections: Annotated[int, Field(ge=0, le=64)] = 10
     max_segments: Annotated[int, Field(ge=4, le=128)] = 40
-    reference_db: Annotated[float, Field(ge=-200, le=200)] = 15.0
-    dynamic_range_db: Annotated[float, Field(gt=1, le=200)] = 60.0
+    reference_db: Annotated[float, Field(ge=-200, le=200)] = 18.0
+    dynamic_range_db: Annotated[float, Field(gt=1, le=200)] = 66.0
     noise_db: Annotated[float, Field(ge=-300, le=100)] = -72.0
     tgc_limit_db: Annotated[float, Field(ge=0, le=300)] = 80.0

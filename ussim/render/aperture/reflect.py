@@ -38,7 +38,7 @@ from ussim.render.physics.interface import (
     transmitted_cosine,
 )
 from ussim.render.physics.medium import amplitude_after, crossed
-from ussim.render.physics.random import combine, uniform
+from ussim.render.physics.random import spread_uniform, uniform
 from ussim.render.physics.vector import dot, normalise
 
 _ZERO = np.float32(0)
@@ -48,11 +48,13 @@ _FOUR = np.float32(4)
 _SIX = np.float32(6)
 _GRAZING = np.float32(1e-3)
 _CLEAR_OF_WALL = np.float32(0.02)  # nodes
-_STRONG = np.float32(0.05)  # two-way amplitude from which on a mirror sends out all of its paths
+_STRONG = np.float32(0.01)  # two-way amplitude from which on a mirror sends out all of its paths
 _FAR_MM = np.float32(1e4)
 _LATE_MM = np.float32(3)  # echoes of a thick wall come no later behind it
 _WIDEST_MIRROR = 24  # scanlines to either side: more fill every aperture
 _LARGEST_CURVATURE = np.float32(1.0)  # 1/mm
+_DRAWS = 5  # random numbers of a path at each wall: two for the facet, two for the way out and back, the choice
+_COUNT = 1000  # number of the draw that rounds the number of paths
 
 
 @device
@@ -76,7 +78,7 @@ def trace_reflected(index, geometry, media, beam, poses, sheets, seen, reflected
             x, y, z = hit[0], hit[1], hit[2]
             expected = np.float32(beam.reflected_paths) * min(_ONE, amplitude / _STRONG)
             key = place_key(x, y, z)
-            count = np.int32(expected + uniform(key, 7))
+            count = np.int32(expected + uniform(key, _COUNT))
             left, right = _ZERO, _ZERO
             if count > 0:
                 clear(index, beam, shown, reflected)
@@ -161,7 +163,6 @@ def follow_path(
         segments: Walls that it may meet.
         reflected: Where to write.
     """
-    key = combine(key, np.uint32(number))
     layers = np.float32(beam.layers)
     bottom = beam.sample_mm * np.float32(beam.samples)
     medium = medium_of(geometry, inside)
@@ -204,7 +205,10 @@ def follow_path(
                 beam.node_mm, beam.face_lateral, beam.face_elevational, beam.across, beam.slice,
                 reflected.real, reflected.imag, reflected.energy,
             )  # fmt: skip
-        mx, my, mz = rough_normal(nx, ny, nz, exponent, key, np.uint32(8 * step + 2))
+        draw = _DRAWS * step
+        mx, my, mz = rough_normal(
+            nx, ny, nz, exponent, spread_uniform(key, number, draw), spread_uniform(key, number, draw + 1)
+        )
         if -dot(dx, dy, dz, mx, my, mz) < _GRAZING:  # a facet that looks away from the path
             mx, my, mz = gx, gy, gz
         cos_i = min(_ONE, -dot(dx, dy, dz, mx, my, mz))
@@ -214,7 +218,7 @@ def follow_path(
         wide = np.float32(math.sqrt(_SIX * beam.face_lateral[node])) * dot(ux, uy, uz, mx, my, mz)
         out, back = _ZERO, _ZERO
         for way in range(2):
-            part = min(_ONE, cos_i + wide * (_TWO * uniform(key, np.uint32(8 * step + 6 + way)) - _ONE))
+            part = min(_ONE, cos_i + wide * (_TWO * spread_uniform(key, number, draw + 2 + way) - _ONE))
             reflected_part = _ZERO
             if part > _ZERO:
                 reflected_part = reflectance(
@@ -223,7 +227,7 @@ def follow_path(
             out, back = back, reflected_part
         share = np.float32(math.sqrt(out * back))
         into_gas = is_gas(media.impedance_mrayl[beyond])
-        if step == 0 or into_gas or uniform(key, np.uint32(8 * step + 5)) < share:
+        if step == 0 or into_gas or spread_uniform(key, number, draw + 4) < share:
             reflections += 1
             if reflections > beam.max_reflections:
                 return

@@ -26,7 +26,7 @@ from ussim.render.kernels.hits import (
 )
 from ussim.render.physics.interface import is_gas, reflection, refract, rough_normal, transmitted_cosine
 from ussim.render.physics.medium import amplitude_after
-from ussim.render.physics.random import combine
+from ussim.render.physics.random import combine, uniform
 from ussim.render.physics.vector import dot, normalise
 
 _ZERO = np.float32(0)
@@ -116,7 +116,7 @@ def trace_ray(path, geometry, media, beam, poses, sheets, passed, stack, stack_t
             nx, ny, nz = -nx, -ny, -nz
         exponent = min(media.roughness_exponent[medium], media.roughness_exponent[beyond])
         key = combine(place_key(x, y, z), np.uint32(ray))
-        mx, my, mz = rough_normal(nx, ny, nz, exponent, key, 2)
+        mx, my, mz = rough_normal(nx, ny, nz, exponent, uniform(key, 2), uniform(key, 3))
         cos_f = min(_ONE, max(_GRAZING, -dot(dx, dy, dz, mx, my, mz)))
         ratio = media.speed_ratio[beyond] / media.speed_ratio[medium]
         r = reflection(

@@ -11,7 +11,6 @@ import math
 import numpy as np
 
 from ussim.jit import device
-from ussim.render.physics.random import uniform
 from ussim.render.physics.vector import dot, normalise, tangent
 
 _ZERO = np.float32(0)
@@ -69,14 +68,13 @@ def refract(vx, vy, vz, nx, ny, nz, cos_t, speed_ratio):
 
 
 @device
-def rough_normal(nx, ny, nz, exponent, key, dimension):
+def rough_normal(nx, ny, nz, exponent, one, other):
     """Normal drawn from the power-cosine lobe about n: cos τ = ξ^(1/(s + 1)), uniform azimuth.
 
-    The density over the hemisphere is (s + 1)/(2π)·cosˢ τ. Uses the stream's numbers ``dimension`` and
-    ``dimension + 1``.
+    The density over the hemisphere is (s + 1)/(2π)·cosˢ τ. Draws with two uniform numbers in [0, 1).
     """
-    xi = _ONE - uniform(key, dimension)  # in (0, 1]
-    azimuth = _TWO_PI * uniform(key, np.uint32(np.uint32(dimension) + np.uint32(1)))
+    xi = _ONE - one  # in (0, 1]
+    azimuth = _TWO_PI * other
     cos_tau = np.float32(math.exp(np.float32(math.log(xi)) / (exponent + _ONE)))
     sin_tau = np.float32(math.sqrt(max(_ZERO, _ONE - cos_tau * cos_tau)))
     ax, ay, az = tangent(nx, ny, nz)

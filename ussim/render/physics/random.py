@@ -11,6 +11,29 @@ import numpy as np
 
 from ussim.jit import device
 
+# Degree, polynomial and first numbers of Sobol's sequence per dimension: Joe & Kuo, SIAM J. Sci. Comput. 30 (2008).
+_SOBOL = (
+    (1, 0, (1,)), (2, 1, (1, 3)), (3, 1, (1, 3, 1)), (3, 2, (1, 1, 1)), (4, 1, (1, 1, 3, 3)), (4, 4, (1, 3, 5, 13)),
+    (5, 2, (1, 1, 5, 5, 17)), (5, 4, (1, 1, 5, 5, 5)), (5, 7, (1, 1, 7, 11, 19)),
+)  # fmt: skip
+_DIGITS = 10
+
+
+def _directions() -> np.ndarray:
+    """What each binary digit of a number flips in each dimension's draw, (dimensions, digits) uint32."""
+    rows = [[1] * _DIGITS]
+    for degree, polynomial, first in _SOBOL:
+        m = list(first)
+        while len(m) < _DIGITS:
+            value = m[-degree] ^ (m[-degree] << degree)
+            for k in range(1, degree):
+                value ^= (polynomial >> (degree - 1 - k) & 1) * (m[-k] << k)
+            m.append(value)
+        rows.append(m[:_DIGITS])
+    return np.array([[m << (31 - digit) for digit, m in enumerate(row)] for row in rows], np.uint32)
+
+
+_DIRECTIONS = _directions()
 _TWO_PI = np.float32(2 * math.pi)
 _UNIT = np.float32(2.0**-24)
 # The sum of four uniform bytes has mean 510 and standard deviation sqrt(4·(256² − 1)/12).
@@ -38,6 +61,22 @@ def combine(key, value):
 def uniform(key, dimension):
     """Uniform float32 in [0, 1) of the stream ``key``, number ``dimension``."""
     bits = combine(key, np.uint32(dimension))
+    return np.float32(np.uint32(bits >> np.uint32(8))) * _UNIT
+
+
+@device
+def spread_uniform(key, number, dimension):
+    """As :func:`uniform`, but the first n draws of a key, ``number`` 0 … n − 1, lie evenly for n a power of two.
+
+    Sobol's sequence, with its digits flipped by a hash. Of dimensions from 10 and numbers from 1024 on, draws are
+    independent.
+    """
+    if dimension >= _DIRECTIONS.shape[0] or number >= 1 << _DIRECTIONS.shape[1]:
+        return uniform(combine(key, np.uint32(number)), dimension)
+    bits = combine(key, np.uint32(dimension))
+    for digit in range(_DIRECTIONS.shape[1]):
+        if (number >> digit) & 1:
+            bits = np.uint32(bits ^ _DIRECTIONS[dimension, digit])
     return np.float32(np.uint32(bits >> np.uint32(8))) * _UNIT
 
 
