@@ -36,7 +36,7 @@ _STEEPEST_ELEVATION = 0.25  # rad: elements of full height are directive
 _WIDEST_SPREAD = 24  # scanlines
 _LEAST_SPREAD = 0.04  # of a wall's echo on the scanline that meets it: less is left out
 _LEAST_PATHS = 1  # that leave a strong mirror
-_RAYS_PER_PATH = 8
+_RAYS_PER_PATH = 4
 _BELOW_NOISE_DB = 10.0  # echoes on reflected paths that are left out
 
 
