@@ -178,6 +178,8 @@ ROWS = [
         SHADOWS + "test_the_outline_in_the_image_is_that_of_the_segmentation_displaced_by_the_time_of_flight"),
     Row("films of 0.01 to 0.2 mm", "layer theory", "{off_db:+.1f} dB off", "1.5 dB",
         SHADOWS + "test_a_thin_film_echoes_as_the_theory_of_a_plate_says"),
+    Row("walls of 70 and 78° along a line, the darkest millimetre against the median", "no gaps", "{darkest_db:+.1f} dB",
+        "−10 dB", SHADOWS + "test_a_steep_wall_is_a_line_and_no_row_of_dashes"),
     Row("reverberation between a gas and a wall in front of it, twice", "(1 − b²)·b, (1 − b²)·b², at its depth",
         "{off_db:+.1f} dB off", "1 dB", MIRRORS + "test_two_parallel_plates_reverberate"),
     Row("tissue in a mirror at 45°", "as bright as beside it, at its place", "{off_db:+.1f} dB off", "1 dB",
