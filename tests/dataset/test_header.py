@@ -98,6 +98,7 @@ def test_the_attributes_of_a_new_store_are_the_old_ones_the_physics_and_the_mach
     old = json.loads(OLD)["attributes"]
     assert attributes["probe"].pop("apodisation") == ConvexProbe().apodisation
     old["imaging"] |= {name: getattr(Imaging(), name) for name in ("reference_db", "dynamic_range_db")}  # softer now
+    old["probe"]["aperture_mm"] = ConvexProbe().aperture_mm
     for section, retired in (("imaging", old["imaging"]), *old["qualities"].items()):
         for name in RETIRED[section].keys() & retired:
             del retired[name]

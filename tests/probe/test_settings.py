@@ -74,12 +74,12 @@ def test_no_number_may_be_infinite(model, value):
     [
         (
             {"kind": "linear", "width_mm": 15},
-            "probe.aperture_mm = 22 is not allowed: the face of the probe is 15 mm wide; "
+            "probe.aperture_mm = 16 is not allowed: the face of the probe is 15 mm wide; "
             "must be a number > 0.5 and <= 15",
         ),
         (
             {"field_of_view_deg": 18, "radius_mm": 50},
-            "probe.aperture_mm = 22 is not allowed: the face of the probe is 15.708 mm wide; "
+            "probe.aperture_mm = 16 is not allowed: the face of the probe is 15.708 mm wide; "
             "must be a number > 0.5 and <= 15.708",
         ),
         (

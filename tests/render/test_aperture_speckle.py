@@ -222,7 +222,7 @@ def test_speckle_stays_with_the_tissue_when_the_probe_moves(quality, record_prop
     )
     for axis, sigma, least_at in (
         ("y", elevational, {0.1: 0.95, 0.4: 0.72}),
-        ("x", lateral, {0.1: 0.95, 0.25: 0.0, 0.5: 0.0}),
+        ("x", lateral, {0.1: 0.95, 0.25: 0.88, 0.5: 0.68}),
     ):
         for step, least in least_at.items():
             kept = correlation(at_rest[..., middle], moved(**{axis: step})[..., middle])

@@ -52,7 +52,7 @@ class Probe(BaseModel):
     scanlines: Annotated[int, Field(ge=8, le=4096)] = 256
     axial_samples: Annotated[int, Field(ge=64, le=65536)] = 3072
     focus_mm: Annotated[float, Field(gt=1, le=500)] = 70.0
-    aperture_mm: Annotated[float, Field(gt=0.5, le=200)] = 22.0
+    aperture_mm: Annotated[float, Field(gt=0.5, le=200)] = 16.0
     f_number: Annotated[float, Field(ge=0.5, le=20)] = 2.0
     apodisation: Literal["gaussian", "rectangular", "hamming", "hann"] = "hamming"
     elevation_aperture_mm: Annotated[float, Field(gt=0.5, le=100)] = 12.0
