@@ -22,7 +22,7 @@ from ussim.scene.point import PointTarget
 _NODE_MM = 0.4  # along a scanline: shadows are smooth
 _DEEPEST = 1.12  # lines reach so much deeper than is shown, at most: behind faster media the depths shown lie deeper
 _PIECE_MM = 0.03  # a sheet's straight pieces stray so far from the beam at most
-REACH = 1.9  # standard deviations of the beam within which scatterers count: 99.3 % of its power, or a little more, in either direction
+REACH = 1.9  # standard deviations of the beam within which scatterers count: at least 99.3 % of its power either way
 _CROWDING = 1.6  # exponent by which rays crowd around the axis
 _SCATTERERS_PER_CELL = 6  # cells of the lattice in a resolution cell, for developed speckle
 _STEPS = 3  # levels of the lattice that double its pitch
