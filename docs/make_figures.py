@@ -17,6 +17,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import trimesh
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 DOCS = Path(__file__).resolve().parent
@@ -30,6 +31,7 @@ from ussim.probe.probe import ConvexProbe, LinearProbe
 from ussim.probe.quality import HQ, LQ, Quality
 from ussim.render.aperture.inputs import COHERENT_AMPLITUDE, COHERENT_SHOWN, WALL_DEPTH
 from ussim.render.renderer import Renderer
+from ussim.scene.point import PointTarget
 from ussim.scene.scene import Scene
 from ussim.scene.surface import Surface
 from ussim.scene.tissue import Tissue, TissueLibrary
@@ -375,21 +377,19 @@ def _draw_media(stage: Stage, axes, media: np.ndarray) -> None:
 
 
 def psf() -> Image.Image:
-    """Wires of 0.05 mm at five depths, as the probe shows them: polar, in dB below each one's peak."""
+    """Points at five depths, as the probe shows them: polar, in dB below each one's peak."""
     probe = ConvexProbe(depth_mm=115, focus_mm=60, elevation_focus_mm=55, scanlines=1024, field_of_view_deg=14)
     depths = (15, 35, 60, 85, 110)
-    nothing = Tissue(name="nothing", speed_m_s=1540, density_kg_m3=1000, attenuation_db_cm_mhz=0, source="figure")
-    wire = Tissue(
-        name="wire", speed_m_s=1540, density_kg_m3=1000, attenuation_db_cm_mhz=0,
-        scatter_density=1, scatter_std=1, source="figure",
-    )  # fmt: skip
-    library = TissueLibrary({**TissueLibrary.load(), "nothing": nothing, "wire": wire})
-    scene = Scene.from_surfaces([_wire(number, depth) for number, depth in enumerate(depths)], "nothing", library)
+    clear = Tissue(name="clear", speed_m_s=1540, density_kg_m3=1000, attenuation_db_cm_mhz=0, source="figure")
+    block = trimesh.creation.box(extents=(400, 400, 400))
+    scene = Scene.from_surfaces(
+        [Surface.from_mesh(block, name="block", tissue="clear", priority=1)],
+        library=TissueLibrary({**TissueLibrary.load(), "clear": clear}),
+        points=[PointTarget((0, 0, depth)) for depth in depths],
+    )
     quiet = Imaging(noise_db=-300, interface_gain_db=-120, attenuation_scale=0)
-    poses = np.stack([np.eye(4)] * 8)
-    poses[:, 1, 3] = 20 * np.arange(8)  # other scatterers, the same place
     renderer = Renderer(scene, probe, quiet, backend="cpu")
-    power = (np.abs(renderer.baseband(poses, HQ)) ** 2).mean(axis=0)
+    power = np.abs(renderer.baseband(np.eye(4), HQ)[0]) ** 2
     figure, row = plt.subplots(1, len(depths), figsize=(9.6, 2.9), dpi=100, layout="constrained")
     for axes, depth in zip(row, depths, strict=True):
         sample = round(depth / probe.sample_mm)
@@ -409,14 +409,6 @@ def psf() -> Image.Image:
     row[0].set_ylabel("depth [mm]")
     figure.colorbar(shown, ax=row, label="dB", shrink=0.8)
     return from_plot(figure)
-
-
-def _wire(number: int, depth_mm: float) -> Surface:
-    import trimesh
-
-    mesh = trimesh.creation.box(extents=(0.05, 400, 0.05))
-    mesh.apply_translation((0, 0, depth_mm))
-    return Surface.from_mesh(mesh, name=f"wire_{number}", tissue="wire", priority=1)
 
 
 # Images and maps --------------------------------------------------------------------------------------------
