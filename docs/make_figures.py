@@ -339,8 +339,8 @@ def scanline(stage: Stage) -> Image.Image:
     level = 20 * np.log10(np.maximum(np.abs(iq), 1e-9))
     low.plot(depth, level, lw=0.5, color="#888888", label="envelope")
     low.plot(depth, level + stage.renderer.tgc_db, lw=0.5, color="black", label="after gain")
-    black = Imaging().reference_db - Imaging().dynamic_range_db
-    low.axhspan(black, Imaging().reference_db, color="#0b6e8f", alpha=0.08, label="60 dB shown")
+    white, shown = Imaging().reference_db, Imaging().dynamic_range_db
+    low.axhspan(white - shown, white, color="#0b6e8f", alpha=0.08, label=f"{shown:.0f} dB shown")
     low.set(ylabel="level [dB]", ylim=(-110, 35), xlabel="depth [mm]")
     low.legend(loc="lower left", ncols=3, frameon=False)
     _draw_media(stage, (top, low), work.sheets.medium[middle])
