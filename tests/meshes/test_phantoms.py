@@ -78,15 +78,9 @@ def test_pins_show_where_they_are_and_nothing_else_does(tmp_path):
 
 def test_cysts_are_dark_where_they_are(tmp_path):
     probe = LinearProbe(
-        scanlines=128,
-        width_mm=40,
-        depth_mm=140,
-        axial_samples=2048,
-        focus_mm=70,
-        elevation_focus_mm=70,
-        aperture_mm=22,
-        **SMALL,
-    )
+        scanlines=128, width_mm=40, depth_mm=140, axial_samples=2048, focus_mm=70, elevation_focus_mm=70,
+        aperture_mm=22, **SMALL,
+    )  # fmt: skip
     level = corrected_db(load("cysts", tmp_path / "p"), probe, 2, Imaging(noise_db=-300))
     at = places(probe)
     for x, z, radius in cyst_places_mm():
