@@ -1,9 +1,7 @@
-"""How functions are compiled: one set of decorators for the CPU, CUDA and the CUDA simulator.
+"""How functions are compiled: one set of decorators for the CPU and CUDA.
 
 Physics functions are decorated with :func:`device`. The CPU kernels call them as ordinary Numba
-functions; numba-cuda compiles the same dispatchers again as device functions when a CUDA kernel calls
-them; under ``NUMBA_ENABLE_CUDASIM=1`` they stay plain Python, because the simulator cannot hand its
-arrays to compiled code.
+functions; numba-cuda compiles the same dispatchers again as device functions when a CUDA kernel calls them.
 
 Numba keeps machine code on disk, but looks only at the file a function stands in, not at what that function
 calls or at constants of other files, which are frozen into its code. What is compiled here is therefore kept in
@@ -26,9 +24,6 @@ from ussim.errors import UssimError
 from ussim.files import user_cache_folder
 
 _config: Any = numba.config  # its names are made when numba is imported
-
-SIMULATED = bool(_config.ENABLE_CUDASIM)
-"""True when the CUDA simulator is on: device functions are then plain Python."""
 
 _PACKAGE = Path(__file__).parent
 _decorating = Lock()
@@ -100,27 +95,22 @@ def _digest(sources: tuple[Path, ...]) -> str:
     return digest.hexdigest()[:16]
 
 
-# "contract" lets a·b + c become one instruction, as nvcc does; the other fast-math flags would let
-# NaN and infinity checks disappear.
+# No product is fused into a sum, by any backend: a ray of one would then pass an edge or a cell of the lattice on the
+# other side than a ray of the other. It costs a CPU 3 % of a frame.
 # All is said outright: what is left out, a function takes over from its first caller.
-_CPU_OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": False}
+CPU_OPTIONS = {"fastmath": False, "error_model": "numpy", "forceinline": False}
 
 
 def device(function):
     """Compile a scalar function that both backends call."""
-    return function if SIMULATED else compiled(**_CPU_OPTIONS)(function)
+    return compiled(**CPU_OPTIONS)(function)
 
 
 def inlined_device(function):
     """Like :func:`device`, for what passes a scene's tables on: as a call, each hands over a hundred numbers."""
-    return function if SIMULATED else compiled(**{**_CPU_OPTIONS, "forceinline": True})(function)
-
-
-def exact_device(function):
-    """Like :func:`device`, for code whose results must be the same bits wherever it is inlined."""
-    return function if SIMULATED else compiled(**{**_CPU_OPTIONS, "fastmath": False})(function)
+    return compiled(**{**CPU_OPTIONS, "forceinline": True})(function)
 
 
 def cpu_kernel(function):
     """Compile a CPU stage whose outer loop is a ``prange`` over all cores; other Python threads run meanwhile."""
-    return compiled(parallel=True, nogil=True, **_CPU_OPTIONS)(function)
+    return compiled(parallel=True, nogil=True, **CPU_OPTIONS)(function)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -17,8 +18,10 @@ from ussim.probe.quality import LQ, Quality
 from ussim.render.aperture.lines import ApertureLines
 from ussim.render.backends import open_backend
 from ussim.render.tables import display_table, geometry_table, key_of, media_table, pixel_table
+from ussim.render.workspace import Workspace
 from ussim.scene.scene import Scene
 
+_log = logging.getLogger(__name__)
 _PERCENTILE = 98.0
 # Statistics of attenuation are taken over every 16th depth: it has no detail finer than that.
 _STATISTICS_STRIDE = 16
@@ -30,7 +33,7 @@ class Maps:
 
     Attributes:
         segmentation: (n, H, W) uint8, medium index + 1; 0 outside the sector.
-        attenuation: (n, H, W) float32, one-way amplitude exp(−Σ α) over its 98th percentile; 0 outside.
+        attenuation: (n, H, W) float16, one-way amplitude exp(−Σ α) over its 98th percentile; 0 outside.
         attenuation_scale: (n,) float32, that percentile: ``attenuation · scale`` is the physical value.
     """
 
@@ -49,7 +52,7 @@ class Renderer:
         scene: What is scanned.
         probe: What scans it.
         imaging: Acoustic and display settings.
-        backend: ``"cpu"``, ``"cuda"`` or ``"auto"``.
+        backend: ``"cpu"``, ``"cuda"`` or ``"auto"``, or what :func:`ussim.render.backends.open_backend` returned.
         seed: Root of all random numbers, scatterers included.
         tgc_db: Time-gain compensation, (axial_samples,) dB; without it call :meth:`fit_tgc`, else there is none.
 
@@ -62,7 +65,7 @@ class Renderer:
         scene: Scene,
         probe: Probe | None = None,
         imaging: Imaging | None = None,
-        backend: str = "auto",
+        backend: str | Any = "auto",
         seed: int = 0,
         tgc_db: np.ndarray | None = None,
     ):
@@ -72,13 +75,13 @@ class Renderer:
         self.seed = seed
         self.timed = False
         self.stage_s: dict[str, float] = defaultdict(float)
-        self._backend = open_backend(backend)
-        self._aperture = ApertureLines(scene, self.probe, self.imaging, seed, self._backend)
+        self._backend = open_backend(backend) if isinstance(backend, str) else backend
+        self._workspace = Workspace(self._backend)
+        self._aperture = ApertureLines(scene, self.probe, self.imaging, seed, self._backend, self._workspace)
         self._geometry = self._backend.put(geometry_table(scene))
         self._media = self._backend.put(media_table(scene, self.probe, self.imaging))
         self._pixels = self._backend.put(pixel_table(self.probe))
         self._mask = self._backend.put(self.probe.mask())
-        self._images: dict[int, Any] = {}  # of the batch size used last
         self.tgc_db = np.zeros(self.probe.axial_samples, np.float32) if tgc_db is None else tgc_db
 
     @property
@@ -115,7 +118,7 @@ class Renderer:
             The curve [dB], (axial_samples,) float32, never falling with depth.
         """
         polar = self._attenuation_lines(self._checked_poses(poses))
-        median = np.median(self._backend.every(polar, _STATISTICS_STRIDE), axis=0)
+        median = np.median(self._backend.get(self._backend.every(polar, _STATISTICS_STRIDE)), axis=0)
         loss_db = np.maximum.accumulate(-40 * np.log10(np.maximum(median, 1e-6)))
         samples = np.arange(self.probe.axial_samples)
         self.tgc_db = np.interp(samples, samples[::_STATISTICS_STRIDE], loss_db).astype(np.float32)
@@ -123,7 +126,7 @@ class Renderer:
 
     def batch_size(self, qualities: Sequence[Quality] = (LQ,)) -> int:
         """Frames that one call had best render together."""
-        return self._backend.frames_at_once(max(self._aperture.bytes_per_frame(quality) for quality in qualities))
+        return self._backend.frames_at_once(self._batch_bytes(qualities))
 
     def render(
         self, poses: np.ndarray, quality: Quality = LQ, frames: Sequence[int] | np.ndarray | None = None
@@ -139,10 +142,11 @@ class Renderer:
             (n, H, W) uint8; 0 outside the sector.
         """
         poses, keys = self._checked_frames(poses, frames)
-        step = self.batch_size((quality,))
-        return np.concatenate(
-            [self._render_batch(poses[i : i + step], keys[i : i + step], quality) for i in range(0, len(poses), step)]
-        )
+
+        def launch(part: slice, turn: int) -> tuple[Callable[[], np.ndarray]]:
+            return (self._launch_images(poses[part], keys[part], quality, turn),)
+
+        return self._in_batches(launch, len(poses), (quality,))[0]
 
     def baseband(
         self, poses: np.ndarray, quality: Quality = LQ, frames: Sequence[int] | np.ndarray | None = None
@@ -164,22 +168,83 @@ class Renderer:
     def maps(self, poses: np.ndarray) -> Maps:
         """Segmentation slices and attenuation maps of (n, 4, 4) poses."""
         poses = self._checked_poses(poses)
-        step = self.batch_size()
-        parts = [self._map_batch(poses[i : i + step]) for i in range(0, len(poses), step)]
-        return Maps(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return Maps(*self._in_batches(lambda part, turn: self._launch_maps(poses[part], turn), len(poses), (LQ,)))
 
-    # One batch ------------------------------------------------------------------------------------
-    def _render_batch(self, poses: np.ndarray, keys: np.ndarray, quality: Quality) -> np.ndarray:
+    def close(self) -> None:
+        """Give back what the renderer holds of a GPU's memory; it renders no more."""
+        self._workspace.clear()
+        self._backend.close()
+
+    def __enter__(self) -> Renderer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Batches --------------------------------------------------------------------------------------
+    def _in_batches(
+        self,
+        launch: Callable[[slice, int], tuple[Callable[[], np.ndarray], ...]],
+        count: int,
+        qualities: Sequence[Quality],
+    ) -> list[np.ndarray]:
+        """Render frames in batches, each copied to the host while the next one is made.
+
+        A batch that finds too little memory is halved, which is said, and so are those after it.
+
+        Args:
+            launch: Launches some frames, with arrays of one of two turns, and returns what waits for each result.
+            count: Frames.
+            qualities: What is rendered.
+        """
+        parts: list[list[np.ndarray]] = []
+        waiting: tuple[Callable[[], np.ndarray], ...] = ()
+        begin, turn = 0, 0
+        while begin < count:
+            end = min(count, begin + self.batch_size(qualities))
+            try:
+                launched = launch(slice(begin, end), turn)
+            except self._backend.OutOfMemory:
+                if end - begin == 1:
+                    raise
+                self._workspace.clear()
+                self._backend.set_aside((end - begin) // 2 * self._batch_bytes(qualities))
+                _log.warning("the GPU has too little memory for %d frames at once: going on with half", end - begin)
+                continue
+            if waiting:
+                parts.append([wait() for wait in waiting])
+            waiting, begin, turn = launched, end, 1 - turn
+        parts.append([wait() for wait in waiting])
+        return [np.concatenate(column) if len(column) > 1 else column[0] for column in zip(*parts, strict=True)]
+
+    def _launch_images(
+        self, poses: np.ndarray, keys: np.ndarray, quality: Quality, turn: int
+    ) -> Callable[[], np.ndarray]:
         _, _, grey = self._lines(poses, keys, quality)
-        shape = (len(poses), self.probe.image_height * self.probe.image_width)
-        images = self._images.get(len(poses))
-        if images is None:
-            self._images.clear()
-            images = self._images[len(poses)] = self._backend.zeros(shape, np.uint8)
-        self._run(
-            "scan_convert", self._backend.scan_convert, np.int32(self.probe.scanlines), self._pixels, grey, images
-        )
-        return self._backend.get(images).reshape(len(poses), *self.probe.image_shape)
+        images = self._cleared(f"images {turn}", len(poses), np.uint8)
+        scanlines = np.int32(self.probe.scanlines)
+        self._run("scan_convert", self._backend.scan_convert, scanlines, self._pixels, grey, images)
+        return self._backend.fetch(images.reshape(len(poses), *self.probe.image_shape))
+
+    def _launch_maps(self, poses: np.ndarray, turn: int) -> tuple[Callable[[], np.ndarray], ...]:
+        run, backend, frames, scanlines = self._run, self._backend, len(poses), self.probe.scanlines
+        labels = self._workspace.array(f"labels {turn}", (frames, *self.probe.image_shape), np.uint8)
+        planes = backend.put(np.ascontiguousarray([self._image_plane(pose) for pose in poses], np.float32))
+        run("segmentation", backend.segment, self._geometry, planes, self._mask, labels)
+        polar = self._attenuation_lines(poses)
+        sampled = backend.every(polar, _STATISTICS_STRIDE)
+        rank = int(_PERCENTILE / 100 * (scanlines * sampled.shape[1] - 1))
+        scale = backend.value_of_rank(sampled, scanlines, rank)
+        maps = self._cleared(f"attenuation {turn}", frames, np.uint16)
+        run("scan_convert_map", backend.scan_convert_map, np.int32(scanlines), self._pixels, polar, scale, maps)
+        bits = backend.fetch(maps.reshape(frames, *self.probe.image_shape))
+        return backend.fetch(labels), lambda: bits().view(np.float16), backend.fetch(scale)
+
+    def _cleared(self, name: str, frames: int, dtype: Any) -> Any:
+        """Images of zeros; what lies outside of the sector stays so."""
+        images = self._workspace.array(name, (frames, self.probe.image_height * self.probe.image_width), dtype)
+        self._backend.clear(images)
+        return images
 
     def _lines(self, poses: np.ndarray, keys: np.ndarray, quality: Quality) -> tuple[Any, Any, Any]:
         """Baseband lines (real, imaginary) and their grey levels, each (frames × scanlines, samples)."""
@@ -187,25 +252,19 @@ class Renderer:
         poses_f32, keys = backend.put(np.ascontiguousarray(poses, np.float32)), backend.put(keys)
         return self._aperture.render(run, self._geometry, self._media, self._display, poses_f32, keys, quality)
 
-    def _map_batch(self, poses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        run, backend = self._run, self._backend
-        shape = (len(poses), *self.probe.image_shape)
-        labels = backend.empty(shape, np.uint8)
-        planes = backend.put(np.ascontiguousarray([self._image_plane(pose) for pose in poses], np.float32))
-        run("segmentation", backend.segment, self._geometry, planes, self._mask, labels)
-        polar = self._attenuation_lines(poses)
-        sampled = backend.every(polar, _STATISTICS_STRIDE).reshape(len(poses), -1)
-        scale = np.percentile(sampled, _PERCENTILE, axis=1).astype(np.float32)
-        attenuation = backend.zeros((len(poses), shape[1] * shape[2]), np.float32)
-        run(
-            "scan_convert_map", backend.scan_convert_map,
-            np.int32(self.probe.scanlines), self._pixels, polar, backend.put(scale), attenuation,
-        )  # fmt: skip
-        return backend.get(labels), backend.get(attenuation).reshape(shape), scale
+    def _batch_bytes(self, qualities: Sequence[Quality]) -> int:
+        return max(self._aperture.bytes_per_frame(quality) for quality in qualities) + self._bytes_per_image()
+
+    def _bytes_per_image(self) -> int:
+        """Images, maps and what they are made from, two batches of them."""
+        lines, (height, width) = self.probe.scanlines * self.probe.axial_samples, self.probe.image_shape
+        of_maps = lines * 4 * (1 + 1 / _STATISTICS_STRIDE)
+        return int(2 * height * width * 4 + of_maps) + self._backend.segment_bytes(len(self.scene.vertices_mm), height)
 
     def _attenuation_lines(self, poses: np.ndarray) -> Any:
         """a(z) on the polar grid, (n × scanlines, axial_samples)."""
-        polar = self._backend.empty((len(poses) * self.probe.scanlines, self.probe.axial_samples), np.float32)
+        shape = len(poses) * self.probe.scanlines, self.probe.axial_samples
+        polar = self._workspace.array("attenuation lines", shape, np.float32)
         self._run(
             "attenuation", self._backend.attenuate, self._geometry, self._media, self._aperture.beam(LQ),
             self._backend.put(np.ascontiguousarray(poses, np.float32)), polar,

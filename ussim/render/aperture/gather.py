@@ -13,7 +13,8 @@ import math
 import numpy as np
 
 from ussim.jit import device
-from ussim.render.aperture.ray_starts import line_angle
+from ussim.render.aperture.ray_starts import line_start
+from ussim.render.physics.functions import arctangent
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
@@ -85,9 +86,8 @@ def gather_phased(values, tx, rx, element_mm, depth, first, beam, sums):
     """Add the ray that starts from an element of a phased array and passes by each line at a depth."""
     top = np.float32(beam.scanlines - 1)
     for n in range(sums.shape[1]):
-        theta, _ = line_angle(beam, first + n)
-        beside = depth * np.float32(math.sin(theta)) - element_mm
-        angle = np.float32(math.atan2(beside, depth * np.float32(math.cos(theta))))
+        _, _, sin, cos = line_start(beam.lines, first + n)
+        angle = arctangent(depth * sin - element_mm, depth * cos)
         u = angle / beam.angular_pitch_rad + _HALF * top  # the scanline, a real number, on which it starts
         if u >= -_HALF and u <= top + _HALF:  # else it would start beyond the end of the array
             u = min(top, max(_ZERO, u))

@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from ussim.render.kernels.inputs import Array
 
+STRIP = 16
+"""Neighbouring scanlines that scatterers are summed for together."""
+
 
 class ApertureBeam(NamedTuple):
     """Scanlines, sheets, aperture and lattice of one probe at one quality.
@@ -38,8 +41,10 @@ class ApertureBeam(NamedTuple):
     piece_node: Array  # (pieces + 1,) int32, node at which each of them begins, and the last one
     sheet_mm: Array  # (L, J) elevation of each layer's sheet
     sheet_edge: Array  # (L − 1,) between the sheets: (elevation/σ)² with the sign of the elevation
+    lines: Array  # (scanlines, 4) where each begins, x and z [mm]; sine and cosine of its angle to the probe's axis
+    strips: Array  # the same of the middle of each strip of scanlines that the scatterers are summed in
     element_mm: Array  # (N,) phased arrays: where a ray starts on the face; 0 otherwise
-    tilt_rad: Array  # (N,) other arrays: angle of a ray to the scanline on which it starts; 0 otherwise
+    ray_direction: Array  # (N, scanlines, 2) sine and cosine of a ray's angle to the probe's axis
     ray_line: Array  # (N, J) scanlines that a ray has crossed at each node
     ray_length_mm: Array  # (N, J) and how long it is there
     ray_end: Array  # (N,) int32, nodes at which a ray is of use

@@ -18,6 +18,7 @@ from ussim.render.aperture.reverberate import BIN_MM
 from ussim.render.aperture.side_lobes import side_lobe_table
 from ussim.render.aperture.tables import aperture_table, point_table, reach
 from ussim.render.kernels.inputs import Array, Display, Geometry, Media
+from ussim.render.workspace import Workspace
 from ussim.scene.scene import Scene
 
 
@@ -49,23 +50,24 @@ class Work:
 
 
 class ApertureLines:
-    """Makes scanlines of one scene; keeps tables and work arrays from call to call.
+    """Makes scanlines of one scene; keeps tables from call to call.
 
     Args:
         scene: What is scanned.
         probe, imaging, seed: As of :class:`ussim.render.renderer.Renderer`.
         backend: What runs the stages.
+        workspace: Keeps the arrays they work on.
     """
 
-    def __init__(self, scene: Scene, probe: Probe, imaging: Imaging, seed: int, backend: Any):
-        self._backend = backend
+    def __init__(self, scene: Scene, probe: Probe, imaging: Imaging, seed: int, backend: Any, workspace: Workspace):
+        self._backend, self._workspace = backend, workspace
         self._probe, self._imaging, self._seed = probe, imaging, seed
         self._fastest = max(tissue.speed_m_s for tissue in scene.media) / SPEED_ASSUMED_M_S
         self._points = backend.put(point_table(scene.points))
         lobes = side_lobe_table(probe)
         self._lobes = None if lobes is None else backend.put(lobes)
         self._beams: dict[Quality, ApertureBeam] = {}
-        self._work: dict[Quality, Work] = {}
+        self._held: dict[tuple[int, Quality], tuple[int, Work]] = {}
 
     def beam(self, quality: Quality) -> ApertureBeam:
         """The tables of a quality."""
@@ -77,9 +79,8 @@ class ApertureLines:
 
     def bytes_per_frame(self, quality: Quality) -> int:
         """Size of the work arrays of a frame."""
-        (_, nodes), lines, samples = reach(self._probe, self._fastest), self._probe.scanlines, self._probe.axial_samples
-        per_sheet = samples * 12 + nodes * 8 + 12 + self._imaging.max_segments * (4 * WALL_FIELDS + 36)
-        return lines * (quality.layers * (per_sheet + quality.rays * nodes * 4) + samples * 8 * 4)
+        arrays = self._arrays(1, quality).values()
+        return sum(math.prod(np.atleast_1d(shape)) * np.dtype(dtype).itemsize for shape, dtype in arrays)
 
     def _check_memory(self, quality: Quality) -> None:
         """Refuse a quality whose frame this machine cannot hold.
@@ -138,27 +139,39 @@ class ApertureLines:
         return *lines, work.grey
 
     def _work_for(self, frames: int, quality: Quality) -> Work:
-        held = self._work.get(quality)
-        lines = frames * self._probe.scanlines
-        if held is None or held.real.shape[0] != lines:
-            self._work.pop(quality, None)  # before the new one: two need twice the memory
-            count, nodes, samples = lines * quality.layers, int(self.beam(quality).nodes), self._probe.axial_samples
-            empty, bins = self._backend.empty, math.ceil(self._probe.depth_mm / BIN_MM) + 2
-            sheets = Sheets(
-                medium=empty((count, samples), np.int32),
-                fuzz_mm=empty((count, samples), np.float32),
-                loud=empty((count, samples), np.int32),
-                shown_mm=empty((count, nodes), np.float32),
-                wall=empty((count, self._imaging.max_segments, WALL_FIELDS), np.float32),
-                wall_count=empty(count, np.int32),
-                around=empty(count, np.uint64),
-                hit=empty((count, self._imaging.max_segments, 6), np.float32),
-                hit_triangle=empty((count, self._imaging.max_segments), np.int32),
-                hit_inside=empty((count, self._imaging.max_segments), np.uint64),
-            )
-            flat = [empty((lines, samples), np.float32) for _ in range(8)]
-            reflected = Reflected(empty((lines, 2), np.int32), *flat[6:], empty((lines, bins), np.float32))
-            passed = empty((frames * quality.layers * quality.rays, nodes, self._probe.scanlines), np.float32)
-            held = Work(sheets, passed, empty((count, nodes), np.float32), reflected, *flat[:6])
-            self._work[quality] = held
-        return held
+        key = frames, quality
+        if key not in self._held or self._held[key][0] != self._workspace.generation:
+            arrays = {
+                name: self._workspace.array(name, shape, dtype)
+                for name, (shape, dtype) in self._arrays(frames, quality).items()
+            }
+            sheets = Sheets(*(arrays.pop(name) for name in Sheets._fields))
+            reflected = Reflected(*(arrays.pop(f"reflected_{name}") for name in Reflected._fields))
+            self._held[key] = self._workspace.generation, Work(sheets=sheets, reflected=reflected, **arrays)
+        return self._held[key][1]
+
+    def _arrays(self, frames: int, quality: Quality) -> dict[str, tuple[int | tuple[int, ...], Any]]:
+        """Shapes and types of the arrays of a batch."""
+        scanlines, samples, walls = self._probe.scanlines, self._probe.axial_samples, self._imaging.max_segments
+        (_, nodes), bins = reach(self._probe, self._fastest), math.ceil(self._probe.depth_mm / BIN_MM) + 2
+        lines, sheets = frames * scanlines, frames * scanlines * quality.layers
+        flat = (lines, samples), np.float32
+        return {
+            "medium": ((sheets, samples), np.int32),
+            "fuzz_mm": ((sheets, samples), np.float32),
+            "loud": ((sheets, samples), np.int32),
+            "shown_mm": ((sheets, nodes), np.float32),
+            "wall": ((sheets, walls, WALL_FIELDS), np.float32),
+            "wall_count": (sheets, np.int32),
+            "around": (sheets, np.uint64),
+            "hit": ((sheets, walls, 6), np.float32),
+            "hit_triangle": ((sheets, walls), np.int32),
+            "hit_inside": ((sheets, walls), np.uint64),
+            "reflected_span": ((lines, 2), np.int32),
+            "reflected_real": flat,
+            "reflected_imag": flat,
+            "reflected_energy": ((lines, bins), np.float32),
+            "passed": ((frames * quality.layers * quality.rays, nodes, scanlines), np.float32),
+            "seen": ((sheets, nodes), np.float32),
+            **{name: flat for name in ("real", "imag", "out_real", "out_imag", "power", "grey")},
+        }

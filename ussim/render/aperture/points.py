@@ -6,13 +6,12 @@ the sheet that are nearest, their time of flight, and the round wavefront of the
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ussim.jit import device
-from ussim.render.aperture.ray_starts import line_angle
+from ussim.render.aperture.ray_starts import line_start
 from ussim.render.kernels.receive import add_pulse
+from ussim.render.physics.functions import exponential
 from ussim.render.physics.scatter import whole
 from ussim.render.physics.vector import dot
 
@@ -24,15 +23,14 @@ _FAINTEST = np.float32(-11.5)  # exponent of the beam's weight: −100 dB
 
 
 @device
-def add_points(index, points, beam, display, poses, sheets, seen, out_real, out_imag):
+def add_points(index, points, beam, display, poses, sheets, seen, out_real, out_imag, lane, lanes):
     """Add the echoes of all points to scanline ``index`` (frame × scanlines + line).
 
-    ``points`` (P, 4) float32: x, y, z [mm] in the scene, and amplitude.
+    ``points`` (P, 4) float32: x, y, z [mm] in the scene, and amplitude. ``lane`` and ``lanes`` are those of
+    :func:`ussim.render.kernels.receive.add_pulse`.
     """
     pose = poses[index // beam.scanlines]
-    theta, along = line_angle(beam, index % beam.scanlines)
-    sin, cos = np.float32(math.sin(theta)), np.float32(math.cos(theta))
-    origin_x, origin_z = along + beam.apex_radius_mm * sin, beam.apex_radius_mm * (cos - _ONE)
+    origin_x, origin_z, sin, cos = line_start(beam.lines, index % beam.scanlines)
     for k in range(points.shape[0]):
         rx, ry, rz = points[k, 0] - pose[0, 3], points[k, 1] - pose[1, 3], points[k, 2] - pose[2, 3]
         x = dot(rx, ry, rz, pose[0, 0], pose[1, 0], pose[2, 0]) - origin_x
@@ -40,12 +38,12 @@ def add_points(index, points, beam, display, poses, sheets, seen, out_real, out_
         z = dot(rx, ry, rz, pose[0, 2], pose[1, 2], pose[2, 2]) - origin_z
         add_point(
             index, x * cos - z * sin, elevation, x * sin + z * cos, points[k, 3], beam, display, sheets, seen,
-            out_real, out_imag,
+            out_real, out_imag, lane, lanes,
         )  # fmt: skip
 
 
 @device
-def add_point(index, across, elevation, depth, amplitude, beam, display, sheets, seen, out_real, out_imag):
+def add_point(index, across, elevation, depth, amplitude, beam, display, sheets, seen, out_real, out_imag, lane, lanes):
     """Add the echo of a point that lies so far across a scanline, in elevation and down [mm]."""
     place = depth / beam.node_mm
     if place < _ZERO or place >= np.float32(beam.nodes - 1):
@@ -63,9 +61,9 @@ def add_point(index, across, elevation, depth, amplitude, beam, display, sheets,
     shown += share * (sheets.shown_mm[sheet, node + 1] - shown)
     # The wavefront is round about the middle of the line's own aperture.
     shown += _HALF * across * across / max(_ONE, depth)
-    strength *= amplitude * np.float32(math.exp(exponent))
+    strength *= amplitude * exponential(exponent)
     if strength != _ZERO:
-        add_pulse(index, shown, strength, beam, display, out_real, out_imag)
+        add_pulse(index, shown, strength, beam, display, out_real, out_imag, lane, lanes)
 
 
 @device

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ussim.jit import device
 from ussim.render.physics.vector import normalise
 
-_HALF = np.float32(0.5)
-_ONE = np.float32(1)
-
 
 @device
-def line_angle(beam, line):
-    """Angle of a scanline to the probe's axis [rad] and its place on a flat face [mm]."""
-    u = np.float32(line) - _HALF * np.float32(beam.scanlines - 1)
-    return u * beam.angular_pitch_rad, u * beam.linear_pitch_mm
+def line_start(lines, line):
+    """Where a scanline begins in the probe's frame, x and z [mm], and sine and cosine of its angle to the probe's axis.
+
+    ``lines`` is a table of ``ApertureBeam``, made on the host.
+    """
+    return lines[line, 0], lines[line, 1], lines[line, 2], lines[line, 3]
 
 
 @device
@@ -38,22 +35,17 @@ def point_in_scene(pose, x, y, z):
 
 
 @device
-def scene_ray(beam, pose, line, element, tilt, elevation, slope):
+def scene_ray(pose, x, z, sin, cos, elevation, slope):
     """Origin and unit direction in the scene of a ray.
 
     Args:
-        beam: Scanline geometry.
         pose: (4, 4) float32, probe → scene.
-        line: Scanline on which it starts.
-        element: Start off the scanline along a flat face [mm].
-        tilt: Angle to the scanline, in the image plane [rad].
+        x, z: Start in the image plane [mm].
+        sin, cos: Of its angle to the probe's axis, in the image plane.
         elevation: Elevational start [mm].
         slope: Elevational slope.
     """
-    theta, along = line_angle(beam, line)
-    x = along + element + beam.apex_radius_mm * np.float32(math.sin(theta))
-    z = beam.apex_radius_mm * (np.float32(math.cos(theta)) - _ONE)
-    dx, dy, dz = normalise(np.float32(math.sin(theta + tilt)), slope, np.float32(math.cos(theta + tilt)))
+    dx, dy, dz = normalise(sin, slope, cos)
     ox, oy, oz = point_in_scene(pose, x, elevation, z)
     dx, dy, dz = to_scene(pose, dx, dy, dz)
     return ox, oy, oz, dx, dy, dz

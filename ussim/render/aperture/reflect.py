@@ -24,7 +24,7 @@ import numpy as np
 from ussim.jit import device
 from ussim.render.aperture.inputs import COHERENT_SHOWN, REFLECTANCE, WALL_DEPTH
 from ussim.render.aperture.lattice import place_key
-from ussim.render.aperture.ray_starts import line_angle, to_scene
+from ussim.render.aperture.ray_starts import line_start, to_scene
 from ussim.render.aperture.reverberate import BIN_MM, scatter_energy, see_tissue, see_wall
 from ussim.render.kernels.hits import NUDGE_MM, medium_of, next_interface, normal_change, normal_of, smooth_normal_of
 from ussim.render.physics.interface import (
@@ -168,8 +168,8 @@ def follow_path(
     medium = medium_of(geometry, inside)
     # Two axes across the path. Along each, width and slope of the tube of rays per unit angle at the probe, as curved
     # mirrors bend it; and, by facets, variance of the width, of the slope, and what they have in common.
-    theta, _ = line_angle(beam, index % beam.scanlines)
-    ux, uy, uz = to_scene(pose, np.float32(math.cos(theta)), _ZERO, -np.float32(math.sin(theta)))
+    _, _, sin, cos = line_start(beam.lines, index % beam.scanlines)
+    ux, uy, uz = to_scene(pose, cos, _ZERO, -sin)
     mirror_at = gone
     wu, qu, wv, qv = gone, _ONE, gone, _ONE
     blur, blur_slope, slopes = _ZERO, _ZERO, _ZERO

@@ -19,8 +19,9 @@ import numpy as np
 
 from ussim.jit import device
 from ussim.render.aperture.lattice import PLACE_MM, cell_hash, cell_place, fluctuation
-from ussim.render.aperture.ray_starts import line_angle, point_in_scene, to_scene
+from ussim.render.aperture.ray_starts import line_start, point_in_scene, to_scene
 from ussim.render.aperture.sheets import facing_share
+from ussim.render.physics.functions import arctangent
 from ussim.render.physics.interface import coherent_fraction
 from ussim.render.physics.medium import amplitude_after
 from ussim.render.physics.random import normal
@@ -85,7 +86,7 @@ def see_wall(
     if abs(strength) < least_strength * min(_ONE, chance):
         return
     facets = _ONE / (exponent + _ONE)
-    lateral, elevational = np.float32(math.atan2(tilt_u, cos_i)), np.float32(math.atan2(tilt_v, cos_i))
+    lateral, elevational = arctangent(tilt_u, cos_i), arctangent(tilt_v, cos_i)
     share = facing_share(lateral, face_lateral[node], facets)
     share *= facing_share(elevational, face_elevational[node], facets)
     # Over facets the ways differ in length by a variance whose phase this is.
@@ -143,9 +144,8 @@ def see_tissue(
 @device
 def scatter_energy(index, beam, pose, reflected):
     """Give the energy of scanline ``index`` to the scatterers of a lattice, one in each slab that the line crosses."""
-    theta, along = line_angle(beam, index % beam.scanlines)
-    sin, cos = np.float32(math.sin(theta)), np.float32(math.cos(theta))
-    ox, oy, oz = point_in_scene(pose, along + beam.apex_radius_mm * sin, _ZERO, beam.apex_radius_mm * (cos - _ONE))
+    x, z, sin, cos = line_start(beam.lines, index % beam.scanlines)
+    ox, oy, oz = point_in_scene(pose, x, _ZERO, z)
     dx, dy, dz = to_scene(pose, sin, _ZERO, cos)
     if abs(dx) >= abs(dy) and abs(dx) >= abs(dz):
         om, dm = ox, dx

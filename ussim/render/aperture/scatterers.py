@@ -18,13 +18,12 @@ import math
 import numpy as np
 
 from ussim.jit import device
+from ussim.render.aperture.inputs import STRIP
 from ussim.render.aperture.lattice import cell_hash, cell_place, fluctuation, gauss, of_axis
-from ussim.render.aperture.ray_starts import line_angle, point_in_scene, to_scene
+from ussim.render.aperture.ray_starts import line_start, point_in_scene, to_scene
 from ussim.render.aperture.tables import REACH
 from ussim.render.physics.scatter import phasor, whole
 
-STRIP = 16
-"""Scanlines of a strip."""
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
 _HALF = np.float32(0.5)
@@ -65,9 +64,8 @@ def march_block(index, first, last, media, beam, poses, sheets, seen, real, imag
             real[line, sample] = _ZERO
             imag[line, sample] = _ZERO
     pose = poses[frame]
-    theta, along = line_angle(beam, np.float32(begin) + _HALF * np.float32(count - 1))
-    sin, cos = np.float32(math.sin(theta)), np.float32(math.cos(theta))
-    ox, oy, oz = point_in_scene(pose, along + beam.apex_radius_mm * sin, _ZERO, beam.apex_radius_mm * (cos - _ONE))
+    x, z, sin, cos = line_start(beam.strips, index % strips)
+    ox, oy, oz = point_in_scene(pose, x, _ZERO, z)
     dx, dy, dz = to_scene(pose, sin, _ZERO, cos)
     ax, ay, az = to_scene(pose, cos, _ZERO, -sin)
     ex, ey, ez = pose[0, 1], pose[1, 1], pose[2, 1]

@@ -30,8 +30,9 @@ from ussim.render.aperture.inputs import (
     WALL_DEPTH,
 )
 from ussim.render.aperture.lattice import place_key
-from ussim.render.aperture.ray_starts import line_angle, piece_slope, scene_ray, to_scene
+from ussim.render.aperture.ray_starts import line_start, piece_slope, scene_ray, to_scene
 from ussim.render.kernels.hits import NUDGE_MM, medium_of, next_interface, normal_of, smooth_normal_of, surfaces_around
+from ussim.render.physics.functions import arctangent, exponential
 from ussim.render.physics.interface import (
     coherent_fraction,
     is_gas,
@@ -53,8 +54,8 @@ def trace_sheet(index, geometry, media, beam, poses, sheets, stack, stack_t):
     layer = index % beam.layers
     line = (index // beam.layers) % beam.scanlines
     pose = poses[index // (beam.layers * beam.scanlines)]
-    theta, _ = line_angle(beam, line)
-    ax, ay, az = to_scene(pose, np.float32(math.cos(theta)), _ZERO, -np.float32(math.sin(theta)))  # across the line
+    begin_x, begin_z, sin, cos = line_start(beam.lines, line)
+    ax, ay, az = to_scene(pose, cos, _ZERO, -sin)  # across the line
     ex, ey, ez = pose[0, 1], pose[1, 1], pose[2, 1]  # elevation
 
     inside = np.uint64(0)
@@ -76,7 +77,7 @@ def trace_sheet(index, geometry, media, beam, poses, sheets, stack, stack_t):
         depth = np.float32(first) * beam.node_mm
         bottom = np.float32(end_node) * beam.node_mm
         stretch = np.float32(math.sqrt(_ONE + slope * slope))  # mm of path per mm of depth
-        x, y, z, dx, dy, dz = scene_ray(beam, pose, line, _ZERO, _ZERO, beam.sheet_mm[layer, first], slope)
+        x, y, z, dx, dy, dz = scene_ray(pose, begin_x, begin_z, sin, cos, beam.sheet_mm[layer, first], slope)
         reach = depth * stretch
         x, y, z = x + dx * reach, y + dy * reach, z + dz * reach
         if piece > 0:  # the ray starts on the face in this direction: move over to where the piece begins
@@ -141,7 +142,7 @@ def trace_sheet(index, geometry, media, beam, poses, sheets, stack, stack_t):
 def facing_share(tilt, aperture, facets):
     """Share of an echo that is received, of one axis: see the head of this file."""
     total = aperture + facets
-    return np.float32(math.sqrt(aperture / total)) * np.float32(math.exp(-_HALF * tilt * tilt / total))
+    return np.float32(math.sqrt(aperture / total)) * exponential(-_HALF * tilt * tilt / total)
 
 
 @device
@@ -159,8 +160,8 @@ def write_wall(
     r = reflection(cos_i, cos_t, media.impedance_mrayl[medium], media.impedance_mrayl[beyond])
     node = min(beam.nodes - 1, np.int32(depth / beam.node_mm))
     facets = _ONE / (min(media.roughness_exponent[medium], media.roughness_exponent[beyond]) + _ONE)
-    lateral = np.float32(math.atan2(dot(nx, ny, nz, ax, ay, az), cos_i))
-    elevational = np.float32(math.atan2(dot(nx, ny, nz, ex, ey, ez), cos_i))
+    lateral = arctangent(dot(nx, ny, nz, ax, ay, az), cos_i)
+    elevational = arctangent(dot(nx, ny, nz, ex, ey, ez), cos_i)
     share = facing_share(lateral, beam.face_lateral[node], facets) * facing_share(
         elevational, beam.face_elevational[node], facets
     )

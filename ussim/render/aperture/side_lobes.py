@@ -32,6 +32,7 @@ _NEAREST_MM = 2.0  # the paraxial approximation ends somewhere before
 _POINTS = 800  # across the pattern
 _ROUNDS = 30
 _TINY = 1e-200
+_NONE = np.float32(0)
 
 
 class SideLobes(NamedTuple):
@@ -154,6 +155,27 @@ def add_side_lobes(index, first, last, scanlines, lobes, in_real, in_imag, out_r
         else:
             add_difference(real, weight, right_re, left_re)
             add_difference(imag, weight, right_im, left_im)
+
+
+@device
+def with_side_lobes(index, sample, scanlines, lobes, in_real, in_imag):
+    """One sample of what :func:`add_side_lobes` writes: (real, imaginary)."""
+    line = index % scanlines
+    real, imag = lobes.kept[sample] * in_real[index, sample], lobes.kept[sample] * in_imag[index, sample]
+    for k in range(lobes.offset.size):
+        offset, weight = lobes.offset[k], lobes.weight[k, sample]
+        left_re, left_im, right_re, right_im = _NONE, _NONE, _NONE, _NONE
+        if line >= offset:
+            left_re, left_im = in_real[index - offset, sample], in_imag[index - offset, sample]
+        if line + offset < scanlines:
+            right_re, right_im = in_real[index + offset, sample], in_imag[index + offset, sample]
+        if lobes.turned[k] != 0:
+            real += weight * (left_im - right_im)
+            imag += weight * (right_re - left_re)
+        else:
+            real += weight * (right_re - left_re)
+            imag += weight * (right_im - left_im)
+    return real, imag
 
 
 @device

@@ -14,7 +14,7 @@ from ussim.probe.imaging import Imaging
 from ussim.probe.pattern import window_share
 from ussim.probe.probe import Probe
 from ussim.probe.quality import Quality
-from ussim.render.aperture.inputs import ApertureBeam
+from ussim.render.aperture.inputs import STRIP, ApertureBeam
 from ussim.render.aperture.lattice import PLACE_MM
 from ussim.render.tables import key_of, pulse_sigma_mm
 from ussim.scene.point import PointTarget
@@ -117,18 +117,27 @@ def _aperture(probe: Probe, rays: int, depths: np.ndarray) -> dict[str, np.ndarr
         sine = radius * np.sin(tilt)[:, None]
         length = np.sqrt((radius + depths) ** 2 - sine**2) - radius * np.cos(tilt)[:, None]
         crossed = (tilt[:, None] - np.arcsin(sine / (radius + depths))) / probe.angular_pitch_rad
+    leaning = tilt[:, None] + _line_starts(probe, np.arange(probe.scanlines))[0]
     transmit_mm, receive_mm = half_apertures_mm(probe, depths)
     transmit, receive = weights(transmit_mm, "rectangular"), weights(receive_mm, probe.apodisation)
     of_use = (transmit + receive) > 1e-9
     return {
         "element_mm": middle * probe.aperture_mm / 2 if is_phased else np.zeros(rays),
-        "tilt_rad": tilt,
+        "ray_direction": np.stack([np.sin(leaning), np.cos(leaning)], axis=-1),
         "ray_line": crossed,
         "ray_length_mm": length,
         "ray_end": count - of_use[:, ::-1].argmax(axis=1),
         "transmit": transmit,
         "receive": receive,
     }
+
+
+def _line_starts(probe: Probe, lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Angles of scanlines to the probe's axis, (n,) [rad], and the table :func:`line_start` reads, (n, 4)."""
+    u = lines - (probe.scanlines - 1) / 2
+    angle, radius = u * probe.angular_pitch_rad, probe.apex_radius_mm
+    sin, cos = np.sin(angle), np.cos(angle)
+    return angle, np.stack([u * probe.linear_pitch_mm + radius * sin, radius * (cos - 1), sin, cos], axis=1)
 
 
 def half_apertures_mm(probe: Probe, depths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -219,6 +228,7 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
     sheet = place[:, None] * elevational
     pieces = _pieces(sheet)
     rays = _aperture(probe, quality.rays, depths)
+    begins = np.arange(0, probe.scanlines, STRIP)
     as_f32 = {name: np.ascontiguousarray(values, f32) for name, values in rays.items() if name != "ray_end"}
     return ApertureBeam(
         scanlines=i32(probe.scanlines),
@@ -247,6 +257,8 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         sheet_mm=sheet.astype(f32),
         sheet_edge=(edges * np.abs(edges)).astype(f32),
         ray_end=rays["ray_end"].astype(i32),
+        lines=_line_starts(probe, np.arange(probe.scanlines))[1].astype(f32),
+        strips=_line_starts(probe, begins + (np.minimum(STRIP, probe.scanlines - begins) - 1) / 2)[1].astype(f32),
         **as_f32,
         across=(-0.5 / lateral**2).astype(f32),
         slice=(-0.5 / elevational**2).astype(f32),

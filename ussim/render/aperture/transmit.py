@@ -14,7 +14,7 @@ import numpy as np
 
 from ussim.jit import device
 from ussim.render.aperture.lattice import place_key
-from ussim.render.aperture.ray_starts import line_angle, piece_slope, scene_ray
+from ussim.render.aperture.ray_starts import line_start, piece_slope, scene_ray
 from ussim.render.kernels.hits import (
     NUDGE_MM,
     medium_of,
@@ -48,14 +48,14 @@ def trace_ray(path, geometry, media, beam, poses, sheets, passed, stack, stack_t
     ex, ey, ez = pose[0, 1], pose[1, 1], pose[2, 1]
     is_central = layer == beam.layers // 2
     slope = _ZERO if is_central else piece_slope(beam, layer, 0)
+    x, z, sin, cos = line_start(beam.lines, line)
+    beside, ahead = beam.element_mm[ray] * cos, beam.element_mm[ray] * sin
     x, y, z, dx, dy, dz = scene_ray(
-        beam, pose, line, beam.element_mm[ray], beam.tilt_rad[ray], beam.sheet_mm[layer, 0], slope
-    )
+        pose, x + beam.element_mm[ray], z, beam.ray_direction[ray, line, 0], beam.ray_direction[ray, line, 1],
+        beam.sheet_mm[layer, 0], slope,
+    )  # fmt: skip
     last = beam.ray_end[ray]
     is_phased = beam.apex_radius_mm == _ZERO and beam.linear_pitch_mm == _ZERO
-    theta, _ = line_angle(beam, line)
-    beside = beam.element_mm[ray] * np.float32(math.cos(theta))
-    ahead = beam.element_mm[ray] * np.float32(math.sin(theta))
     if is_phased:
         inside = surfaces_around(geometry, x, y, z, -dx, -dy, -dz, stack, stack_t)
     else:  # all rays of a scanline begin where the sheet's does

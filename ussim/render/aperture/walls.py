@@ -25,12 +25,12 @@ _CLEAR_OF_WALL = np.float32(0.02)  # nodes: of a node on the wall, rounding woul
 
 
 @device
-def add_walls(index, beam, display, sheets, seen, out_real, out_imag):
+def add_walls(index, beam, display, sheets, seen, out_real, out_imag, lane, lanes):
     """Add the echoes of the walls that scanline ``index`` and its neighbours meet, as wide as the lateral beam.
 
     The part of an echo that keeps its phase is averaged over scanlines and layers; the rest, whose phases are random,
     adds up in power. Of a steep wall, which falls by more than a pulse from one scanline to the next, it comes from all
-    depths between them, in parts.
+    depths between them, in parts. ``lane`` and ``lanes`` are those of :func:`ussim.render.kernels.receive.add_pulse`.
     """
     line = index % beam.scanlines
     reach = beam.wall_spread.shape[0] // 2
@@ -50,7 +50,7 @@ def add_walls(index, beam, display, sheets, seen, out_real, out_imag):
                 strength = spread * seen[sheet, node]
                 a = strength * coherent_share * wall[COHERENT_AMPLITUDE]
                 if a != _ZERO:
-                    add_pulse(index, wall[COHERENT_SHOWN], a, beam, display, out_real, out_imag)
+                    add_pulse(index, wall[COHERENT_SHOWN], a, beam, display, out_real, out_imag, lane, lanes)
                 a = strength * rough_share * beam.rough_gain[node] * wall[ROUGH_AMPLITUDE]
                 if a != _ZERO:
                     parts = np.int32(min(_MOST_PARTS, _ONE + _HALF * wall[SLANT] / display.pulse_sigma_mm))
@@ -58,4 +58,6 @@ def add_walls(index, beam, display, sheets, seen, out_real, out_imag):
                     shown = wall[ROUGH_SHOWN] - _HALF * np.float32(parts - 1) * apart
                     a /= np.float32(math.sqrt(np.float32(parts)))
                     for part in range(parts):
-                        add_pulse(index, shown + np.float32(part) * apart, a, beam, display, out_real, out_imag)
+                        add_pulse(
+                            index, shown + np.float32(part) * apart, a, beam, display, out_real, out_imag, lane, lanes
+                        )

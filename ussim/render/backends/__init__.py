@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 from ussim.errors import UssimError
 
+BACKENDS = ("auto", "cpu", "cuda")
+_log = logging.getLogger(__name__)
 
-def open_backend(name: str = "auto"):
-    """Return the backend ``"cpu"`` or ``"cuda"``; ``"auto"`` takes the GPU when there is a usable one.
+
+def open_backend(name: str = "auto") -> Any:
+    """Return the backend ``"cpu"`` or ``"cuda"``.
+
+    ``"auto"`` takes the GPU when there is one whose image of a small scene is that of the CPU, which is tried once for
+    each GPU, driver and version; otherwise the CPU, and says why if there is a GPU.
 
     Raises:
         UssimError: If the name is unknown, or CUDA is asked for and there is none.
     """
-    if name not in ("auto", "cpu", "cuda"):
-        raise UssimError(f"backend = {name!r}: must be one of auto, cpu, cuda")
+    if name not in BACKENDS:
+        raise UssimError(f"backend = {name!r}: must be one of {', '.join(BACKENDS)}")
     if name != "cpu":
-        from ussim.render.backends.cuda import CudaBackend, why_unavailable
+        from ussim.render.backends.cuda import why_unavailable
 
         reason = why_unavailable()
         if reason is None:
-            return CudaBackend()
-        if name == "cuda":
+            try:
+                return _open_cuda(is_checked=name == "auto")
+            except UssimError as error:
+                if name == "cuda":
+                    raise
+                _log.warning("the GPU is not used, but the CPU: %s", error)
+        elif name == "cuda":
             raise UssimError(f"backend = 'cuda': {reason}; allowed here: cpu")
     from ussim.render.backends.cpu import CpuBackend
 
     return CpuBackend()
+
+
+def _open_cuda(is_checked: bool) -> Any:
+    from ussim.render.backends.cuda.backend import CudaBackend
+    from ussim.render.backends.cuda.check import check_against_cpu
+
+    backend = CudaBackend()
+    if is_checked:
+        check_against_cpu(backend)
+    return backend

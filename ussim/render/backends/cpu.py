@@ -13,10 +13,11 @@ from numba import prange
 
 from ussim.jit import compiled, cpu_kernel
 from ussim.render.aperture.gather import gather_span
+from ussim.render.aperture.inputs import STRIP
 from ussim.render.aperture.points import add_points
 from ussim.render.aperture.reflect import trace_reflected
 from ussim.render.aperture.reverberate import add_reflected
-from ussim.render.aperture.scatterers import INTEGERS, NUMBERS, STRIP, march_block, strips_of
+from ussim.render.aperture.scatterers import INTEGERS, NUMBERS, march_block, strips_of
 from ussim.render.aperture.sheets import trace_sheet
 from ussim.render.aperture.side_lobes import add_side_lobes
 from ussim.render.aperture.transmit import trace_ray
@@ -32,7 +33,7 @@ from ussim.render.kernels.maps import (
     to_image,
 )
 from ussim.render.kernels.receive import grey_span, power_sample, pulse_span
-from ussim.render.kernels.scan_convert import polar_at, to_grey
+from ussim.render.kernels.scan_convert import polar_at, to_grey, to_half
 
 _CHUNK = 16  # rays that share one traversal stack, nodes that are gathered together: a line of the cache
 _FEW = 4  # scanlines whose reflected paths do
@@ -108,8 +109,8 @@ def _receive(points, beam, display, poses, sheets, seen, real, imag, out_real, o
     lines, samples = real.shape
     for index in prange(lines):
         pulse_span(index, 0, samples, display, real, imag, out_real, out_imag)
-        add_points(index, points, beam, display, poses, sheets, seen, out_real, out_imag)
-        add_walls(index, beam, display, sheets, seen, out_real, out_imag)
+        add_points(index, points, beam, display, poses, sheets, seen, out_real, out_imag, 0, 1)
+        add_walls(index, beam, display, sheets, seen, out_real, out_imag, 0, 1)
 
 
 @cpu_kernel
@@ -145,7 +146,9 @@ def _scan_convert_map(scanlines, pixels, polar, scale, maps):
     count = pixels.address.size
     for pixel in prange(count):
         for frame in range(maps.shape[0]):
-            maps[frame, pixels.address[pixel]] = polar_at(pixel, frame, scanlines, pixels, polar) / scale[frame]
+            maps[frame, pixels.address[pixel]] = to_half(
+                polar_at(pixel, frame, scanlines, pixels, polar) / scale[frame]
+            )
 
 
 @cpu_kernel
@@ -201,6 +204,7 @@ class CpuBackend:
     """Stages on host arrays; see :class:`ussim.render.renderer.Renderer` for the order in which they run."""
 
     name = "cpu"
+    OutOfMemory = MemoryError
 
     @property
     def device(self) -> str:
@@ -215,9 +219,22 @@ class CpuBackend:
         """Uninitialised array that kernels write."""
         return np.empty(shape, dtype)
 
-    def zeros(self, shape, dtype):
-        """Array of zeros that kernels write."""
-        return np.zeros(shape, dtype)
+    def clear(self, array) -> None:
+        """Fill an array with zeros."""
+        array.fill(0)
+
+    def view(self, buffer, shape, dtype):
+        """The first bytes of a buffer as an array."""
+        return np.ndarray(shape, dtype, buffer)
+
+    def update(self, array, values) -> None:
+        """Overwrite an array."""
+        array[...] = values
+
+    def fetch(self, array):
+        """A copy, as a GPU's begins: what is returned hands it over."""
+        copied = array.copy()
+        return lambda: copied
 
     def get(self, array) -> np.ndarray:
         """Copy to the host."""
@@ -227,8 +244,12 @@ class CpuBackend:
         """Return when all launched work is done."""
 
     def every(self, polar, stride: int) -> np.ndarray:
-        """Every ``stride``-th sample of each line, on the host."""
-        return polar[:, ::stride].copy()
+        """Every ``stride``-th sample of each line."""
+        return polar[:, ::stride]
+
+    def value_of_rank(self, values, scanlines: int, rank: int) -> np.ndarray:
+        """Of each frame the value that so many are smaller than, (frames,) float32."""
+        return np.partition(values.reshape(len(values) // scanlines, -1), rank, axis=1)[:, rank].astype(np.float32)
 
     @property
     def memory_bytes(self) -> int:
@@ -241,6 +262,13 @@ class CpuBackend:
     def frames_at_once(self, bytes_per_frame: int) -> int:
         """Frames per batch: one, since a frame keeps all cores busy."""
         return 1
+
+    def segment_bytes(self, vertices: int, height: int) -> int:
+        """Memory that :meth:`segment` keeps for a frame."""
+        return vertices * 12
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     trace_sheets = staticmethod(_trace_sheets)
     trace_rays = staticmethod(_trace_rays)

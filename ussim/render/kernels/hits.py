@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from ussim.jit import SIMULATED, device, inlined_device
-from ussim.render.physics.intersect import build
+import ussim.render.physics.lanes  # noqa: F401  (the traversal in a CPU's vector instructions)
+from ussim.jit import device, inlined_device
+from ussim.render.physics.intersect import closest_hit
 from ussim.render.physics.medium import highest_surface
 from ussim.render.physics.vector import dot, normalise
 
@@ -23,10 +23,6 @@ _SLIVER_MM = np.float32(1)
 # Crossings of one ray that are no interface (hidden below a higher priority).
 MAX_HIDDEN_CROSSINGS = 256
 _NOTHING = np.uint64(0)
-
-# No fast-math here: fusing the products of an edge function would open cracks between triangles.
-closest_hit = build((lambda f: f) if SIMULATED else numba.njit(fastmath=False, error_model="numpy", forceinline=True))
-"""The CPU's traversal; :mod:`ussim.render.backends.cuda` puts a GPU's in its place when it compiles for one."""
 
 
 @inlined_device

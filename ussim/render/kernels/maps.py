@@ -14,16 +14,17 @@ import math
 
 import numpy as np
 
-from ussim.jit import device, exact_device
-from ussim.render.aperture.ray_starts import scene_ray
+from ussim.jit import device
+from ussim.render.aperture.ray_starts import line_start, scene_ray
 from ussim.render.kernels.hits import medium_of, next_interface, surfaces_around
+from ussim.render.physics.functions import exponential
 
 _ZERO = np.float32(0)
 _HALF = np.float32(0.5)
 _NEPER_PER_DB = np.float32(math.log(10) / 20)
 
 
-@exact_device
+@device
 def to_image(vertex, geometry, plane, flat):
     """Write a vertex as (column, elevation [mm], row) in pixels of the image plane."""
     x = geometry.vertices[vertex, 0]
@@ -33,7 +34,7 @@ def to_image(vertex, geometry, plane, flat):
         flat[vertex, axis] = plane[axis, 0] * x + plane[axis, 1] * y + plane[axis, 2] * z + plane[axis, 3]
 
 
-@exact_device
+@device
 def edge_point(flat, a, b):
     """Where the edge between two vertices on either side meets the plane: (column, row)."""
     if a > b:
@@ -42,7 +43,7 @@ def edge_point(flat, a, b):
     return flat[a, 0] + t * (flat[b, 0] - flat[a, 0]), flat[a, 2] + t * (flat[b, 2] - flat[a, 2])
 
 
-@exact_device
+@device
 def outline_segment(triangle, geometry, flat):
     """Segment that a triangle leaves on the plane: (found, column 1, row 1, column 2, row 2)."""
     a = geometry.triangles[triangle, 0]
@@ -64,7 +65,7 @@ def outline_segment(triangle, geometry, flat):
     return True, u1, v1, u2, v2
 
 
-@exact_device
+@device
 def rows_spanned(v1, v2, height):
     """Rows whose centre lies in (min, max] of two row coordinates, as a half-open range."""
     low = min(v1, v2)
@@ -75,7 +76,7 @@ def rows_spanned(v1, v2, height):
     return max(first, 0), min(last, height)
 
 
-@exact_device
+@device
 def crossing_column(row, u1, v1, u2, v2):
     """Column at which a segment crosses a row."""
     return u1 + (np.float32(row) - v1) / (v2 - v1) * (u2 - u1)
@@ -97,6 +98,17 @@ def sort_crossings(columns, surfaces, begin, end):
 
 
 @device
+def label_at(row, column, columns, surfaces, begin, end, geometry):
+    """Label of one pixel from its row's sorted crossings, as :func:`sweep_row` writes it inside the sector."""
+    inside = np.uint64(0)
+    k = begin
+    while k < end and columns[k] <= np.float32(column):
+        inside = np.uint64(inside ^ np.uint64(np.uint64(1) << np.uint64(surfaces[k])))
+        k += 1
+    return np.uint8(medium_of(geometry, inside) + 1) if k > begin else np.uint8(1)
+
+
+@device
 def sweep_row(row, columns, surfaces, begin, end, geometry, mask, labels):
     """Fill a row of the label image from its sorted crossings: medium index + 1, 0 outside the sector."""
     inside = np.uint64(0)
@@ -114,9 +126,8 @@ def sweep_row(row, columns, surfaces, begin, end, geometry, mask, labels):
 @device
 def attenuate_line(index, geometry, media, beam, poses, polar, stack, stack_t):
     """Write a(z) = exp(−Σ α) along the straight axis of a scanline: one way, amplitude, no interface loss."""
-    x, y, z, dx, dy, dz = scene_ray(
-        beam, poses[index // beam.scanlines], index % beam.scanlines, _ZERO, _ZERO, _ZERO, _ZERO
-    )
+    x, z, sin, cos = line_start(beam.lines, index % beam.scanlines)
+    x, y, z, dx, dy, dz = scene_ray(poses[index // beam.scanlines], x, z, sin, cos, _ZERO, _ZERO)
     inside = surfaces_around(geometry, x, y, z, -dx, -dy, -dz, stack, stack_t)
     medium = medium_of(geometry, inside)
     skip = np.int32(-1)
@@ -132,7 +143,7 @@ def attenuate_line(index, geometry, media, beam, poses, polar, stack, stack_t):
         rate = _HALF * media.loss_db_per_mm[medium] * _NEPER_PER_DB
         while sample < beam.samples and np.float32(sample) * beam.sample_mm < end:
             depth = np.float32(sample) * beam.sample_mm
-            polar[index, sample] = np.float32(math.exp(-(nepers + rate * (depth - begin))))
+            polar[index, sample] = exponential(-(nepers + rate * (depth - begin)))
             sample += 1
         if triangle < 0:
             break

@@ -1,7 +1,7 @@
 """From complex baseband lines to grey levels on the polar grid: pulse, noise, envelope, gain, log compression.
 
-The pulse works on a span of samples: a whole line on the CPU, where the innermost loop vectorises, one sample per
-thread on a GPU.
+On a CPU the pulse and the average over a pixel work on a span of samples, where the innermost loop vectorises; on a GPU
+on one sample a thread, in registers. Both add up in the same order.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from ussim.jit import device
+from ussim.render.physics.functions import exponential, mantissa_and_exponent
 from ussim.render.physics.random import bell, combine
 from ussim.render.physics.scatter import phasor
 
@@ -20,8 +21,6 @@ _TINY_POWER = np.float32(1e-30)
 _ONE = np.float32(1)
 _DB_PER_OCTAVE = np.float32(10 * math.log10(2))
 _DB_PER_ARTANH = np.float32(20 / math.log(10))
-_BITS_OF_ROOT_HALF = np.int32(0x3F3504F3)
-_BITS_OF_OCTAVE = np.int32(1 << 23)
 _PULSE_REACH = np.float32(3.5)  # standard deviations; the Gaussian is 0.002 there
 
 
@@ -43,6 +42,18 @@ def pulse_span(index, first, last, display, raw_real, raw_imag, out_real, out_im
 
 
 @device
+def pulse_sample(index, sample, display, raw_real, raw_imag):
+    """One sample of what :func:`pulse_span` writes: (real, imaginary)."""
+    half = display.pulse.size // 2
+    real, imag = _ZERO, _ZERO
+    for k in range(max(-half, -sample), min(half, raw_real.shape[1] - 1 - sample) + 1):
+        w, at = display.pulse[np.uint32(half + k)], np.uint32(sample + k)
+        real += w * raw_real[index, at]
+        imag += w * raw_imag[index, at]
+    return real, imag
+
+
+@device
 def add_scaled(out, values, weight):
     """out += weight · values."""
     for n in range(out.size):
@@ -50,15 +61,18 @@ def add_scaled(out, values, weight):
 
 
 @device
-def add_pulse(index, depth, amplitude, beam, display, out_real, out_imag):
-    """Add one echo at a depth: the pulse's envelope around it, with the phase of its depth."""
+def add_pulse(index, depth, amplitude, beam, display, out_real, out_imag, lane, lanes):
+    """Add one echo at a depth: the pulse's envelope around it, with the phase of its depth.
+
+    Of the samples it adds to every ``lanes``-th, number ``lane`` and so on: threads that share a line keep its order.
+    """
     real, imag = phasor(depth * beam.turns_per_mm)
     reach = _PULSE_REACH * display.pulse_sigma_mm
     first = max(0, int(math.ceil((depth - reach) / beam.sample_mm)))
     last = min(beam.samples - 1, int(math.floor((depth + reach) / beam.sample_mm)))
-    for sample in range(first, last + 1):
+    for sample in range(first + (lane - first) % lanes, last + 1, lanes):
         x = (np.float32(sample) * beam.sample_mm - depth) / display.pulse_sigma_mm
-        a = amplitude * np.float32(math.exp(-_HALF * x * x))
+        a = amplitude * exponential(-_HALF * x * x)
         out_real[index, sample] += a * real
         out_imag[index, sample] += a * imag
 
@@ -92,8 +106,25 @@ def grey_span(index, first, last, display, power, grey):
         number = np.int32(sample)
         low, high = max(np.int32(number - half), np.int32(0)), min(np.int32(number + half), end)
         averaged = np.float32(np.int32(high - low)) + _ONE
-        level_db = decibels(max(_TINY_POWER, line[sample] / averaged)) + gain[sample]
-        line[sample] = min(np.float32(255), max(_ZERO, level_db * scale))
+        line[sample] = grey_level(line[sample] / averaged, gain[sample], scale)
+
+
+@device
+def grey_sample(index, sample, display, power):
+    """One sample of what :func:`grey_span` writes."""
+    half, end = display.half_window, np.int32(power.shape[1] - 1)
+    low, high = max(np.int32(sample - half), np.int32(0)), min(np.int32(sample + half), end)
+    total = _ZERO
+    for at in range(low, high + 1):
+        total += power[index, np.uint32(at)]
+    averaged = np.float32(np.int32(high - low)) + _ONE
+    return grey_level(total / averaged, display.gain_db[sample], display.grey_per_db)
+
+
+@device
+def grey_level(power, gain_db, grey_per_db):
+    """Grey level, 0 … 255, of a power."""
+    return min(np.float32(255), max(_ZERO, (decibels(max(_TINY_POWER, power)) + gain_db) * grey_per_db))
 
 
 @device
@@ -102,10 +133,8 @@ def decibels(power):
 
     ln m = 2·artanh((m − 1)/(m + 1)), by its series, for the mantissa m between √½ and √2.
     """
-    bits = np.float32(power).view(np.int32)
-    exponent = np.int32((bits - _BITS_OF_ROOT_HALF) >> np.int32(23))
-    mantissa = np.int32(bits - np.int32(exponent * _BITS_OF_OCTAVE)).view(np.float32)
+    mantissa, exponent = mantissa_and_exponent(power)
     ratio = (mantissa - _ONE) / (mantissa + _ONE)
     squared = ratio * ratio
     series = _ONE + squared * (np.float32(1 / 3) + squared * (np.float32(1 / 5) + squared * np.float32(1 / 7)))
-    return _DB_PER_OCTAVE * np.float32(exponent) + _DB_PER_ARTANH * ratio * series
+    return _DB_PER_OCTAVE * exponent + _DB_PER_ARTANH * ratio * series

@@ -11,12 +11,12 @@ import math
 import numpy as np
 
 from ussim.jit import device
+from ussim.render.physics.functions import cosine_and_sine, exponential, logarithm
 from ussim.render.physics.vector import dot, normalise, tangent
 
 _ZERO = np.float32(0)
 _ONE = np.float32(1)
 _TWO = np.float32(2)
-_TWO_PI = np.float32(2 * math.pi)
 _FOUR_PI = np.float32(4 * math.pi)
 
 
@@ -74,13 +74,12 @@ def rough_normal(nx, ny, nz, exponent, one, other):
     The density over the hemisphere is (s + 1)/(2π)·cosˢ τ. Draws with two uniform numbers in [0, 1).
     """
     xi = _ONE - one  # in (0, 1]
-    azimuth = _TWO_PI * other
-    cos_tau = np.float32(math.exp(np.float32(math.log(xi)) / (exponent + _ONE)))
+    cos_tau = exponential(logarithm(xi) / (exponent + _ONE))
     sin_tau = np.float32(math.sqrt(max(_ZERO, _ONE - cos_tau * cos_tau)))
     ax, ay, az = tangent(nx, ny, nz)
     bx, by, bz = ny * az - nz * ay, nz * ax - nx * az, nx * ay - ny * ax
-    u = sin_tau * np.float32(math.cos(azimuth))
-    w = sin_tau * np.float32(math.sin(azimuth))
+    cosine, sine = cosine_and_sine(other)
+    u, w = sin_tau * cosine, sin_tau * sine
     return (
         cos_tau * nx + u * ax + w * bx,
         cos_tau * ny + u * ay + w * by,
@@ -96,4 +95,4 @@ def coherent_fraction(thickness_mm, wavelength_mm):
     exp(−(2kh)²) at normal incidence (Beckmann & Spizzichino 1963), k = 2π/λ.
     """
     g = _FOUR_PI * thickness_mm / wavelength_mm
-    return np.float32(math.exp(-g * g))
+    return exponential(-g * g)

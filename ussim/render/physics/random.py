@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from ussim.jit import device
+from ussim.render.physics.functions import cosine_and_sine, logarithm
 
 # Degree, polynomial and first numbers of Sobol's sequence per dimension: Joe & Kuo, SIAM J. Sci. Comput. 30 (2008).
 _SOBOL = (
@@ -34,7 +35,6 @@ def _directions() -> np.ndarray:
 
 
 _DIRECTIONS = _directions()
-_TWO_PI = np.float32(2 * math.pi)
 _UNIT = np.float32(2.0**-24)
 # The sum of four uniform bytes has mean 510 and standard deviation sqrt(4·(256² − 1)/12).
 _BYTES_MEAN = np.float32(510.0)
@@ -85,8 +85,8 @@ def normal(key, dimension):
     """Standard normal float32 (Box–Muller; uses the numbers ``dimension`` and ``dimension + 1``)."""
     u = np.float32(1) - uniform(key, dimension)  # in (0, 1]: the logarithm stays finite
     v = uniform(key, np.uint32(np.uint32(dimension) + np.uint32(1)))
-    radius = np.float32(math.sqrt(np.float32(-2) * np.float32(math.log(u))))
-    return np.float32(radius * np.float32(math.cos(_TWO_PI * v)))
+    cosine, _ = cosine_and_sine(v)
+    return np.float32(math.sqrt(np.float32(-2) * logarithm(u))) * cosine
 
 
 @device
