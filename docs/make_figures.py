@@ -80,7 +80,7 @@ class Stage:
         """Tables of the beam, and the work arrays after a frame."""
         self.image(quality)
         lines = self.renderer._aperture
-        return lines.beam(quality), lines._work[quality]
+        return lines.beam(quality), lines.arrays(1, quality)
 
 
 def main() -> None:
@@ -307,7 +307,7 @@ def scatterers(stage: Stage) -> Image.Image:
     r = stage.renderer
     raw = [np.empty_like(work.real) for _ in range(2)]
     pose = np.ascontiguousarray(stage.pose[None], np.float32)
-    r._backend.march(r._media, beam, pose, work.sheets, work.seen, *raw)
+    r.backend.march(r._media, beam, pose, work.sheets, work.seen, *raw)
     echoes, envelope = np.hypot(*raw), np.abs(r.baseband(stage.pose, HQ)[0])
     top_mm = 66.0
     first, count, wide = round(top_mm / PROBE.sample_mm), round(12 / PROBE.sample_mm), 24

@@ -15,10 +15,9 @@ import numpy as np
 from numba import njit
 
 from ussim.render.bvh import STACK_SIZE, Bvh, build_bvh
-from ussim.render.physics import intersect
+from ussim.render.kernels.hits import closest_hit
 
 _HALF_AXES_MM = np.array([150.0, 130.0, 180.0])
-closest_hit = intersect.build(njit(fastmath=False, error_model="numpy"))
 
 
 @njit(error_model="numpy")

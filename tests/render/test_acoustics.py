@@ -252,7 +252,7 @@ def test_a_thin_wall_has_two_faces():
     scene = slab_between(wall, soft, thickness_mm=0.05)
     r = renderer(scene, small_linear(), interface_gain_db=0.0)
     r.baseband(np.eye(4), Quality(rays=4, layers=1))
-    assert (r._aperture._work[Quality(rays=4, layers=1)].sheets.wall_count == 2).all()
+    assert (r._aperture.arrays(1, Quality(rays=4, layers=1)).sheets.wall_count == 2).all()
 
 
 def test_the_error_falls_with_the_root_of_the_number_of_rays_or_faster(record_property):

@@ -301,7 +301,7 @@ def test_a_sheet_and_its_rays_follow_the_elevational_beam(depth_mm):
     beside = box((400, 400, 600), (0, elevation - 200, 100), tissue="absorber", name="beside", priority=5)
     r = renderer(behind(beside), ConvexProbe(depth_mm=depth_mm, scanlines=32))
     r.baseband(np.eye(4), HQ)
-    beam, work = r._aperture.beam(HQ), r._aperture._work[HQ]
+    beam, work = r._aperture.beam(HQ), r._aperture.arrays(1, HQ)
     node = np.arange(beam.nodes)
     assert (beam.pieces == 1) == (depth_mm == 42)
     above = np.interp(node, beam.piece_node, beam.sheet_mm[2, beam.piece_node]) > elevation

@@ -262,7 +262,7 @@ def test_speckle_is_the_same_in_whatever_blocks_and_lists_it_is_summed():
     pose = np.eye(4, dtype=np.float32)
     pose[:3, :3] = Rotation.from_euler("yz", [20, 30], degrees=True).as_matrix()
     r.baseband(pose, LQ)
-    beam, work = r._aperture.beam(LQ), r._aperture._work[LQ]
+    beam, work = r._aperture.beam(LQ), r._aperture.arrays(1, LQ)
     whole, pieces = (np.zeros((2, *work.real.shape), np.float32) for _ in range(2))
     lines, samples = work.real.shape
     strips = range(0, int(strips_of(lines)), 3)

@@ -103,6 +103,11 @@ def test_a_recorded_graph_does_what_its_launches_do(stub):
 
 
 @pytest.mark.slow
+def test_a_live_view_replays_a_graph_and_shows_what_is_rendered(stub):
+    assert stub[1]["live"] == {"same": True, "by_a_graph": True}
+
+
+@pytest.mark.slow
 def test_a_kernel_is_compiled_once_and_kept_on_disk(stub):
     assert stub[1]["kept_on_disk"]
 
@@ -142,8 +147,8 @@ def test_a_machine_without_a_usable_driver_is_told_why(variables, named):
 @pytest.mark.skipif(WHY_NO_GPU is None, reason="there is a GPU")
 def test_cuda_where_there_is_no_gpu_is_refused_in_one_line():
     with pytest.raises(UssimError, match=r"backend = 'cuda': .*allowed here: cpu"):
-        open_backend("cuda")
-    assert open_backend("auto").name == "cpu"
+        open_backend("cuda", Renderer)
+    assert open_backend("auto", Renderer).name == "cpu"
 
 
 # On a GPU --------------------------------------------------------------------------------------------
@@ -224,5 +229,5 @@ def test_a_difference_from_the_cpu_is_found(monkeypatch):
     frame = [np.zeros((1, 10, 10), np.uint8)] * 3 + [np.zeros((1, 10, 10), np.float16)]
     other = [frame[0] + np.uint8(2), *frame[1:]]
     for theirs, expected in ((frame, 0.0), (other, 0.25)):
-        monkeypatch.setattr(check, "_frame", {"cpu": frame, "gpu": theirs}.get)
-        assert check.differing_share("gpu") == expected
+        monkeypatch.setattr(check, "_frame", lambda backend, _, given=theirs: given if backend == "gpu" else frame)
+        assert check.differing_share("gpu", Renderer) == expected

@@ -149,7 +149,7 @@ def test_an_unknown_backend_is_refused(scene):
 
 def test_a_quality_that_memory_cannot_hold_is_told_with_the_most_rays_allowed(scene, monkeypatch):
     r = Renderer(scene, ConvexProbe(depth_mm=90, **SMALL), backend="cpu")
-    monkeypatch.setattr(type(r._backend), "memory_bytes", 200_000_000)
+    monkeypatch.setattr(type(r.backend), "memory_bytes", 200_000_000)
     with pytest.raises(UssimError) as told:
         r.render(np.eye(4), Quality(rays=65_536, layers=3))
     most = int(re.fullmatch(r"rays = 65536 with layers = 3: .*; allowed here: at most (\d+) rays", str(told.value))[1])

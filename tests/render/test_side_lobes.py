@@ -104,7 +104,7 @@ def test_without_side_lobes_lines_are_what_they_are_before_side_lobes_are_added(
     scene = scene_of([block(), rod(2, 20, "empty")], FLESH, EMPTY)
     without, with_them = (renderer(scene, probe_of(kind, name)) for name in ("gaussian", "rectangular"))
     lines, others = without.baseband(np.eye(4), HQ), with_them.baseband(np.eye(4), HQ)
-    work = with_them._aperture._work[HQ]
+    work = with_them._aperture.arrays(1, HQ)
     np.testing.assert_array_equal(lines[0], work.out_real + 1j * work.out_imag)
     assert np.abs(lines - others).max() > 0.01 * np.abs(lines).max()
 

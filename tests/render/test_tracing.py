@@ -19,7 +19,7 @@ def media_of_lines(scene, pose=None):
     r = renderer(scene, small_linear(scanlines=32))
     r.baseband(np.eye(4) if pose is None else pose, LQ)
     names = np.array([medium.name for medium in scene.media])
-    lines = names[r._aperture._work[LQ].sheets.medium]
+    lines = names[r._aperture.arrays(1, LQ).sheets.medium]
     return [[line[0], *line[1:][line[1:] != line[:-1]]] for line in lines]
 
 

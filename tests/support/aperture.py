@@ -45,6 +45,6 @@ def beside_each_other(frames: int, apart_mm: float = 20.0) -> np.ndarray:
 def seen(r: Renderer, quality: Quality) -> tuple[np.ndarray, np.ndarray]:
     """Depth of the nodes [mm] and the two-way amplitude there, (scanlines, nodes), of the central layer."""
     r.baseband(np.eye(4), quality)
-    beam, work = r._aperture.beam(quality), r._aperture._work[quality]
+    beam, work = r._aperture.beam(quality), r._aperture.arrays(1, quality)
     amplitude = work.seen.reshape(r.probe.scanlines, quality.layers, -1)[:, quality.layers // 2]
     return np.arange(int(beam.nodes)) * float(beam.node_mm), amplitude.copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -107,25 +108,29 @@ class Generator:
         Raises:
             UssimError: The store has tissues that it has not been trained on.
         """
-        return View(self, PolarGrid(reader.image, reader.probe), self.tissue_table(reader))
+        return View(self, PolarGrid(reader.image, reader.probe), self.tissue_table(reader.tissues, str(reader.path)))
 
-    def tissue_table(self, reader: StoreReader) -> np.ndarray | None:
-        """From the tissue ids of a store to those it was trained on, uint8 of shape (256,); None if equal.
+    def tissue_table(self, tissues: Sequence[str], where: str) -> np.ndarray | None:
+        """From tissue ids to those it was trained on, uint8 of shape (256,); None if equal.
+
+        Args:
+            tissues: Names, position + 1 is the id.
+            where: What has them, for people.
 
         Raises:
-            UssimError: The store has tissues that it has not been trained on.
+            UssimError: It has not been trained on all of them.
         """
         known = self.run.data.tissues
-        if "S" not in self.inputs or reader.tissues == known:
+        if "S" not in self.inputs or tuple(tissues) == known:
             return None
-        strange = [name for name in reader.tissues if name not in known]
+        strange = [name for name in tissues if name not in known]
         if strange:
             raise UssimError(
-                f"{reader.path} has tissues that the generator has not been trained on: {', '.join(strange)}; "
+                f"{where} has tissues that the generator has not been trained on: {', '.join(strange)}; "
                 f"it knows {', '.join(known)}"
             )
         table = np.zeros(256, np.uint8)
-        table[1 : len(reader.tissues) + 1] = [known.index(name) + 1 for name in reader.tissues]
+        table[1 : len(tissues) + 1] = [known.index(name) + 1 for name in tissues]
         return table
 
     def enhance(
@@ -198,7 +203,7 @@ class Generator:
         return ((output + 1) * 127.5).round().clamp(0, 255).to(torch.uint8) * (mask > 0)
 
     def _frames(self, name: str, values: Any) -> Tensor:
-        tensor = self._tensor(values)
+        tensor = self.on_device(values)
         if tensor.ndim not in (2, 3) or 0 in tensor.shape:
             raise UssimError(f"{name} has shape {tuple(tensor.shape)}, expected (N, H, W) or (H, W)")
         if (name == "attenuation") != tensor.is_floating_point() or (
@@ -213,7 +218,7 @@ class Generator:
         return tensor if tensor.ndim == 3 else tensor[None]
 
     def _mask(self, mask: Any, shape: torch.Size) -> Tensor:
-        tensor = (self._tensor(mask) > 0).to(torch.uint8)
+        tensor = (self.on_device(mask) > 0).to(torch.uint8)
         if tensor.shape not in (shape[1:], shape):
             raise UssimError(f"mask has shape {tuple(tensor.shape)}, expected {tuple(shape[1:])}")
         return tensor.expand(shape)
@@ -230,7 +235,8 @@ class Generator:
         corners = np.broadcast_to(np.asarray(origin, np.int64), (shape[0], 2))
         return [(int(row), int(column)) for row, column in corners]
 
-    def _tensor(self, values: Any) -> Tensor:
+    def on_device(self, values: Any) -> Tensor:
+        """An array as a tensor on the generator's device."""
         if isinstance(values, np.ndarray):
             # maps from a store are read-only views, which torch warns about though nothing writes to them
             values = torch.from_numpy(values if values.flags.writeable else values.copy())
@@ -251,11 +257,11 @@ class View:
     geometry: PolarGrid
     table: np.ndarray | None
 
-    def enhance(self, frame: dict[str, np.ndarray], mask: np.ndarray, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
+    def enhance(self, frame: dict[str, Any], mask: Any, origin: tuple[int, int] = (0, 0)) -> Any:
         """Translate a frame, or a window of it.
 
         Args:
-            frame: As ``StoreReader.frame`` gives it, or the same window of each of its arrays.
+            frame: As ``StoreReader.frame`` gives it, or the same window of each of its arrays; or arrays on a GPU.
             mask: The mask, or the same window of it.
             origin: Row and column of the window's first pixel.
 
@@ -264,7 +270,9 @@ class View:
         """
         maps = {name: frame[name] for name in self.generator.encoder.arrays}
         if self.table is not None:
-            maps["segmentation"] = self.table[maps["segmentation"]]
+            labels, on_device = maps["segmentation"], self.generator.on_device
+            is_here = isinstance(labels, np.ndarray)
+            maps["segmentation"] = self.table[labels] if is_here else on_device(self.table)[on_device(labels).int()]
         lq = maps.pop("lq", None)
         return self.generator.enhance(lq, mask, origin=origin, geometry=self.geometry, **maps)
 

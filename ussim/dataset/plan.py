@@ -9,7 +9,15 @@ import numpy as np
 
 from ussim.dataset.machine import this_machine
 from ussim.dataset.poses import check_poses
-from ussim.dataset.schema import LARGEST_SEED, MOST_FRAMES, MOST_UNIT_FRAMES, PHYSICS_VERSION, Header, tissue_table
+from ussim.dataset.schema import (
+    LARGEST_SEED,
+    MOST_FRAMES,
+    MOST_UNIT_FRAMES,
+    PHYSICS_VERSION,
+    Header,
+    ImageGeometry,
+    tissue_table,
+)
 from ussim.errors import UssimError
 from ussim.probe.settings import Settings
 
@@ -100,7 +108,6 @@ class Plan:
         import ussim
 
         probe = self.settings.probe
-        height, width = probe.image_shape
         gains = np.asarray([] if tgc_db is None else tgc_db, np.float32)
         return Header(
             physics_version=PHYSICS_VERSION,
@@ -112,12 +119,7 @@ class Plan:
             seed=self.seed,
             split_seed=self.seed,
             backend=backend,
-            image={
-                "height": height,
-                "width": width,
-                "mm_per_pixel": probe.mm_per_pixel,
-                "origin_mm": probe.image_origin_mm,
-            },
+            image=ImageGeometry.of_probe(probe),
             probe=probe.model_dump(mode="json"),
             imaging=self.settings.imaging.model_dump(mode="json"),
             qualities={name: q.model_dump(mode="json") for name, q in self.settings.qualities.items()},

@@ -44,7 +44,7 @@ from pydantic import (
 from ussim.dataset.machine import Machine
 from ussim.errors import UssimError
 from ussim.probe.imaging import Imaging
-from ussim.probe.probe import KINDS
+from ussim.probe.probe import KINDS, Probe
 from ussim.probe.quality import IMAGES, Quality
 from ussim.probe.retired import without_retired
 from ussim.scene.tissue import Tissue
@@ -115,6 +115,12 @@ class ImageGeometry(_Part):
     width: int = Field(ge=1, le=8192)
     mm_per_pixel: float = Field(gt=0)
     origin_mm: tuple[float, float]
+
+    @classmethod
+    def of_probe(cls, probe: Probe) -> ImageGeometry:
+        """That of a probe's images."""
+        height, width = probe.image_shape
+        return cls(height=height, width=width, mm_per_pixel=probe.mm_per_pixel, origin_mm=probe.image_origin_mm)
 
 
 class _OutsideRow(_Part):

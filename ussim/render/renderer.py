@@ -52,11 +52,12 @@ class Renderer:
         scene: What is scanned.
         probe: What scans it.
         imaging: Acoustic and display settings.
-        backend: ``"cpu"``, ``"cuda"`` or ``"auto"``, or what :func:`ussim.render.backends.open_backend` returned.
+        backend: ``"cpu"``, ``"cuda"`` or ``"auto"``, or an open one, another renderer's ``backend``.
         seed: Root of all random numbers, scatterers included.
         tgc_db: Time-gain compensation, (axial_samples,) dB; without it call :meth:`fit_tgc`, else there is none.
 
     Attributes:
+        backend: What runs the stages.
         stage_s: Seconds spent per stage since the last ``stage_s.clear()``, while ``timed`` is True.
     """
 
@@ -75,24 +76,25 @@ class Renderer:
         self.seed = seed
         self.timed = False
         self.stage_s: dict[str, float] = defaultdict(float)
-        self._backend = open_backend(backend) if isinstance(backend, str) else backend
-        self._workspace = Workspace(self._backend)
-        self._aperture = ApertureLines(scene, self.probe, self.imaging, seed, self._backend, self._workspace)
-        self._geometry = self._backend.put(geometry_table(scene))
-        self._media = self._backend.put(media_table(scene, self.probe, self.imaging))
-        self._pixels = self._backend.put(pixel_table(self.probe))
-        self._mask = self._backend.put(self.probe.mask())
+        self.backend = open_backend(backend, Renderer) if isinstance(backend, str) else backend
+        self._workspace = Workspace(self.backend)
+        self._displays = 0
+        self._aperture = ApertureLines(scene, self.probe, self.imaging, seed, self.backend, self._workspace)
+        self._geometry = self.backend.put(geometry_table(scene))
+        self._media = self.backend.put(media_table(scene, self.probe, self.imaging))
+        self._pixels = self.backend.put(pixel_table(self.probe))
+        self._mask = self.backend.put(self.probe.mask())
         self.tgc_db = np.zeros(self.probe.axial_samples, np.float32) if tgc_db is None else tgc_db
 
     @property
     def backend_name(self) -> str:
         """``"cpu"`` or ``"cuda"``."""
-        return self._backend.name
+        return self.backend.name
 
     @property
     def device(self) -> str:
         """The processor, for people."""
-        return self._backend.device
+        return self.backend.device
 
     @property
     def tgc_db(self) -> np.ndarray:
@@ -107,7 +109,8 @@ class Renderer:
                 f"tgc_db: needs {self.probe.axial_samples} finite values, one per axial sample, got {curve.shape}"
             )
         self._tgc_db = curve
-        self._display = self._backend.put(display_table(self.probe, self.imaging, curve))
+        self._display = self.backend.put(display_table(self.probe, self.imaging, curve))
+        self._displays += 1
 
     def fit_tgc(self, poses: np.ndarray) -> np.ndarray:
         """Set the gain that undoes the median two-way attenuation of these poses over depth.
@@ -117,8 +120,8 @@ class Renderer:
         Returns:
             The curve [dB], (axial_samples,) float32, never falling with depth.
         """
-        polar = self._attenuation_lines(self._checked_poses(poses))
-        median = np.median(self._backend.get(self._backend.every(polar, _STATISTICS_STRIDE)), axis=0)
+        polar = self._attenuation_lines(self._put("poses 0", self._checked_poses(poses), np.float32))
+        median = np.median(self.backend.get(self.backend.every(polar, _STATISTICS_STRIDE)), axis=0)
         loss_db = np.maximum.accumulate(-40 * np.log10(np.maximum(median, 1e-6)))
         samples = np.arange(self.probe.axial_samples)
         self.tgc_db = np.interp(samples, samples[::_STATISTICS_STRIDE], loss_db).astype(np.float32)
@@ -126,7 +129,7 @@ class Renderer:
 
     def batch_size(self, qualities: Sequence[Quality] = (LQ,)) -> int:
         """Frames that one call had best render together."""
-        return self._backend.frames_at_once(self._batch_bytes(qualities))
+        return self.backend.frames_at_once(self._batch_bytes(qualities))
 
     def render(
         self, poses: np.ndarray, quality: Quality = LQ, frames: Sequence[int] | np.ndarray | None = None
@@ -141,7 +144,7 @@ class Renderer:
         Returns:
             (n, H, W) uint8; 0 outside the sector.
         """
-        poses, keys = self._checked_frames(poses, frames)
+        poses, keys = self.checked(poses, frames)
 
         def launch(part: slice, turn: int) -> tuple[Callable[[], np.ndarray]]:
             return (self._launch_images(poses[part], keys[part], quality, turn),)
@@ -158,11 +161,12 @@ class Renderer:
         Returns:
             (n, scanlines, axial_samples) complex64; the phase of an echo at depth d is −2π·2·f0·d/c0.
         """
-        poses, keys = self._checked_frames(poses, frames)
+        poses, keys = self.checked(poses, frames)
         lines = []
         for pose, key in zip(poses, keys, strict=True):
-            real, imag, _ = self._lines(pose[None], key[None], quality)
-            lines.append(self._backend.get(real) + 1j * self._backend.get(imag))
+            on_device = self._put("poses 0", pose[None], np.float32), self._put("keys 0", key[None], np.uint32)
+            real, imag, _ = self._lines(*on_device, quality)
+            lines.append(self.backend.get(real) + 1j * self.backend.get(imag))
         return np.stack(lines)
 
     def maps(self, poses: np.ndarray) -> Maps:
@@ -173,7 +177,7 @@ class Renderer:
     def close(self) -> None:
         """Give back what the renderer holds of a GPU's memory; it renders no more."""
         self._workspace.clear()
-        self._backend.close()
+        self.backend.close()
 
     def __enter__(self) -> Renderer:
         return self
@@ -204,11 +208,11 @@ class Renderer:
             end = min(count, begin + self.batch_size(qualities))
             try:
                 launched = launch(slice(begin, end), turn)
-            except self._backend.OutOfMemory:
+            except self.backend.OutOfMemory:
                 if end - begin == 1:
                     raise
                 self._workspace.clear()
-                self._backend.set_aside((end - begin) // 2 * self._batch_bytes(qualities))
+                self.backend.set_aside((end - begin) // 2 * self._batch_bytes(qualities))
                 _log.warning("the GPU has too little memory for %d frames at once: going on with half", end - begin)
                 continue
             if waiting:
@@ -220,37 +224,101 @@ class Renderer:
     def _launch_images(
         self, poses: np.ndarray, keys: np.ndarray, quality: Quality, turn: int
     ) -> Callable[[], np.ndarray]:
-        _, _, grey = self._lines(poses, keys, quality)
-        images = self._cleared(f"images {turn}", len(poses), np.uint8)
-        scanlines = np.int32(self.probe.scanlines)
-        self._run("scan_convert", self._backend.scan_convert, scanlines, self._pixels, grey, images)
-        return self._backend.fetch(images.reshape(len(poses), *self.probe.image_shape))
+        on_device = self._put(f"poses {turn}", poses, np.float32), self._put(f"keys {turn}", keys, np.uint32)
+        images = self._image_arrays(f"images {turn}", len(poses), np.uint8)
+        self.draw_images(*on_device, quality, images)
+        return self.backend.fetch(images)
 
     def _launch_maps(self, poses: np.ndarray, turn: int) -> tuple[Callable[[], np.ndarray], ...]:
-        run, backend, frames, scanlines = self._run, self._backend, len(poses), self.probe.scanlines
-        labels = self._workspace.array(f"labels {turn}", (frames, *self.probe.image_shape), np.uint8)
-        planes = backend.put(np.ascontiguousarray([self._image_plane(pose) for pose in poses], np.float32))
-        run("segmentation", backend.segment, self._geometry, planes, self._mask, labels)
-        polar = self._attenuation_lines(poses)
-        sampled = backend.every(polar, _STATISTICS_STRIDE)
-        rank = int(_PERCENTILE / 100 * (scanlines * sampled.shape[1] - 1))
-        scale = backend.value_of_rank(sampled, scanlines, rank)
-        maps = self._cleared(f"attenuation {turn}", frames, np.uint16)
-        run("scan_convert_map", backend.scan_convert_map, np.int32(scanlines), self._pixels, polar, scale, maps)
-        bits = backend.fetch(maps.reshape(frames, *self.probe.image_shape))
+        backend, frames = self.backend, len(poses)
+        on_device = self._put(f"poses {turn}", poses, np.float32)
+        planes = self._put(f"planes {turn}", self.image_planes(poses), np.float32)
+        labels, maps = (
+            self._image_arrays(f"{name} {turn}", frames, dtype)
+            for name, dtype in (("labels", np.uint8), ("attenuation", np.uint16))
+        )
+        scale = self._workspace.array(f"scale {turn}", frames, np.float32)
+        self.draw_maps(on_device, planes, labels, maps, scale)
+        while not backend.is_labelled():
+            self._draw_labels(planes, labels)
+        bits = backend.fetch(maps)
         return backend.fetch(labels), lambda: bits().view(np.float16), backend.fetch(scale)
 
-    def _cleared(self, name: str, frames: int, dtype: Any) -> Any:
-        """Images of zeros; what lies outside of the sector stays so."""
-        images = self._workspace.array(name, (frames, self.probe.image_height * self.probe.image_width), dtype)
-        self._backend.clear(images)
-        return images
+    def _put(self, name: str, values: np.ndarray, dtype: Any) -> Any:
+        """Values in a buffer on the device."""
+        array = self._workspace.array(name, values.shape, dtype)
+        self.backend.update(array, np.ascontiguousarray(values, dtype))
+        return array
 
-    def _lines(self, poses: np.ndarray, keys: np.ndarray, quality: Quality) -> tuple[Any, Any, Any]:
+    def _image_arrays(self, name: str, frames: int, dtype: Any) -> Any:
+        return self._workspace.array(name, (frames, *self.probe.image_shape), dtype)
+
+    # On the device ----------------------------------------------------------------------------------
+    def draw_images(self, poses: Any, keys: Any, quality: Quality, images: Any) -> None:
+        """Render frames from and into arrays on the device; neither allocates, after a first time, nor waits.
+
+        Args:
+            poses: (n, 4, 4) float32.
+            keys: (n,) uint32, of the noise.
+            quality: Rays and layers.
+            images: (n, H, W) uint8, written.
+        """
+        _, _, grey = self._lines(poses, keys, quality)
+        self.backend.clear(images)  # what lies outside of the sector
+        flat, scanlines = images.reshape(images.shape[0], -1), np.int32(self.probe.scanlines)
+        self._run("scan_convert", self.backend.scan_convert, scanlines, self._pixels, grey, flat)
+
+    def draw_maps(self, poses: Any, planes: Any, labels: Any, maps: Any, scale: Any) -> None:
+        """Draw what lies where from and into arrays on the device, as :meth:`draw_images`.
+
+        Labels may have to be drawn again: as long as the backend's ``is_labelled()`` says so.
+
+        Args:
+            poses: (n, 4, 4) float32.
+            planes: Of them, as of :meth:`image_planes`, (n, 3, 4) float32.
+            labels: (n, H, W) uint8, written.
+            maps: (n, H, W) uint16, written: bits of the attenuation as float16.
+            scale: (n,) float32, written: what it was divided by.
+        """
+        backend, scanlines = self.backend, self.probe.scanlines
+        self._draw_labels(planes, labels)
+        polar = self._attenuation_lines(poses)
+        sampled = backend.every(polar, _STATISTICS_STRIDE)
+        backend.value_of_rank(sampled, scanlines, int(_PERCENTILE / 100 * (scanlines * sampled.shape[1] - 1)), scale)
+        backend.clear(maps)
+        flat = maps.reshape(maps.shape[0], -1)
+        self._run(
+            "scan_convert_map", backend.scan_convert_map, np.int32(scanlines), self._pixels, polar, scale, flat
+        )  # fmt: skip
+
+    @property
+    def generation(self) -> tuple[int, ...]:
+        """What was launched before may be launched again for as long as this stays: arrays and tables are the same."""
+        return self._displays, self._workspace.generation, self.backend.generation
+
+    def image_planes(self, poses: np.ndarray) -> np.ndarray:
+        """(n, 3, 4) of (n, 4, 4) poses: scene point → (column, elevation [mm], row)."""
+        planes = np.linalg.inv(poses)[:, :3]
+        (x0, z0), side = self.probe.image_origin_mm, self.probe.mm_per_pixel
+        planes[:, 0, 3] -= x0
+        planes[:, 2, 3] -= z0
+        planes[:, [0, 2]] /= side
+        return planes
+
+    def _draw_labels(self, planes: Any, labels: Any) -> None:
+        self._run("segmentation", self.backend.segment, self._geometry, planes, self._mask, labels)
+
+    def _lines(self, poses: Any, keys: Any, quality: Quality) -> tuple[Any, Any, Any]:
         """Baseband lines (real, imaginary) and their grey levels, each (frames × scanlines, samples)."""
-        run, backend = self._run, self._backend
-        poses_f32, keys = backend.put(np.ascontiguousarray(poses, np.float32)), backend.put(keys)
-        return self._aperture.render(run, self._geometry, self._media, self._display, poses_f32, keys, quality)
+        return self._aperture.render(self._run, self._geometry, self._media, self._display, poses, keys, quality)
+
+    def _attenuation_lines(self, poses: Any) -> Any:
+        """a(z) on the polar grid, (n × scanlines, axial_samples)."""
+        shape = poses.shape[0] * self.probe.scanlines, self.probe.axial_samples
+        polar = self._workspace.array("attenuation lines", shape, np.float32)
+        beam = self._aperture.beam(LQ)
+        self._run("attenuation", self.backend.attenuate, self._geometry, self._media, beam, poses, polar)
+        return polar
 
     def _batch_bytes(self, qualities: Sequence[Quality]) -> int:
         return max(self._aperture.bytes_per_frame(quality) for quality in qualities) + self._bytes_per_image()
@@ -259,42 +327,24 @@ class Renderer:
         """Images, maps and what they are made from, two batches of them."""
         lines, (height, width) = self.probe.scanlines * self.probe.axial_samples, self.probe.image_shape
         of_maps = lines * 4 * (1 + 1 / _STATISTICS_STRIDE)
-        return int(2 * height * width * 4 + of_maps) + self._backend.segment_bytes(len(self.scene.vertices_mm), height)
-
-    def _attenuation_lines(self, poses: np.ndarray) -> Any:
-        """a(z) on the polar grid, (n × scanlines, axial_samples)."""
-        shape = len(poses) * self.probe.scanlines, self.probe.axial_samples
-        polar = self._workspace.array("attenuation lines", shape, np.float32)
-        self._run(
-            "attenuation", self._backend.attenuate, self._geometry, self._media, self._aperture.beam(LQ),
-            self._backend.put(np.ascontiguousarray(poses, np.float32)), polar,
-        )  # fmt: skip
-        return polar
-
-    def _image_plane(self, pose: np.ndarray) -> np.ndarray:
-        """(3, 4): scene point → (column, elevation [mm], row)."""
-        inverse = np.linalg.inv(pose)
-        (x0, z0), side = self.probe.image_origin_mm, self.probe.mm_per_pixel
-        plane = inverse[:3].copy()
-        plane[0, 3] -= x0
-        plane[2, 3] -= z0
-        plane[[0, 2]] /= side
-        return plane
+        return int(2 * height * width * 4 + of_maps) + self.backend.segment_bytes(len(self.scene.vertices_mm), height)
 
     def _run(self, stage: str, kernel: Callable[..., Any], *arguments: Any) -> None:
         if not self.timed:
             kernel(*arguments)
             return
-        self._backend.wait()
+        self.backend.wait()
         began = time.perf_counter()
         kernel(*arguments)
-        self._backend.wait()
+        self.backend.wait()
         self.stage_s[stage] += time.perf_counter() - began
 
-    def _checked_frames(
-        self, poses: np.ndarray, frames: Sequence[int] | np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Poses, and the key of every frame's random numbers."""
+    def checked(self, poses: np.ndarray, frames: Sequence[int] | np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Poses (n, 4, 4) float64, and the key of every frame's random numbers, (n,) uint32.
+
+        Raises:
+            UssimError: They are no poses, or not as many as frames.
+        """
         poses = self._checked_poses(poses)
         numbers = range(len(poses)) if frames is None else frames
         keys = np.array([key_of("frame", self.seed, int(number)) for number in numbers], np.uint32)

@@ -13,7 +13,17 @@ enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, NOT_FOUND 
        CAPTURE_UNSUPPORTED = 900 };
 typedef void (*Run)(void **parameters, const uint32_t *grid, const uint32_t *block);
 typedef struct Kernel { char *name; Run run; struct Kernel *next; } Kernel;
-typedef struct Launch { Kernel *kernel; uint32_t grid[3], block[3]; uint64_t *values; int count; struct Launch *next; } Launch;
+/* Of a graph: a launch or, without a kernel, the filling of memory. */
+typedef struct Launch {
+    Kernel *kernel;
+    uint32_t grid[3], block[3];
+    uint64_t *values;
+    int count;
+    uintptr_t address;
+    size_t size;
+    unsigned char byte;
+    struct Launch *next;
+} Launch;
 typedef struct { Launch *first, **last; } Graph;
 typedef struct Block { uintptr_t address; size_t size; struct Block *next; } Block;
 
@@ -33,6 +43,7 @@ void stub_register(const char *name, Run run) {
     one->run = run, one->next = kernels, kernels = one;
 }
 size_t stub_used(void) { return used; }
+long stub_launches(void) { return launches; }
 void stub_limit(size_t n) { memory = n; }
 void stub_fail_after(long n) { launches = 0, failing = n; }
 
@@ -101,12 +112,14 @@ int cuMemAllocHost(void **p, size_t n) { return posix_memalign(p, 4096, n ? n : 
 int cuMemFreeHost(void *p) { free(p); return OK; }
 int cuMemcpyHtoDAsync(uintptr_t d, const void *h, size_t n, void *s) {
     if (failed) return ILLEGAL_ADDRESS;
+    if (capturing) return CAPTURE_UNSUPPORTED;
     if (n && !is_within(d, n)) return INVALID_VALUE;
     memcpy((void *)d, h, n);
     return OK;
 }
 int cuMemcpyDtoHAsync(void *h, uintptr_t d, size_t n, void *s) {
     if (failed) return ILLEGAL_ADDRESS;
+    if (capturing) return CAPTURE_UNSUPPORTED;
     if (n && !is_within(d, n)) return INVALID_VALUE;
     memcpy(h, (void *)d, n);
     return OK;
@@ -114,6 +127,12 @@ int cuMemcpyDtoHAsync(void *h, uintptr_t d, size_t n, void *s) {
 int cuMemsetD8Async(uintptr_t d, unsigned char v, size_t n, void *s) {
     if (failed) return ILLEGAL_ADDRESS;
     if (n && !is_within(d, n)) return INVALID_VALUE;
+    if (capturing) {
+        Launch *one = calloc(1, sizeof *one);
+        one->address = d, one->size = n, one->byte = v;
+        *capturing->last = one, capturing->last = &one->next;
+        return OK;
+    }
     memset((void *)d, v, n);
     return OK;
 }
@@ -177,6 +196,11 @@ int cuGraphExecDestroy(void *graph) { return OK; }
 int cuGraphLaunch(void *program, void *s) {
     for (Launch *one = ((Graph *)program)->first; one; one = one->next) {
         void *addresses[1024];
+        if (!one->kernel) {
+            if (one->size && !is_within(one->address, one->size)) return INVALID_VALUE;
+            memset((void *)one->address, one->byte, one->size);
+            continue;
+        }
         for (int i = 0; i < one->count; i++) addresses[i] = one->values + i;
         if (failed) return ILLEGAL_ADDRESS;
         one->kernel->run(addresses, one->grid, one->block);

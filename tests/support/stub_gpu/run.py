@@ -24,6 +24,7 @@ from ussim.probe.quality import LQ  # noqa: E402
 from ussim.render.backends import open_backend  # noqa: E402
 from ussim.render.backends.cuda import check, compiler, kernels  # noqa: E402
 from ussim.render.backends.cuda.backend import CudaBackend  # noqa: E402
+from ussim.render.live import Live  # noqa: E402
 from ussim.render.renderer import Renderer  # noqa: E402
 
 
@@ -103,6 +104,37 @@ def recorded(backend: CudaBackend) -> bool:
     return bool(is_empty and (backend.get(out) == values[:, ::3]).all())
 
 
+def held_in_the_hand(backend: CudaBackend) -> dict[str, bool]:
+    """Whether a live view shows what a renderer renders, also after other frames and another gain."""
+    renderer, seen = small_renderer(backend), []
+
+    class Enhance:
+        arrays = ("lq", "attenuation")
+
+        def __call__(self, maps: dict[str, Any]) -> np.ndarray:
+            seen.append(sorted(maps))
+            assert all(maps[name].__cuda_array_interface__["shape"] == (48, 64) for name in maps)
+            return np.full((48, 64), len(seen), np.uint8)
+
+    live = Live(renderer, enhance=Enhance(), maps=True)
+    is_same, launches = [], []
+    for number, pose in enumerate(poses(5)):
+        if number == 3:
+            renderer.render(poses(4), FEW)
+            renderer.fit_tgc(pose)
+        before = DRIVER.stub_launches()
+        look = live.look(pose, number)
+        launches.append(DRIVER.stub_launches() - before)
+        maps = renderer.maps(pose)
+        is_same.append(
+            (look.image == renderer.render(pose, LQ, [number])[0]).all()
+            and (look.segmentation == maps.segmentation[0]).all()
+            and (look.attenuation == maps.attenuation[0]).all()
+            and look.enhanced[0, 0] == number + 1
+        )
+    return {"same": bool(all(is_same)), "by_a_graph": launches[2] == launches[4] == 0 < launches[3]}
+
+
 def kept_on_disk() -> bool:
     """Whether a kernel is compiled once."""
     compiled = []
@@ -121,12 +153,12 @@ def kept_on_disk() -> bool:
 def automatic() -> dict[str, Any]:
     """What ``auto`` takes: a GPU that was compared, one that was compared before, one that is wrong."""
     compared = []
-    check.differing_share = lambda backend: compared.append(backend) or 0.0
-    first, remembered = (open_backend("auto").name for _ in range(2))
+    check.differing_share = lambda backend, renderer: compared.append(backend) or 0.0
+    first, remembered = (open_backend("auto", Renderer).name for _ in range(2))
     for file in check.code_folder(Path()).glob("gpu-*.json"):
         file.unlink()
-    count, check.differing_share = len(compared), lambda backend: 1.0
-    return {"first": first, "remembered": remembered, "wrong": open_backend("auto").name, "compared": count}
+    count, check.differing_share = len(compared), lambda backend, renderer: 1.0
+    return {"first": first, "remembered": remembered, "wrong": open_backend("auto", Renderer).name, "compared": count}
 
 
 def failing() -> str:
@@ -151,6 +183,7 @@ def main(folder: Path) -> None:
         "batches": in_batches(backend),
         "crowded": crowded(backend),
         "recorded": recorded(backend),
+        "live": held_in_the_hand(backend),
         "kept_on_disk": kept_on_disk(),
         "memory": short_of_memory(),
         "left": without_memory_at_the_end(),

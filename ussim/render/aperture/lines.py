@@ -79,7 +79,7 @@ class ApertureLines:
 
     def bytes_per_frame(self, quality: Quality) -> int:
         """Size of the work arrays of a frame."""
-        arrays = self._arrays(1, quality).values()
+        arrays = self._shapes(1, quality).values()
         return sum(math.prod(np.atleast_1d(shape)) * np.dtype(dtype).itemsize for shape, dtype in arrays)
 
     def _check_memory(self, quality: Quality) -> None:
@@ -120,7 +120,7 @@ class ApertureLines:
         Returns:
             Baseband lines, real and imaginary, and their grey levels, each (frames × scanlines, samples).
         """
-        backend, beam, work = self._backend, self.beam(quality), self._work_for(poses.shape[0], quality)
+        backend, beam, work = self._backend, self.beam(quality), self.arrays(poses.shape[0], quality)
         run("sheets", backend.trace_sheets, geometry, media, beam, poses, work.sheets)
         run("rays", backend.trace_rays, geometry, media, beam, poses, work.sheets, work.passed)
         run("gather", backend.gather, beam, work.passed, work.seen)
@@ -138,19 +138,20 @@ class ApertureLines:
         run("receive", backend.show, beam, display, keys, *lines, work.power, work.grey)
         return *lines, work.grey
 
-    def _work_for(self, frames: int, quality: Quality) -> Work:
+    def arrays(self, frames: int, quality: Quality) -> Work:
+        """The arrays of a batch, which hold what was rendered last."""
         key = frames, quality
         if key not in self._held or self._held[key][0] != self._workspace.generation:
             arrays = {
                 name: self._workspace.array(name, shape, dtype)
-                for name, (shape, dtype) in self._arrays(frames, quality).items()
+                for name, (shape, dtype) in self._shapes(frames, quality).items()
             }
             sheets = Sheets(*(arrays.pop(name) for name in Sheets._fields))
             reflected = Reflected(*(arrays.pop(f"reflected_{name}") for name in Reflected._fields))
             self._held[key] = self._workspace.generation, Work(sheets=sheets, reflected=reflected, **arrays)
         return self._held[key][1]
 
-    def _arrays(self, frames: int, quality: Quality) -> dict[str, tuple[int | tuple[int, ...], Any]]:
+    def _shapes(self, frames: int, quality: Quality) -> dict[str, tuple[int | tuple[int, ...], Any]]:
         """Shapes and types of the arrays of a batch."""
         scanlines, samples, walls = self._probe.scanlines, self._probe.axial_samples, self._imaging.max_segments
         (_, nodes), bins = reach(self._probe, self._fastest), math.ceil(self._probe.depth_mm / BIN_MM) + 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from ussim.errors import UssimError
@@ -11,11 +12,15 @@ BACKENDS = ("auto", "cpu", "cuda")
 _log = logging.getLogger(__name__)
 
 
-def open_backend(name: str = "auto") -> Any:
+def open_backend(name: str, renderer: Callable[..., Any]) -> Any:
     """Return the backend ``"cpu"`` or ``"cuda"``.
 
     ``"auto"`` takes the GPU when there is one whose image of a small scene is that of the CPU, which is tried once for
     each GPU, driver and version; otherwise the CPU, and says why if there is a GPU.
+
+    Args:
+        name: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        renderer: The class :class:`~ussim.render.renderer.Renderer`, which stands above this and makes that image.
 
     Raises:
         UssimError: If the name is unknown, or CUDA is asked for and there is none.
@@ -28,7 +33,7 @@ def open_backend(name: str = "auto") -> Any:
         reason = why_unavailable()
         if reason is None:
             try:
-                return _open_cuda(is_checked=name == "auto")
+                return _open_cuda(renderer if name == "auto" else None)
             except UssimError as error:
                 if name == "cuda":
                     raise
@@ -40,11 +45,11 @@ def open_backend(name: str = "auto") -> Any:
     return CpuBackend()
 
 
-def _open_cuda(is_checked: bool) -> Any:
+def _open_cuda(compared_by: Callable[..., Any] | None) -> Any:
     from ussim.render.backends.cuda.backend import CudaBackend
     from ussim.render.backends.cuda.check import check_against_cpu
 
     backend = CudaBackend()
-    if is_checked:
-        check_against_cpu(backend)
+    if compared_by is not None:
+        check_against_cpu(backend, compared_by)
     return backend

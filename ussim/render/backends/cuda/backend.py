@@ -23,7 +23,7 @@ _MEMORY_SHARE = 0.5
 _MEMORY_LIMIT = 8 << 30
 _MOST_FRAMES = 64
 _FIRST_ROOM = 256  # crossings of one image row, to begin with
-_DIGITS = (24, 16, 8, 0)  # shifts of the digits of a float, highest first
+_DIGITS = (kernels.FIRST_DIGIT, 16, 8, 0)  # shifts of the digits of a float, highest first
 
 
 class CudaBackend:
@@ -46,12 +46,18 @@ class CudaBackend:
         self._batch_bytes: int | None = None
         self._packed: dict[int, tuple[Any, Packed]] = {}
         self._loaded: dict[Any, Any] = {}
+        self._crossings: DeviceArray
         self._work = Workspace(self)
 
     @property
     def device(self) -> str:
         """Name of the GPU."""
         return f"cuda: {self.gpu.name}"
+
+    @property
+    def generation(self) -> int:
+        """Changes when stages work on other arrays of their own."""
+        return self._work.generation + self._room
 
     # Memory ---------------------------------------------------------------------------------------
     def put(self, table):
@@ -83,6 +89,10 @@ class CudaBackend:
     def get(self, array: DeviceArray) -> np.ndarray:
         """Copy to the host."""
         return self.gpu.fetch(array)()
+
+    def record(self, launch: Callable[[], None]) -> Callable[[], None]:
+        """A function that launches at once what some code launches, which neither allocates nor waits."""
+        return self.gpu.record(launch)
 
     def wait(self) -> None:
         """Return when all launched work is done."""
@@ -203,45 +213,42 @@ class CudaBackend:
         self._over_rows(kernels.decimate_kernel, out.shape, np.int32(stride), polar, out)
         return out
 
-    def value_of_rank(self, values, scanlines: int, rank: int) -> DeviceArray:
+    def value_of_rank(self, values, scanlines: int, rank: int, out) -> None:
         """Of each frame the value ≥ 0 that so many are smaller than, (frames,) float32, by its digits to base 256."""
-        frames = values.shape[0] // scanlines
-        ranks = self.put(np.full(frames, rank, np.int32))
-        chosen = self._work.array("chosen", frames, np.uint32)
+        frames = out.size
+        left, chosen = (self._work.array(name, frames, np.uint32) for name in ("left", "chosen"))
         counts = self._work.array("counts of digits", (frames, kernels.BINS), np.int32)
-        scale = self.empty(frames, np.float32)
         self.clear(chosen)
         self.clear(counts)
         for shift in _DIGITS:
-            shift_i32, lines = np.int32(shift), np.int32(scanlines)
-            self._over_rows(kernels.count_kernel, values.shape, lines, shift_i32, values, chosen, counts)
-            self._over(kernels.choose_kernel, frames, shift_i32, ranks, chosen, counts, scale, threads=_FEW_THREADS)
-        return scale
+            digit, lines = np.int32(shift), np.int32(scanlines)
+            self._over_rows(kernels.count_kernel, values.shape, lines, digit, values, chosen, counts)
+            arguments = digit, np.int32(rank), left, chosen, counts, out
+            self._over(kernels.choose_kernel, frames, *arguments, threads=_FEW_THREADS)
 
     def segment_bytes(self, vertices: int, height: int) -> int:
         """Memory that :meth:`segment` takes for a frame."""
         return vertices * 12 + height * (4 + self._room * 8)
 
     def segment(self, geometry, planes, mask, labels) -> None:
-        """Label images (n, H, W) of the scene's cross-sections with n image planes."""
-        while True:
-            fullest = self._segment_with(self._room, geometry, planes, mask, labels)
-            if fullest <= self._room:
-                return
-            self._room = 2 ** math.ceil(math.log2(fullest))
-
-    def _segment_with(self, room: int, geometry, planes, mask, labels) -> int:
-        """Fill the label images with room for so many crossings a row; returns the most any row had."""
+        """Label images (n, H, W) of the scene's cross-sections with n image planes; see :meth:`is_labelled`."""
         frames, height, width = labels.shape
         vertices, triangles = geometry.vertices.shape[0], geometry.triangles.shape[0]
         flat = self._work.array("flat", (frames, vertices, 3), np.float32)
-        counts = self._work.array("crossings", (frames, height), np.int32)
-        columns = self._work.array("columns", (frames, height, room), np.float32)
-        surfaces = self._work.array("surfaces", (frames, height, room), np.int32)
+        self._crossings = counts = self._work.array("crossings", (frames, height), np.int32)
+        columns = self._work.array("columns", (frames, height, self._room), np.float32)
+        surfaces = self._work.array("surfaces", (frames, height, self._room), np.int32)
         self.clear(counts)
         self._over_rows(kernels.flatten_kernel, (frames, vertices), geometry, planes, flat)
         self._over_rows(kernels.collect_kernel, (frames, triangles), geometry, flat, counts, columns, surfaces)
         self._over(kernels.sort_kernel, frames * height, counts, columns, surfaces, threads=_FEW_THREADS)
         shape = frames * height, width
         self._over_rows(kernels.label_kernel, shape, geometry, mask, counts, columns, surfaces, labels)
-        return int(self.get(counts).max())
+
+    def is_labelled(self) -> bool:
+        """Whether the last :meth:`segment` had room for all crossings; if not, the next one has."""
+        fullest = int(self.get(self._crossings).max())
+        if fullest <= self._room:
+            return True
+        self._room = 2 ** math.ceil(math.log2(fullest))
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ussim.jit import code_folder
 _MOST_DIFFERING = 1e-3  # share of the pixels that may differ by more than one grey level
 
 
-def check_against_cpu(backend: Any) -> None:
+def check_against_cpu(backend: Any, renderer: Callable[..., Any]) -> None:
     """Render a small frame on both, unless this GPU, driver and version were compared before.
 
     Raises:
@@ -29,7 +30,7 @@ def check_against_cpu(backend: Any) -> None:
     try:
         differing = float(json.loads(file.read_text())["differing"])
     except (OSError, ValueError, KeyError, TypeError):
-        differing = differing_share(backend)
+        differing = differing_share(backend, renderer)
         write_text(file, json.dumps({"gpu": known, "differing": differing}))
     if not differing <= _MOST_DIFFERING:
         raise UssimError(
@@ -38,12 +39,12 @@ def check_against_cpu(backend: Any) -> None:
         )
 
 
-def differing_share(backend: Any) -> float:
+def differing_share(backend: Any, renderer: Callable[..., Any]) -> float:
     """Share of the pixels of a small frame, both qualities and maps, that are not those of the CPU.
 
     More than one grey level apart, or another label, or an attenuation that is a thousandth off.
     """
-    ours, theirs = (_frame(one) for one in (backend, "cpu"))
+    ours, theirs = (_frame(one, renderer) for one in (backend, "cpu"))
     wrong = [
         np.abs(a.astype(np.float32) - b.astype(np.float32)) > tolerance
         for a, b, tolerance in zip(ours, theirs, (1, 1, 0, 1e-3), strict=True)
@@ -51,13 +52,12 @@ def differing_share(backend: Any) -> float:
     return float(np.mean(wrong))
 
 
-def _frame(backend: Any) -> list[np.ndarray]:
+def _frame(backend: Any, renderer: Callable[..., Any]) -> list[np.ndarray]:
     """Low and high quality, segmentation and attenuation of a bone in a liver."""
     import trimesh
 
     from ussim.probe.probe import ConvexProbe
     from ussim.probe.quality import LQ, Quality
-    from ussim.render.renderer import Renderer
     from ussim.scene.scene import Scene
     from ussim.scene.surface import Surface
 
@@ -70,9 +70,9 @@ def _frame(backend: Any) -> list[np.ndarray]:
         [ball("body", "liver", 70, 72.3, 1), ball("bone", "fetal_bone", 6, 25, 2)], name="check of a GPU"
     )
     probe = ConvexProbe(scanlines=64, axial_samples=512, depth_mm=60, image_height=240, image_width=320)
-    renderer = Renderer(scene, probe, backend=backend)
+    one = renderer(scene, probe, backend=backend)
     pose = np.eye(4)
-    renderer.fit_tgc(pose)
-    maps = renderer.maps(pose)
-    images = [renderer.render(pose, quality) for quality in (LQ, Quality(rays=4, layers=3))]
+    one.fit_tgc(pose)
+    maps = one.maps(pose)
+    images = [one.render(pose, quality) for quality in (LQ, Quality(rays=4, layers=3))]
     return [*images, maps.segmentation, maps.attenuation]

@@ -9,6 +9,7 @@ import ctypes
 import math
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from cuda.bindings import driver
 
 from ussim.errors import UssimError
 
+_STAGED_BYTES = 1 << 20
 OLDEST_DRIVER = 12000
 """CUDA version that a driver must support, as it says it: compiled kernels run on any of the same or a later major."""
 
@@ -75,9 +77,13 @@ class DeviceArray:
         """Size in bytes."""
         return self.size * self.dtype.itemsize
 
-    def reshape(self, *shape: int) -> DeviceArray:
-        """The same elements in another shape, without a copy."""
-        return DeviceArray(self.pointer, shape, self.dtype, self.owner)
+    def reshape(self, *shape: Any) -> DeviceArray:
+        """The same elements in another shape, without a copy; −1 stands for what is left."""
+        shape = shape[0] if isinstance(shape[0], tuple) else shape
+        known = math.prod(n for n in shape if n >= 0)
+        return DeviceArray(
+            self.pointer, tuple(n if n >= 0 else self.size // known for n in shape), self.dtype, self.owner
+        )
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -105,6 +111,8 @@ class Gpu:
         self._ready = check(driver.cuEventCreate(driver.CUevent_flags.CU_EVENT_DISABLE_TIMING))
         self._functions: dict[bytes, Any] = {}
         self._pinned: dict[int, list[int]] = {}
+        # Two batches at most are on their way, of some small tables each: what drops out here has long been copied.
+        self._staged: deque[np.ndarray] = deque(maxlen=64)
         self._allocations: weakref.WeakSet[_Allocation] = weakref.WeakSet()
 
     def enter(self) -> None:
@@ -161,8 +169,15 @@ class Gpu:
         values = np.ascontiguousarray(values)
         array = self.empty(values.shape, values.dtype) if into is None else into
         self.enter()
-        check(driver.cuMemcpyHtoDAsync(array.pointer, values.ctypes.data, values.nbytes, self.stream))
-        check(driver.cuStreamSynchronize(self.stream))
+        if values.nbytes <= _STAGED_BYTES:
+            # From page-locked memory the copy takes its turn on the stream, and nothing waits.
+            staged = self._pinned_array(values.nbytes)
+            staged[:] = values.reshape(-1).view(np.uint8)
+            self._staged.append(staged)
+            check(driver.cuMemcpyHtoDAsync(array.pointer, staged.ctypes.data, values.nbytes, self.stream))
+        else:
+            check(driver.cuMemcpyHtoDAsync(array.pointer, values.ctypes.data, values.nbytes, self.stream))
+            check(driver.cuStreamSynchronize(self.stream))
         return array
 
     def fetch(self, array: DeviceArray) -> Callable[[], np.ndarray]:
@@ -212,6 +227,7 @@ class Gpu:
         driver.cuStreamSynchronize(self._copies)
         for allocation in list(self._allocations):
             allocation.free()
+        self._staged.clear()
         for free in self._pinned.values():
             while free:
                 driver.cuMemFreeHost(free.pop())

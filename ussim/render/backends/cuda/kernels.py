@@ -34,6 +34,8 @@ WARP = 32
 """Threads that share a line in :func:`points_kernel` and :func:`walls_kernel`."""
 BINS = 256
 """Of the histogram by which :func:`choose_kernel` finds a value of a given rank."""
+FIRST_DIGIT = 24
+"""Where the highest eight bits of a float begin."""
 _LIST = 4  # cells of the lattice that one thread works out together
 
 
@@ -186,21 +188,21 @@ def count_kernel(scanlines, shift, values, chosen, counts):
             cuda.atomic.add(counts, (frame, np.uint32(digit & np.uint32(BINS - 1))), 1)
 
 
-def choose_kernel(shift, rank, chosen, counts, scale):
-    """One thread per frame: the eight bits of the value of a rank, and its rank among those that share them.
+def choose_kernel(shift, rank, left, chosen, counts, scale):
+    """One thread per frame: the next eight bits of the value of a rank.
 
-    ``chosen`` then holds the bits found so far, moved to where the next eight are to be added; at last ``scale`` is the
-    value.
+    ``left`` is its rank among the values that share the bits found so far. ``chosen`` then holds those bits, moved to
+    where the next eight are to be added; at last ``scale`` is the value.
     """
     frame = cuda.grid(1)
     if frame < scale.size:
-        digit, left = 0, rank[frame]
-        while digit < BINS - 1 and left >= counts[frame, digit]:
-            left -= counts[frame, digit]
+        digit, behind = 0, np.int32(left[frame]) if shift < FIRST_DIGIT else rank
+        while digit < BINS - 1 and behind >= counts[frame, digit]:
+            behind -= counts[frame, digit]
             digit += 1
         for k in range(BINS):
             counts[frame, k] = 0
-        rank[frame] = left
+        left[frame] = behind
         bits = np.uint32(chosen[frame] | np.uint32(digit))
         chosen[frame] = np.uint32(bits << np.uint32(8))
         if shift == 0:
