@@ -243,13 +243,8 @@ def _explained(context: Context, step: Step, error: BaseException) -> BaseExcept
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    """Whether Python, NumPy, torch or the CUDA driver ran out of memory.
-
-    torch says so in a RuntimeError, numba-cuda in a CudaAPIError, which is none and not there without a GPU.
-    """
+    """Whether Python, NumPy or torch, which says so in a RuntimeError, ran out of memory."""
     if isinstance(error, MemoryError):
         return True
-    if any(kind.__name__ == "CudaAPIError" for kind in type(error).__mro__):
-        return "CUDA_ERROR_OUT_OF_MEMORY" in str(error)
     text = str(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

@@ -164,6 +164,25 @@ def test_only_the_images_asked_for_are_rendered(tmp_path):
     assert not (tmp_path / "a.zarr" / "hq").exists()
 
 
+def test_a_gpu_that_fails_leaves_what_was_written_and_the_cpu_goes_on(tmp_path, whole):
+    class Failing(FakeRenderer):
+        backend_name = "cuda"
+
+        def render(self, poses, quality, frames):
+            if frames[-1] > 12:
+                raise UssimError("backend = 'cuda': the GPU failed (CUDA_ERROR_X); --backend cpu does without it")
+            return super().render(poses, quality, frames)
+
+    path = tmp_path / "a.zarr"
+    with pytest.raises(UssimError, match=r"the GPU failed .*: 3 of 6 units are finished and kept; .*--resume"):
+        job.run(ball_plan(), path, make_renderer=Failing)
+    assert Dataset.open(path).done.any()
+    summary = job.run(ball_plan(backend="cpu"), path, make_renderer=FakeRenderer, resume=True)
+    assert summary.units_done == 6
+    began_elsewhere = {name: data for name, data in all_files(path).items() if name != "zarr.json"}
+    assert began_elsewhere == {name: data for name, data in whole.items() if name != "zarr.json"}
+
+
 # Stores that must not be touched ----------------------------------------------------------------------
 
 
@@ -181,7 +200,6 @@ def test_an_existing_store_is_never_overwritten(tmp_path, whole):
         ({"seed": 1}, "seed is 0 in the store and 1 here"),
         ({"frames": 23}, "frames is 22 in the store and 23 here"),
         ({"unit_frames": 2}, "unit_frames is 4 in the store and 2 here"),
-        ({"backend": "cuda"}, "backend is 'cpu' in the store and 'cuda' here"),
         (
             {"settings": ("imaging.dynamic_range_db=50",)},
             "imaging.dynamic_range_db is 66.0 in the store and 50.0",

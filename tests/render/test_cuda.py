@@ -120,8 +120,10 @@ def test_auto_takes_a_gpu_only_after_it_was_compared_with_the_cpu(stub):
 
 
 @pytest.mark.slow
-def test_a_gpu_that_fails_in_the_middle_of_a_job_says_how_to_go_on(stub):
-    assert re.search(r"the GPU failed \(CUDA_ERROR_\w+\).*--resume.*--backend cpu", stub[1]["failing"])
+def test_a_gpu_that_fails_in_the_middle_of_a_frame_is_named_in_one_line(stub):
+    assert re.search(
+        r"^backend = 'cuda': the GPU failed \(CUDA_ERROR_\w+\); --backend cpu does without it$", stub[1]["failing"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,10 @@ from translate.data.store import StoreReader
 from translate.model.checkpoint import save_weights
 from translate.use import export
 from translate.use.inference import ENGINES, Generator
+from translate.use.live import LiveEnhancer
+from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
+from ussim.probe.probe import make_probe
 
 # enhance ----------------------------------------------------------------------------------------------
 
@@ -58,9 +61,9 @@ def test_numpy_and_torch_give_the_same(runs):
 def test_an_image_on_the_generators_device_is_not_copied(runs):
     generator = Generator.load(runs / "LM")
     image = torch.zeros((8, 8), dtype=torch.uint8)
-    assert generator._tensor(image).data_ptr() == image.data_ptr()
+    assert generator.on_device(image).data_ptr() == image.data_ptr()
     array = np.zeros((8, 8), np.uint8)
-    assert generator._tensor(array).data_ptr() == array.ctypes.data
+    assert generator.on_device(array).data_ptr() == array.ctypes.data
 
 
 def test_padding_is_background(runs):
@@ -205,3 +208,32 @@ def test_a_missing_package_is_an_error(runs, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UssimError, match="onnx is not installed: pip install"):
         export.export(runs / "LM", "onnx", tmp_path / "g.onnx")
+
+
+# live -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("run", ["LM", "LMSA", "fast"])
+def test_a_live_enhancer_gives_what_a_frame_of_a_store_gives(runs, run):
+    generator, reader = Generator.load(runs / run), StoreReader(runs / "store.zarr")
+    header = Dataset.open(runs / "store.zarr").header
+    enhance = LiveEnhancer(generator, make_probe(**header.probe), reader.tissues)
+    frame = reader.frame(1)
+    expected = generator.view(reader).enhance(frame, reader.mask)
+    np.testing.assert_array_equal(enhance({name: frame[name] for name in enhance.arrays}), expected)
+
+
+def test_a_live_enhancer_takes_tissues_in_another_order(runs):
+    generator, reader = Generator.load(runs / "LMSA"), StoreReader(runs / "store.zarr")
+    probe = make_probe(**Dataset.open(runs / "store.zarr").header.probe)
+    turned = reader.tissues[::-1]
+    frame = reader.frame(1)
+    labels = np.where(frame["segmentation"] > 0, len(turned) + 1 - frame["segmentation"], 0).astype(np.uint8)
+    given = {**frame, "segmentation": labels}
+    enhance = LiveEnhancer(generator, probe, turned)
+    expected = generator.view(reader).enhance(frame, reader.mask)
+    np.testing.assert_array_equal(enhance({name: given[name] for name in enhance.arrays}), expected)
+    tensors = {name: torch.from_numpy(np.copy(given[name])) for name in enhance.arrays}
+    np.testing.assert_array_equal(enhance(tensors), expected)
+    with pytest.raises(UssimError, match=r"the scene has tissues .*: gold"):
+        LiveEnhancer(generator, probe, ["gold", *turned])

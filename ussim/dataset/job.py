@@ -239,7 +239,7 @@ def _create(
         dataset = open_existing(plan, path, resume=True)
         if dataset is None:
             raise
-        same = dataset.header.tgc_db == header.tgc_db and dataset.header.backend == header.backend and not plan.series
+        same = dataset.header.tgc_db == header.tgc_db and not plan.series
         return dataset, renderer if same else None
 
 
@@ -255,7 +255,7 @@ class _Renderers:
         if self._renderer is None or number != self._number:
             self._renderer = None  # before the next is made: two need twice the memory
             tgc = np.asarray(self._header.tgc_db, np.float32)
-            self._renderer = self._make(self._plan.of_scene(number), self._header.backend, tgc)
+            self._renderer = self._make(self._plan.of_scene(number), self._plan.backend, tgc)
             self._number = number
         return self._renderer
 
@@ -301,6 +301,9 @@ def _render_units(
     except WriteFailedError as error:
         writers.drain()
         raise UssimError(f"{dataset.path}: {error}: {_state(dataset)}") from None
+    except UssimError as error:  # of the renderer: a GPU that fails
+        writers.drain()
+        raise UssimError(f"{error}: {_state(dataset)}") from None
     finally:
         writers.close()
     return rendered

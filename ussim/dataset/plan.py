@@ -174,11 +174,8 @@ def parse_shard(text: str) -> tuple[int, int]:
 def first_difference(header: Header, plan: Plan) -> str:
     """The first setting in which a store differs from a plan, in words; empty if there is none."""
     stored, wanted = header.model_dump(mode="json"), plan.header().model_dump(mode="json")
-    if plan.backend != "auto":
-        wanted["backend"] = plan.backend
-    else:
-        del stored["backend"], wanted["backend"]
-    for derived in ("tgc_db", "image", "machine"):  # these follow from the others, or are told apart from them
+    # These follow from the others, or change nothing: all backends make the same pixels.
+    for derived in ("tgc_db", "image", "machine", "backend"):
         stored.pop(derived, None)
         wanted.pop(derived, None)
     return _difference(stored, wanted, "")

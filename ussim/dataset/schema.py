@@ -193,7 +193,7 @@ class Header(_Part):
         unit_frames: Frames in a work unit.
         seed: Seed of the random numbers.
         split_seed: Seed of the train/test split.
-        backend: What rendered it, ``cpu`` or ``cuda``: the two may differ by a grey level.
+        backend: What began it, ``cpu`` or ``cuda``: both make the same pixels.
         image: The pixel grid.
         probe: Settings of the probe; ``kind`` names its class.
         imaging: Imaging settings.

@@ -142,6 +142,8 @@ int cuStreamWaitEvent(void *s, void *e, unsigned f) { return OK; }
 int cuEventCreate(void **e, unsigned f) { *e = malloc(1); return OK; }
 int cuEventRecord(void *e, void *s) { return OK; }
 int cuEventSynchronize(void *e) { return failed ? ILLEGAL_ADDRESS : OK; }
+int cuStreamDestroy(void *s) { free(s); return OK; }
+int cuModuleUnload(void *m) { free(m); return OK; }
 int cuEventDestroy(void *e) { free(e); return OK; }
 int cuModuleLoadData(void **m, const void *image) {
     *m = malloc(1);

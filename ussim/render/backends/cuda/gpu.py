@@ -44,10 +44,7 @@ def check(result: tuple) -> Any:
             raise OutOfGpuMemory(
                 f"backend = 'cuda': the GPU has too little memory left ({status.name}); allowed here: cpu"
             )
-        raise GpuError(
-            f"backend = 'cuda': the GPU failed ({status.name}); what is written is whole: go on with --resume, "
-            "on the CPU with --backend cpu"
-        )
+        raise GpuError(f"backend = 'cuda': the GPU failed ({status.name}); --backend cpu does without it")
     return values[0] if len(values) == 1 else tuple(values)
 
 
@@ -110,10 +107,12 @@ class Gpu:
         self._copies = check(driver.cuStreamCreate(not_blocking))
         self._ready = check(driver.cuEventCreate(driver.CUevent_flags.CU_EVENT_DISABLE_TIMING))
         self._functions: dict[bytes, Any] = {}
+        self._modules: list[Any] = []
         self._pinned: dict[int, list[int]] = {}
         # Two batches at most are on their way, of some small tables each: what drops out here has long been copied.
         self._staged: deque[np.ndarray] = deque(maxlen=64)
         self._allocations: weakref.WeakSet[_Allocation] = weakref.WeakSet()
+        weakref.finalize(self, _leave, self._device, (self.stream, self._copies), self._ready, self._modules)
 
     def enter(self) -> None:
         """Make this GPU that of the calling thread."""
@@ -238,6 +237,7 @@ class Gpu:
         if code not in self._functions:
             self.enter()
             module = check(driver.cuModuleLoadData(code))
+            self._modules.append(module)
             self._functions[code] = check(driver.cuModuleGetFunction(module, name.encode()))
         return self._functions[code]
 
@@ -280,6 +280,16 @@ class Gpu:
 
         weakref.finalize(replay, driver.cuGraphExecDestroy, program)
         return replay
+
+
+def _leave(device: Any, streams: tuple, event: Any, modules: list[Any]) -> None:
+    """Give back what a GPU was used with; at the end of a process the driver may be gone before."""
+    for stream in streams:
+        driver.cuStreamDestroy(stream)
+    driver.cuEventDestroy(event)
+    for module in modules:
+        driver.cuModuleUnload(module)
+    driver.cuDevicePrimaryCtxRelease(device)
 
 
 class _Allocation:
