@@ -107,27 +107,33 @@ def _tree_seconds(scene: Scene) -> float:
     return round(time.perf_counter() - began, 3)
 
 
-def _closest_hits_per_s(scene: Scene, pose: np.ndarray, repeats: int) -> int:
-    """Rays per second of one thread, from random points before the probe into its sector."""
+def sector_rays(pose: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Origins [mm] and directions of rays from random points before a probe into its sector, (count, 3) float32."""
     random = np.random.default_rng(0)
-    angle, slope = random.uniform(-0.6, 0.6, _RAYS), random.uniform(-0.05, 0.05, _RAYS)
+    angle, slope = random.uniform(-0.6, 0.6, count), random.uniform(-0.05, 0.05, count)
     along = np.stack([np.sin(angle), slope, np.cos(angle)], axis=1)
     along /= np.linalg.norm(along, axis=1, keepdims=True)
-    start = along * random.uniform(0, 100, (_RAYS, 1))
+    start = along * random.uniform(0, 100, (count, 1))
     origins = (start @ pose[:3, :3].T + pose[:3, 3]).astype(np.float32)
-    directions = (along @ pose[:3, :3].T).astype(np.float32)
+    return origins, (along @ pose[:3, :3].T).astype(np.float32)
+
+
+def _closest_hits_per_s(scene: Scene, pose: np.ndarray, repeats: int) -> int:
+    """Rays per second of one thread."""
+    origins, directions = sector_rays(pose, _RAYS)
     geometry = geometry_table(scene)
-    _shoot(geometry, origins[:10], directions[:10])
+    shoot(geometry, origins[:10], directions[:10])
     seconds = []
     for _ in range(repeats):
         began = time.perf_counter()
-        _shoot(geometry, origins, directions)
+        shoot(geometry, origins, directions)
         seconds.append(time.perf_counter() - began)
     return round(_RAYS / statistics.median(seconds))
 
 
 @device
-def _shoot(geometry, origins, directions):
+def shoot(geometry, origins, directions):
+    """How many of some rays hit anything, on one thread."""
     stack = np.empty(STACK_SIZE, np.int32)
     stack_t = np.empty(STACK_SIZE, np.float32)
     hits = 0

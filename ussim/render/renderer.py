@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,7 @@ class Renderer:
     Attributes:
         backend: What runs the stages.
         stage_s: Seconds spent per stage since the last ``stage_s.clear()``, while ``timed`` is True.
+        stage_bytes: Likewise, the size of the arrays that it was given.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Renderer:
         self.seed = seed
         self.timed = False
         self.stage_s: dict[str, float] = defaultdict(float)
+        self.stage_bytes: dict[str, int] = defaultdict(int)
         self.backend = open_backend(backend, Renderer) if isinstance(backend, str) else backend
         self._workspace = Workspace(self.backend)
         self._displays = 0
@@ -338,6 +340,7 @@ class Renderer:
         kernel(*arguments)
         self.backend.wait()
         self.stage_s[stage] += time.perf_counter() - began
+        self.stage_bytes[stage] += sum({id(array): array.nbytes for array in _arrays(arguments)}.values())
 
     def checked(self, poses: np.ndarray, frames: Sequence[int] | np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Poses (n, 4, 4) float64, and the key of every frame's random numbers, (n,) uint32.
@@ -364,3 +367,12 @@ class Renderer:
             if not np.allclose(turn.T @ turn, np.eye(3), atol=1e-4) or np.linalg.det(turn) < 0:
                 raise UssimError(f"pose {number}: its 3 × 3 part is no rotation (orthonormal, right-handed)")
         return poses
+
+
+def _arrays(arguments: Iterable[Any]) -> Iterator[Any]:
+    """All arrays among arguments of a stage and in its tables."""
+    for argument in arguments:
+        if isinstance(argument, tuple):
+            yield from _arrays(argument)
+        elif getattr(argument, "shape", ()):
+            yield argument

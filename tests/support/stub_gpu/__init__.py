@@ -28,14 +28,23 @@ def load_driver() -> ctypes.CDLL:
     source = Path(__file__).with_name("driver.c")
     command = ["cc", "-O2", "-shared", "-fPIC", "-w", "-Wl,-soname,libcuda.so.1", "-o", str(file), str(source), "-ldl"]
     subprocess.run(command, check=True)
-    return ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)
+    driver = ctypes.CDLL(str(file), mode=ctypes.RTLD_GLOBAL)
+    driver.stub_limit.argtypes, driver.stub_used.restype = [ctypes.c_size_t], ctypes.c_size_t
+    return driver
 
 
 def install() -> ctypes.CDLL:
     """Load the driver, and compile for it what numba-cuda compiles from now on."""
     driver = load_driver()
-    driver.stub_limit.argtypes, driver.stub_used.restype = [ctypes.c_size_t], ctypes.c_size_t
     from support.stub_gpu import host
 
     host.compile_too(driver)
     return driver
+
+
+def install_counting() -> dict[str, ctypes.Array]:
+    """As :func:`install`, with kernels that count what they do; returns the counts by the name of a kernel."""
+    driver = load_driver()
+    from support.stub_gpu import host
+
+    return host.compile_too(driver, counting=True)

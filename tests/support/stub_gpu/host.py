@@ -10,6 +10,8 @@ import llvmlite.binding as llvm
 import nvidia.cuda_nvcc
 from numba.cuda.cudadrv import nvvm
 
+from support.stub_gpu.counting import COUNTED, with_counters
+
 LIBDEVICE = Path(next(iter(nvidia.cuda_nvcc.__path__))) / "nvvm" / "libdevice" / "libdevice.10.bc"
 _AXES = ("x", "y", "z")
 _REGISTERS = {"tid": 0, "ctaid": 3, "ntid": 6, "nctaid": 9}
@@ -29,12 +31,21 @@ _INSTRUCTIONS = {
 }
 
 
-def compile_too(driver: ctypes.CDLL) -> None:
-    """Compile for the host, and tell the driver of, each kernel that numba-cuda compiles for a GPU from now on."""
+def compile_too(driver: ctypes.CDLL, counting: bool = False) -> dict[str, ctypes.Array]:
+    """Compile for the host, and tell the driver of, each kernel that numba-cuda compiles for a GPU from now on.
+
+    Args:
+        driver: The driver.
+        counting: Whether kernels count what they do.
+
+    Returns:
+        By the name of a kernel, which comes in when it is compiled, what all of its threads did so far: see
+        :mod:`support.stub_gpu.counting`. Empty without counting.
+    """
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     driver.stub_register.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
-    compiler = _Compiler()
+    compiler = _Compiler(counting)
     for_gpu = nvvm.compile_ir
 
     def for_both(modules, **options):
@@ -44,15 +55,14 @@ def compile_too(driver: ctypes.CDLL) -> None:
         return for_gpu(modules, **options)
 
     nvvm.compile_ir = for_both
+    return compiler.counts
 
 
 class _Compiler:
-    def __init__(self) -> None:
-        target = llvm.Target.from_default_triple()
-        features = llvm.get_host_cpu_features().flatten()
-        self._machine = target.create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=features, opt=3, reloc="pic", codemodel="jitdefault"
-        )
+    def __init__(self, counting: bool) -> None:
+        self._counting = counting
+        self.counts: dict[str, ctypes.Array] = {}
+        self._machine = self._new_machine()
         self._layout, self._triple = str(self._machine.target_data), llvm.get_process_triple()
         self._head = f'target datalayout = "{self._layout}"\ntarget triple = "{self._triple}"\n'
         self._engines = []  # keep the code
@@ -73,17 +83,25 @@ class _Compiler:
                 function.linkage = "internal"
         whole.verify()
         tuning = llvm.create_pipeline_tuning_options(speed_level=2)
+        if self._counting:  # instructions of one thread, as a GPU has them
+            tuning.loop_vectorization = tuning.slp_vectorization = False
         builder = llvm.create_pass_builder(self._machine, tuning)
         builder.getModulePassManager().run(whole, builder)
         left = [f.name for f in whole.functions if f.is_declaration and ("nvvm" in f.name or "__nv" in f.name)]
         left += re.findall(r' asm .*?"([^"]*)"', str(whole))
         assert not left, f"the host does not know {left}"
-        engine = llvm.create_mcjit_compiler(whole, self._machine_of())
+        if self._counting:
+            whole = llvm.parse_assembly(with_counters(str(whole)))
+        engine = llvm.create_mcjit_compiler(whole, self._new_machine())
         engine.finalize_object()
         self._engines.append(engine)
-        return name.strip('@"').encode(), engine.get_function_address("run"), len(types)
+        name = name.strip('@"')
+        if self._counting:
+            counts = (ctypes.c_int64 * len(COUNTED)).from_address(engine.get_global_value_address("counts"))
+            self.counts[re.search(r"\d+([a-z_]+_kernel)B", name)[1]] = counts
+        return name.encode(), engine.get_function_address("run"), len(types)
 
-    def _machine_of(self) -> llvm.TargetMachine:
+    def _new_machine(self) -> llvm.TargetMachine:
         features = llvm.get_host_cpu_features().flatten()
         return llvm.Target.from_default_triple().create_target_machine(
             cpu=llvm.get_host_cpu_name(), features=features, opt=3, reloc="pic", codemodel="jitdefault"

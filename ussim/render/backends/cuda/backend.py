@@ -20,8 +20,8 @@ _FEW_THREADS = 32  # of what is few and long: one warp a block spreads it over a
 _TRACE_THREADS = 64
 # Work arrays of one batch may take this share of the device's free memory, and this much at most.
 _MEMORY_SHARE = 0.5
-_MEMORY_LIMIT = 8 << 30
-_MOST_FRAMES = 64
+_MEMORY_LIMIT = 40 << 30
+_MOST_FRAMES = 256  # one thread a scanline fills a large device only so
 _FIRST_ROOM = 256  # crossings of one image row, to begin with
 _DIGITS = (kernels.FIRST_DIGIT, 16, 8, 0)  # shifts of the digits of a float, highest first
 
