@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: help demo test lint docs wheel bench clean
+.PHONY: help demo test lint docs wheel bench gpu clean
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 8
 
@@ -41,9 +41,13 @@ docs: $(VENV)/.dev  ## Build the documentation into build/docs; a warning is an 
 wheel: $(VENV)/.dev  ## Build wheel and sdist into dist, and use them outside the checkout
 	$(RUN)/python tests/project/check_wheel.py dist
 
-bench: $(VENV)/.dev  ## Time frames and closest hits on this machine
-	$(RUN)/ussim bench
+bench: $(VENV)/.dev  ## Time all that this machine is asked to do, on the CPU, beside other programs: some minutes
+	$(RUN)/ussim bench --suite --backend cpu -o bench
 	$(RUN)/python tests/bench/closest_hits.py
 
+gpu: $(VENV)/.dev  ## On a machine with an NVIDIA GPU: its tests, then all timings; needs no network once installed
+	$(RUN)/python -m pytest -m gpu
+	$(RUN)/ussim bench --suite --backend cuda -o bench
+
 clean:  ## Remove the environment, the demo and the built documentation
-	rm -rf $(VENV) $(OUT) build/docs dist
+	rm -rf $(VENV) $(OUT) bench build/docs dist
