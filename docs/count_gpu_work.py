@@ -3,8 +3,8 @@
     PYTHONPATH=.:tests python docs/count_gpu_work.py SCENE    # count, then write the table: two minutes
     python docs/count_gpu_work.py --table                     # only write the table again
 
-No GPU is needed: the kernels that numba-cuda compiles run on this machine, each counting its instructions. The counts
-go into docs/gpu_counted.json, and from there into the table of docs/performance.md.
+No GPU is needed: the kernels that numba-cuda compiles run on this machine, each counting its instructions, and what
+they make is compared with the CPU backend's. The counts go into docs/gpu_counted.json, and from there into the table of docs/performance.md.
 """
 
 from __future__ import annotations
@@ -88,6 +88,13 @@ def count(scene_path: Path) -> dict[str, Any]:
         for kernel, row in rows.items():
             row |= dict(zip(COUNTED, map(int, counts[kernel]), strict=True))
         measured[name] = rows
+    on_cpu = Renderer(scene, backend="cpu")
+    on_cpu.tgc_db = renderer.tgc_db
+    frames = [
+        [*(one.render(poses[2], quality) for quality in (LQ, HQ)), *vars(one.maps(poses[2])).values()]
+        for one in (renderer, on_cpu)
+    ]
+    measured["values_unlike_the_cpus"] = int(sum((a != b).sum() for a, b in zip(*frames, strict=True)))
     return measured
 
 

@@ -69,8 +69,8 @@ def test_compiled_kernels_make_the_cpus_frames_at_full_size(stub, record_propert
 
 
 @pytest.mark.slow
-def test_compiled_frames_do_not_depend_on_the_batch(stub):
-    assert stub[1]["batches"] == {"images": True, "maps": True}
+def test_compiled_frames_depend_neither_on_the_batch_nor_on_how_it_is_cut(stub):
+    assert stub[1]["batches"] == {"images": True, "blocks": True, "maps": True}
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from ussim.errors import UssimError  # noqa: E402
 from ussim.probe.probe import ConvexProbe  # noqa: E402
 from ussim.probe.quality import LQ  # noqa: E402
 from ussim.render.backends import open_backend  # noqa: E402
+from ussim.render.backends.cuda import backend as cuda_backend  # noqa: E402
 from ussim.render.backends.cuda import check, compiler, kernels  # noqa: E402
 from ussim.render.backends.cuda.backend import CudaBackend  # noqa: E402
 from ussim.render.live import Live  # noqa: E402
@@ -46,8 +47,12 @@ def in_batches(backend: CudaBackend) -> dict[str, bool]:
     together, maps = renderer.render(poses(5), LQ), renderer.maps(poses(5))
     alone = np.concatenate([renderer.render(pose, LQ, frames=[i]) for i, pose in enumerate(poses(5))])
     maps_alone = np.concatenate([renderer.maps(pose).attenuation for pose in poses(5)])
+    cuda_backend._MANY_STRIPS = 0
+    in_long_blocks = renderer.render(poses(5), LQ)
+    cuda_backend._MANY_STRIPS = 256
     return {
         "images": bool((together == alone).all()),
+        "blocks": bool((together == in_long_blocks).all()),
         "maps": bool((maps.attenuation == maps_alone).all()),
     }
 

@@ -54,6 +54,8 @@ class ApertureBeam(NamedTuple):
     slice: Array  # (J,) −½/σ² of the elevational beam [1/mm²]
     half_width_mm: Array  # (J,) lateral reach of the scatterers that count
     half_slice_mm: Array  # (J,) elevational reach
+    late_mm: Array  # (J,) how much later, at most, a scatterer is seen than one on the scanline at its depth
+    earliest_node: Array  # (J,) int32, the first node from which something is seen as late as at this one
     scatter_gain: Array  # (V, J) per level of the lattice: makes uniform tissue equally bright at all depths
     pitch_mm: Array  # (V,) of each level of the lattice
     level_begin: Array  # (V,) first node of a level

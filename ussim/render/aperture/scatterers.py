@@ -31,6 +31,8 @@ _TINY = np.float32(1e-6)
 _SHALLOW = np.float32(1e-3)
 _FUZZ_MM = np.float32(3)  # a fuzzy wall's scatterers lie no further behind it
 _WIDE = np.float32(0.25)  # square of the tangent of the angle to the middle of a strip, at most
+_CLOSE_NODES = np.int32(2)  # what lies between nodes, and rounding
+_CLOSE_MM = np.float32(0.1)  # the same within a sample
 _OUTSIDE = np.float32(-0.5 * REACH**2)  # exponent of the lateral beam where it ends
 # Rows of the lists of cells: lattice indices, in whose stead come node and sample; the first scanline of the strip that
 # sees the scatterer; the sheet to look it up on. Of their numbers: place among the scanlines of the strip, depth,
@@ -98,11 +100,14 @@ def march_block(index, first, last, media, beam, poses, sheets, seen, real, imag
 def nodes_of(frame, begin, count, first, last, beam, sheets):
     """Nodes between which what is displayed in a block lies, on whichever of the scanlines it looks things up."""
     low, high = beam.nodes, np.int32(0)
-    for line in range(max(begin - 2, 0), min(begin + count + 2, beam.scanlines)):
-        shown = sheets.shown_mm[(frame * beam.scanlines + line) * beam.layers + beam.layers // 2]
-        low = min(low, first_node_shown(shown, beam.nodes, np.float32(first) * beam.sample_mm))
-        high = max(high, first_node_shown(shown, beam.nodes, np.float32(last) * beam.sample_mm))
-    return low - 4, high + 4
+    near = np.int32(beam.wall_spread.shape[0] // 2 + 1)  # scanlines that the beam reaches to either side
+    for line in range(max(begin - near, 0), min(begin + count + near, beam.scanlines)):
+        for layer in range(beam.layers):
+            shown = sheets.shown_mm[(frame * beam.scanlines + line) * beam.layers + layer]
+            low = min(low, first_node_shown(shown, beam.nodes, np.float32(first) * beam.sample_mm))
+            high = max(high, first_node_shown(shown, beam.nodes, np.float32(last) * beam.sample_mm))
+    low = max(low - _CLOSE_NODES, 0)
+    return np.int32(beam.earliest_node[low]), np.int32(high + _CLOSE_NODES)
 
 
 @device
@@ -120,22 +125,31 @@ def march_level(
     # In a slab of cells, a step of 1 mm across or in elevation goes so far along the strip's middle.
     apz, epz = -am / dm, -em / dm
     # Cells beside the middle lie higher or lower along it than the middle of their slab.
-    margin = pitch
-    for node in (low_node, high_node - 1):
+    margin, rise = pitch, _ZERO
+    for step in range(4):  # at either end of the block, then at either end of the slabs that reach it
+        further = np.int32(margin / beam.node_mm) + 1 if step > 1 else 0
+        node = low_node - further if step % 2 == 0 else high_node - 1 + further
+        node = min(max(np.int32(node), np.int32(0)), np.int32(beam.nodes - 1))
         to_apex = beam.apex_radius_mm + np.float32(node) * beam.node_mm
-        wide = beam.half_width_mm[node] + half_lines * (beam.linear_pitch_mm + to_apex * beam.angular_pitch_rad)
-        tallness = abs(apz) * wide + abs(epz) * beam.half_slice_mm[node] + pitch
-        margin = max(margin, tallness + _HALF * wide * wide / max(_ONE, to_apex))  # a fan's scanlines end on a circle
+        apart = beam.linear_pitch_mm + to_apex * beam.angular_pitch_rad
+        wide = beam.half_width_mm[node] + half_lines * apart + pitch
+        tallness = abs(apz) * wide + abs(epz) * beam.half_slice_mm[node] + pitch + pitch
+        rise = max(rise, _HALF * wide * wide / max(_ONE, to_apex))  # a fan's scanlines end on a circle
+        margin = max(margin, tallness + rise)
     near = np.float32(low_node) * beam.node_mm - margin
     far = np.float32(high_node) * beam.node_mm + margin
+    # A scatterer counts for the node closest to it, lies anywhere in its cell, and a fan's scanlines end further up.
+    low_mm = np.float32(low_node - 1) * beam.node_mm - pitch - rise
+    high_mm = np.float32(high_node + 1) * beam.node_mm + pitch
     forward = dm > _ZERO
     slab_begin = whole((om + (near if forward else far) * dm) * inverse)
     slab_end = whole((om + (far if forward else near) * dm) * inverse)
     march_cells(
-        axis_m, axis_p, axis_q, slab_begin, slab_end, forward, margin, level, beam.salt, pitch, inverse, half_lines,
+        axis_m, axis_p, axis_q, slab_begin, slab_end, forward, margin, low_mm, high_mm, level, beam.salt, pitch,
+        inverse, half_lines,
         beam.sample_mm, beam.node_mm, beam.turns_per_mm, om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, apz, epz,
-        beam.half_width_mm, beam.half_slice_mm, beam.scatter_gain, beam.across, beam.slice, beam.sheet_edge,
-        sheets.medium, sheets.fuzz_mm, sheets.loud, sheets.shown_mm, seen,
+        beam.half_width_mm, beam.half_slice_mm, beam.scatter_gain, beam.across, beam.slice, beam.late_mm,
+        beam.sheet_edge, sheets.medium, sheets.fuzz_mm, sheets.loud, sheets.shown_mm, seen,
         frame * beam.scanlines, begin, count, beam.scanlines, beam.layers,
         beam.linear_pitch_mm, beam.apex_radius_mm, beam.angular_pitch_rad,
         media.scatter_density, media.scatter_mean, media.scatter_std, first, last, real, imag,
@@ -145,9 +159,9 @@ def march_level(
 
 @device
 def march_cells(
-    axis_m, axis_p, axis_q, slab_begin, slab_end, forward, margin, level, salt, pitch, inverse, half_lines,
-    sample_mm, node_mm, turns_per_mm, om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, apz, epz,
-    half_width_mm, half_slice_mm, scatter_gain, across_of, slice_of, sheet_edge,
+    axis_m, axis_p, axis_q, slab_begin, slab_end, forward, margin, low_mm, high_mm, level, salt, pitch, inverse,
+    half_lines, sample_mm, node_mm, turns_per_mm, om, op, oq, dm, dp, dq, am, ap, aq, em, ep, eq, apz, epz,
+    half_width_mm, half_slice_mm, scatter_gain, across_of, slice_of, late_mm, sheet_edge,
     media, fuzz_mm, loud, shown_mm, seen,
     line_before, begin, lines, scanlines, layers, linear_pitch_mm, radius_mm, angular_pitch_rad,
     densities, means, deviations, first, last, real, imag,
@@ -164,6 +178,8 @@ def march_cells(
     axp, axq = ap + apz * dp, aq + apz * dq
     exp_, exq = ep + epz * dp, eq + epz * dq
     det = axp * exq - exp_ * axq
+    # And a step of 1 mm along p or q so far along the strip.
+    along_p, along_q = (apz * exq - epz * axq) / det, (epz * axp - apz * exp_) / det
     # A scatterer lies so far from the middle of its cell, across the strip.
     loose = _HALF * pitch * (abs(am) + abs(ap) + abs(aq))
     for slab in range(slab_end - slab_begin + 1):
@@ -195,8 +211,10 @@ def march_cells(
         shift_wide, half_wide = row_bounds(wide, exp_, exq, det)
         shift_high, per_high = row_bounds(_ONE, axp, axq, det)
         half_high = high * per_high
-        q_first = whole((cq - reach_q) * inverse)
-        q_last = whole((cq + reach_q) * inverse)
+        # Rows are those in the strip, of them those that come near the block.
+        lean = abs(along_p) * (wide * abs(axp) + high * abs(exp_))
+        q_near, q_far = span_of(along_q, low_mm - depth - lean, high_mm - depth + lean, reach_q)
+        q_first, q_last = whole((cq + q_near) * inverse), whole((cq + q_far) * inverse)
         count = 0
         # Rows that run along the slice are cut off where it ends at their own depth.
         per_q = _ONE / axq if abs(axq) > _HALF else _ZERO
@@ -209,6 +227,8 @@ def march_cells(
                 half_high = max(half_slice_mm[near], half_slice_mm[far]) * per_high
             lo = max(shift_wide * v - half_wide, shift_high * v - half_high)
             hi = min(shift_wide * v + half_wide, shift_high * v + half_high)
+            p_near, p_far = span_of(along_p, low_mm - depth - along_q * v, high_mm - depth - along_q * v, max(-lo, hi))
+            lo, hi = max(lo, p_near), min(hi, p_far)
             if lo > hi:
                 continue
             p_first = whole((cp + lo) * inverse + _HALF)
@@ -221,7 +241,7 @@ def march_cells(
                     add_cells(
                         count, axis_m, axis_p, axis_q, m, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep,
                         eq, depth, half_lines, reach, at_once, linear_pitch_mm, radius_mm, angular_pitch_rad,
-                        per_node, per_sample, turns_per_mm, scatter_gain, across_of, slice_of, sheet_edge,
+                        per_node, per_sample, turns_per_mm, scatter_gain, across_of, slice_of, late_mm, sheet_edge,
                         media, fuzz_mm, shown_mm, seen, line_before, begin, lines, scanlines, layers,
                         densities, means, deviations, first, last, real, imag, cells, hashes, work, slots, echoes,
                     )  # fmt: skip
@@ -229,7 +249,7 @@ def march_cells(
         add_cells(
             count, axis_m, axis_p, axis_q, m, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep,
             eq, depth, half_lines, reach, at_once, linear_pitch_mm, radius_mm, angular_pitch_rad,
-            per_node, per_sample, turns_per_mm, scatter_gain, across_of, slice_of, sheet_edge,
+            per_node, per_sample, turns_per_mm, scatter_gain, across_of, slice_of, late_mm, sheet_edge,
             media, fuzz_mm, shown_mm, seen, line_before, begin, lines, scanlines, layers,
             densities, means, deviations, first, last, real, imag, cells, hashes, work, slots, echoes,
         )  # fmt: skip
@@ -239,7 +259,7 @@ def march_cells(
 def add_cells(
     count, axis_m, axis_p, axis_q, m, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep,
     eq, depth, half_lines, reach, at_once, linear_pitch_mm, radius_mm, angular_pitch_rad,
-    per_node, per_sample, turns_per_mm, scatter_gain, across_of, slice_of, sheet_edge,
+    per_node, per_sample, turns_per_mm, scatter_gain, across_of, slice_of, late_mm, sheet_edge,
     media, fuzz_mm, shown_mm, seen, line_before, begin, lines, scanlines, layers,
     densities, means, deviations, first, last, real, imag, cells, hashes, work, slots, echoes,
 ):  # fmt: skip
@@ -253,6 +273,7 @@ def add_cells(
     count = look_up_cells(
         count, level, cells, hashes, work, per_sample, scatter_gain, across_of, slice_of, sheet_edge,
         media, fuzz_mm, shown_mm, seen, densities, means, deviations,
+        np.float32(first) / per_sample - _CLOSE_MM, np.float32(last) / per_sample + _CLOSE_MM, late_mm,
     )  # fmt: skip
     place_echoes(
         count, at_once, work, linear_pitch_mm, radius_mm, angular_pitch_rad, turns_per_mm, per_sample, cells, slots,
@@ -336,7 +357,7 @@ def place_cells(
 @device
 def look_up_cells(
     count, level, cells, hashes, work, per_sample, scatter_gain, across_of, slice_of, sheet_edge,
-    media, fuzz_mm, shown_mm, seen, densities, means, deviations,
+    media, fuzz_mm, shown_mm, seen, densities, means, deviations, first_mm, last_mm, late_mm,
 ):  # fmt: skip
     """What the scatterers are made of and how they are seen; those that echo move to the front, and are counted."""
     kept = 0
@@ -364,13 +385,15 @@ def look_up_cells(
         amplitude, shown = seen[sheet, node], shown_mm[sheet, node]
         amplitude += share * (seen[sheet, behind] - amplitude)
         work[ECHO, kept] = echo * amplitude
-        work[SHOWN, kept] = shown + share * (shown_mm[sheet, behind] - shown)
+        shown += share * (shown_mm[sheet, behind] - shown)
+        work[SHOWN, kept] = shown
         work[FLAT, kept] = thinness * slice_ * slice_
         work[NARROW, kept] = across_of[closest]
         work[BESIDE, kept] = work[BESIDE, k]
         work[AT, kept] = depth
         cells[LINE, kept] = max(cells[LINE, k], np.int32(0))
-        kept += 1 if echo != _ZERO else 0  # no branch: half of them, at random, would be mispredicted
+        is_near = shown + late_mm[closest] > first_mm and shown < last_mm
+        kept += 1 if echo != _ZERO and is_near else 0  # no branch: half of them, at random, would be mispredicted
     return kept
 
 
@@ -411,6 +434,16 @@ def row_bounds(reach, along_p, along_q, det):
     """
     steep = along_q if abs(along_q) > _SHALLOW else _SHALLOW
     return along_p / steep, abs(reach * det / steep)
+
+
+@device
+def span_of(slope, low, high, reach):
+    """Where slope·x lies between two bounds, within ± ``reach``: (first, last), turned round if nowhere."""
+    if abs(slope) < _SHALLOW:
+        is_somewhere = low <= reach * _SHALLOW and high >= -reach * _SHALLOW
+        return (-reach, reach) if is_somewhere else (reach, -reach)
+    one, other = low / slope, high / slope
+    return max(-reach, min(one, other)), min(reach, max(one, other))
 
 
 @device

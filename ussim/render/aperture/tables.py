@@ -37,6 +37,7 @@ _WIDEST_SPREAD = 24  # scanlines
 _LEAST_SPREAD = 0.04  # of a wall's echo on the scanline that meets it: less is left out
 _LEAST_PATHS = 1  # that leave a strong mirror
 _RAYS_PER_PATH = 4
+_LATEST = 1.2  # of what a round wavefront comes late beside a scanline: its width varies between nodes
 _BELOW_NOISE_DB = 10.0  # echoes on reflected paths that are left out
 
 
@@ -229,6 +230,8 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
     pieces = _pieces(sheet)
     rays = _aperture(probe, quality.rays, depths)
     begins = np.arange(0, probe.scanlines, STRIP)
+    late = _LATEST * (REACH * lateral) ** 2 / (2 * np.maximum(1, depths))  # of a round wavefront
+    earliest = (depths + late >= depths[:, None]).argmax(axis=1)
     as_f32 = {name: np.ascontiguousarray(values, f32) for name, values in rays.items() if name != "ray_end"}
     return ApertureBeam(
         scanlines=i32(probe.scanlines),
@@ -264,6 +267,8 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         slice=(-0.5 / elevational**2).astype(f32),
         half_width_mm=(REACH * lateral).astype(f32),
         half_slice_mm=(REACH * elevational).astype(f32),
+        late_mm=late.astype(f32),
+        earliest_node=earliest.astype(i32),
         scatter_gain=gain.astype(f32),
         pitch_mm=pitch.astype(f32),
         level_begin=present.argmax(axis=1).astype(i32),

@@ -22,6 +22,9 @@ _TRACE_THREADS = 64
 _MEMORY_SHARE = 0.5
 _MEMORY_LIMIT = 40 << 30
 _MOST_FRAMES = 256  # one thread a scanline fills a large device only so
+# Samples of a strip whose scatterers one thread sums. Short blocks cost more in all, since what lies on the border of
+# two is looked at for both, but they busy more of a device when there are few strips.
+_LONG_BLOCK, _SHORT_BLOCK, _MANY_STRIPS = 128, 16, 256
 _FIRST_ROOM = 256  # crossings of one image row, to begin with
 _DIGITS = (kernels.FIRST_DIGIT, 16, 8, 0)  # shifts of the digits of a float, highest first
 
@@ -165,9 +168,11 @@ class CudaBackend:
 
     def march(self, media, beam, poses, sheets, seen, real, imag) -> None:
         """The scatterers of every line."""
-        blocks = (real.shape[1] + kernels.BLOCK - 1) // kernels.BLOCK
-        shape = poses.shape[0] * int(strips_of(beam.scanlines)), blocks
-        self._over_rows(kernels.march_kernel, shape, media, beam, poses, sheets, seen, real, imag, threads=_FEW_THREADS)
+        strips = poses.shape[0] * int(strips_of(beam.scanlines))
+        size = _LONG_BLOCK if strips >= _MANY_STRIPS else _SHORT_BLOCK
+        shape = strips, (real.shape[1] + size - 1) // size
+        tables = np.int32(size), media, beam, poses, sheets, seen, real, imag
+        self._over_rows(kernels.march_kernel, shape, *tables, threads=_FEW_THREADS)
 
     def reflect(self, geometry, media, beam, poses, sheets, seen, reflected, real, imag) -> None:
         """What is seen on reflected paths."""

@@ -28,8 +28,6 @@ from ussim.render.kernels.maps import (
 from ussim.render.kernels.receive import grey_sample, power_sample, pulse_sample
 from ussim.render.kernels.scan_convert import polar_at, to_grey, to_half
 
-BLOCK = 128
-"""Samples of a strip of scanlines whose scatterers one thread sums."""
 WARP = 32
 """Threads that share a line in :func:`points_kernel` and :func:`walls_kernel`."""
 BINS = 256
@@ -68,17 +66,17 @@ def gather_kernel(beam, passed, seen):
         gather_span(row, node, line, line + 1, beam, passed, sums, seen)
 
 
-def march_kernel(media, beam, poses, sheets, seen, real, imag):
-    """One thread per block of samples of a strip of scanlines."""
+def march_kernel(size, media, beam, poses, sheets, seen, real, imag):
+    """One thread per block of ``size`` samples of a strip of scanlines."""
     index, block = cuda.grid(2)
-    first = block * BLOCK
+    first = block * size
     if first < real.shape[1] and index < poses.shape[0] * strips_of(beam.scanlines):
         cells = cuda.local.array((INTEGERS, _LIST), int32)
         hashes = cuda.local.array(_LIST, uint32)
         work = cuda.local.array((NUMBERS, _LIST), float32)
         slots = cuda.local.array((STRIP, _LIST), int32)
         echoes = cuda.local.array((2, STRIP, _LIST), float32)
-        last = min(real.shape[1], first + BLOCK)
+        last = min(real.shape[1], first + size)
         march_block(
             index, first, last, media, beam, poses, sheets, seen, real, imag, cells, hashes, work, slots, echoes
         )
