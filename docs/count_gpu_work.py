@@ -4,7 +4,8 @@
     python docs/count_gpu_work.py --table                     # only write the table again
 
 No GPU is needed: the kernels that numba-cuda compiles run on this machine, each counting its instructions, and what
-they make is compared with the CPU backend's. The counts go into docs/gpu_counted.json, and from there into the table of docs/performance.md.
+they make is compared with the CPU backend's. The counts go into docs/gpu_counted.json, and from there into the table
+of docs/performance.md.
 """
 
 from __future__ import annotations
@@ -44,7 +45,6 @@ def count(scene_path: Path) -> dict[str, Any]:
 
     counts = stub_gpu.install_counting()
     import numpy as np
-    from support.stub_gpu.counting import COUNTED
 
     from ussim.probe.quality import HQ, LQ
     from ussim.render.backends.cuda import backend as cuda_backend
@@ -73,21 +73,10 @@ def count(scene_path: Path) -> dict[str, Any]:
         "maps": lambda: renderer.maps(poses[2]),
     }
     measured: dict[str, Any] = {"scene": scene.name, "triangles": len(scene.triangles)}
-    for name, task in tasks.items():
-        task()  # compiles
-        launches.clear()
-        for one in counts.values():
-            one[:] = [0] * len(one)
-        task()
-        rows: dict[str, Any] = {}
-        for launch in launches:
-            row = rows.setdefault(launch["kernel"], {"launches": 0, "threads": 0, "array_bytes": 0})
-            row["launches"] += 1
-            row["threads"] += launch["threads"]
-            row["array_bytes"] += launch["array_bytes"]
-        for kernel, row in rows.items():
-            row |= dict(zip(COUNTED, map(int, counts[kernel]), strict=True))
-        measured[name] = rows
+    measured |= {name: _counted(task, counts, launches) for name, task in tasks.items()}
+    cuda_backend._MANY_STRIPS = 0  # as if there were many frames
+    for name in ("lq", "hq"):
+        measured[name]["march_kernel, batched"] = _counted(tasks[name], counts, launches)["march_kernel"]
     on_cpu = Renderer(scene, backend="cpu")
     on_cpu.tgc_db = renderer.tgc_db
     frames = [
@@ -98,8 +87,30 @@ def count(scene_path: Path) -> dict[str, Any]:
     return measured
 
 
+def _counted(task: Any, counts: dict[str, Any], launches: list[dict[str, Any]]) -> dict[str, Any]:
+    """What each kernel of a task does."""
+    from support.stub_gpu.counting import COUNTED
+
+    task()  # compiles
+    launches.clear()
+    for one in counts.values():
+        one[:] = [0] * len(one)
+    task()
+    rows: dict[str, Any] = {}
+    for launch in launches:
+        row = rows.setdefault(launch["kernel"], {"launches": 0, "threads": 0, "array_bytes": 0})
+        row["launches"] += 1
+        row["threads"] += launch["threads"]
+        row["array_bytes"] += launch["array_bytes"]
+    for kernel, row in rows.items():
+        row |= dict(zip(COUNTED, map(int, counts[kernel]), strict=True))
+    return rows
+
+
 def _arrays(arguments: Any) -> Any:
     for value in arguments:
+        if type(value).__name__ == "Geometry":  # of the triangles a frame reads a few
+            continue
         if isinstance(value, tuple):
             yield from _arrays(value)
         elif hasattr(value, "pointer"):
@@ -142,10 +153,11 @@ def table(measured: dict[str, Any]) -> str:
     for name, title in (("lq", "LQ"), ("hq", "HQ"), ("maps", "maps")):
         kernels, sums = measured[name], [0.0, 0.0, 0.0]
         for stage, members in _STAGES.items():
-            rows = [kernels[member] for member in members if member in kernels]
-            if not rows:
+            single = [kernels[member] for member in members if member in kernels]
+            if not single:
                 continue
-            times = [1e3 * time for time in (floor_s(rows), expected_s(rows, _FRAMES), expected_s(rows, 1))]
+            rows = [kernels.get(f"{member}, batched", kernels[member]) for member in members if member in kernels]
+            times = [1e3 * time for time in (floor_s(rows), expected_s(rows, _FRAMES), expected_s(single, 1))]
             sums = [total + time for total, time in zip(sums, times, strict=True)]
             work = sum(row[kind] for row in rows for kind in ("float", "integer", "memory", "other"))
             size = sum(row["array_bytes"] for row in rows)

@@ -17,6 +17,7 @@ from ussim.probe.probe import ConvexProbe, Probe
 from ussim.probe.quality import LQ, Quality
 from ussim.render.aperture.lines import ApertureLines
 from ussim.render.backends import open_backend
+from ussim.render.kernels.inputs import Geometry
 from ussim.render.tables import display_table, geometry_table, key_of, media_table, pixel_table
 from ussim.render.workspace import Workspace
 from ussim.scene.scene import Scene
@@ -59,7 +60,7 @@ class Renderer:
     Attributes:
         backend: What runs the stages.
         stage_s: Seconds spent per stage since the last ``stage_s.clear()``, while ``timed`` is True.
-        stage_bytes: Likewise, the size of the arrays that it was given.
+        stage_bytes: Likewise, the size of the arrays that it was given, triangles left out.
     """
 
     def __init__(
@@ -370,8 +371,10 @@ class Renderer:
 
 
 def _arrays(arguments: Iterable[Any]) -> Iterator[Any]:
-    """All arrays among arguments of a stage and in its tables."""
+    """All arrays among arguments of a stage and in its tables, but for the triangles, of which it reads a few."""
     for argument in arguments:
+        if isinstance(argument, Geometry):
+            continue
         if isinstance(argument, tuple):
             yield from _arrays(argument)
         elif getattr(argument, "shape", ()):
