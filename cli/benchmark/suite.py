@@ -15,8 +15,9 @@ import numpy as np
 from cli.benchmark.peers import closest_hits, scatterers
 from ussim.dataset import job
 from ussim.dataset.plan import make_plan
+from ussim.probe.probe import Probe
 from ussim.probe.quality import HQ, LQ, REFERENCE, Quality
-from ussim.probe.settings import build_settings
+from ussim.probe.settings import Settings
 from ussim.render.live import Live
 from ussim.render.renderer import Renderer
 from ussim.scene.scene import Scene
@@ -31,15 +32,17 @@ def run(
     backend: str = "auto",
     generator: Path | None = None,
     pairs: int = 16,
+    probe: Probe | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Measure a scene at the default probe, full size.
+    """Measure a scene.
 
     Args:
         scene: With at least one sweep.
         backend: ``auto``, ``cpu`` or ``cuda``.
         generator: A run folder, whose generator enhances the live images.
         pairs: Frames to write, both qualities and maps.
+        probe: The default one, full size, if not given.
         say: Told what is measured.
 
     Returns:
@@ -51,7 +54,7 @@ def run(
         UssimError: The scene has no sweep, the backend is not there, or the generator does not fit.
     """
     poses = scene.sweep().poses(_LOOKS)
-    renderer = Renderer(scene, backend=backend)
+    renderer = Renderer(scene, probe, backend=backend)
     renderer.fit_tgc(poses[:4])
     say(f"{renderer.device}: memory")
     bandwidth = _bandwidth(renderer.backend)
@@ -63,7 +66,7 @@ def run(
     say("live")
     live = _live(renderer, poses, generator)
     say("writing")
-    writing = _writing(scene, renderer.backend_name, pairs)
+    writing = _writing(renderer, pairs)
     say("peers")
     return {
         "device": renderer.device,
@@ -146,9 +149,10 @@ def _fastest_engine() -> str:
     return "openvino" if find_spec("openvino") else "torch"
 
 
-def _writing(scene: Scene, backend: str, pairs: int) -> dict[str, Any]:
+def _writing(renderer: Renderer, pairs: int) -> dict[str, Any]:
     """Pairs with maps, from poses to a store on the disk."""
-    plan = make_plan(scene, pairs, build_settings([]), backend=backend)
+    settings = Settings(renderer.probe, renderer.imaging, {"lq": LQ, "hq": HQ})
+    plan = make_plan(renderer.scene, pairs, settings, backend=renderer.backend_name)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         job.run(plan, Path(folder) / "bench.zarr")
