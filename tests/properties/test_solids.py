@@ -10,8 +10,13 @@ from support.anatomies import sampled_and_dense
 from meshes.shapes import solids
 from meshes.shapes.solids import Solid
 
-MM = st.floats(-8, 8).map(lambda value: round(value, 2))
-SIZE = st.floats(1.0, 8).map(lambda value: round(value, 2))
+
+def hundredths(low: float, high: float) -> st.SearchStrategy[float]:
+    """Numbers of two decimals: less than a float32 of the grid can hold decides nothing."""
+    return st.floats(low, high).map(lambda value: round(value, 2))
+
+
+MM, SIZE = hundredths(-8, 8), hundredths(1.0, 8)
 PLACE = st.tuples(MM, MM, MM)
 AXES = st.none() | st.builds(solids.rotation_to, st.tuples(MM, MM, MM).filter(lambda axis: np.linalg.norm(axis) > 0.1))
 # Blends beyond the size of what they join are no shape that anybody asks for.
@@ -38,15 +43,14 @@ def primitives(draw: st.DrawFn) -> Solid:
 
 def joined(parts: st.SearchStrategy[Solid]) -> st.SearchStrategy[Solid]:
     some = st.lists(parts, min_size=1, max_size=4)
-    wall = st.tuples(st.floats(0, 6.28), st.floats(-8, 8))
+    wall = st.tuples(hundredths(0, 6.28), MM)
     return st.one_of(
         st.builds(lambda all_, blend: solids.union(*all_, blend=blend), some, BLEND),
         st.builds(lambda first, rest, blend: solids.subtract(first, *rest, blend=blend), parts, some, BLEND),
         st.builds(lambda first, other, blend: solids.intersect(first, other, blend=blend), parts, parts, BLEND),
-        # In whole hundredths: less than a float32 of the grid can hold decides nothing.
-        st.builds(solids.offset, parts, st.floats(-0.5, 1.5).map(lambda value: round(value, 2))),
-        st.builds(solids.shell, parts, st.floats(0.5, 2.0)),
-        st.builds(solids.rough, parts, st.floats(0, 0.5), st.floats(4, 9), st.integers(0, 99)),
+        st.builds(solids.offset, parts, hundredths(-0.5, 1.5)),
+        st.builds(solids.shell, parts, hundredths(0.5, 2.0)),
+        st.builds(solids.rough, parts, hundredths(0, 0.5), hundredths(4, 9), st.integers(0, 99)),
         st.builds(lambda solid, walls: solids.cut(
             solid, [(np.cos(a), np.sin(a), 0.0) for a, _ in walls], [d for _, d in walls]
         ), parts, st.lists(wall, min_size=1, max_size=12)),
