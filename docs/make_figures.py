@@ -274,7 +274,8 @@ def rays(stage: Stage) -> Image.Image:
             if not 0 <= line <= PROBE.scanlines - 1 or beam.transmit[ray, node] + beam.receive[ray, node] < 1e-6:
                 continue
             origin, direction = (vector[0, [0, 2]] for vector in PROBE.scanline_rays(np.array([line])))
-            sin, cos = np.sin(beam.tilt_rad[ray]), np.cos(beam.tilt_rad[ray])
+            tilt = np.arctan2(*beam.ray_direction[ray, 0]) - np.arctan2(*beam.lines[0, 2:])  # to its scanline
+            sin, cos = np.sin(tilt), np.cos(tilt)
             turned = np.array([cos * direction[0] + sin * direction[1], cos * direction[1] - sin * direction[0]])
             points = origin + beam.ray_length_mm[ray, : node + 1, None] * turned
             bundle = LineCollection(np.stack([points[:-1], points[1:]], axis=1), cmap="inferno", lw=0.8)
