@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import click
 
+from ussim.render.backends import BACKENDS
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
 
@@ -19,7 +21,7 @@ CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 
 
 backend_option = click.option(
     "--backend",
-    type=click.Choice(("auto", "cpu", "cuda")),
+    type=click.Choice(BACKENDS),
     default="auto",
     show_default=True,
     help="What traces the rays; auto takes a GPU if there is one.",

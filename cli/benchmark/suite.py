@@ -18,6 +18,7 @@ from ussim.dataset.plan import make_plan
 from ussim.probe.probe import Probe
 from ussim.probe.quality import HQ, LQ, REFERENCE, Quality
 from ussim.probe.settings import Settings
+from ussim.render.bench import frame_times
 from ussim.render.live import Live
 from ussim.render.renderer import Renderer
 from ussim.scene.scene import Scene
@@ -84,39 +85,16 @@ def run(
 
 def _frames(renderer: Renderer, quality: Quality | None, poses: np.ndarray, bandwidth: float) -> dict[str, Any]:
     """One kind of frame: single, batched, and its stages."""
-
-    def task(some: np.ndarray) -> None:
-        renderer.maps(some) if quality is None else renderer.render(some, quality)
-
     repeats = _REPEATS if quality is not REFERENCE else 3
-    batch = renderer.batch_size([quality or LQ])
-    task(poses[:1])  # compiles, and makes the arrays
-    single = statistics.median(_seconds(task, poses[i : i + 1]) for i in range(repeats))
-    many = np.concatenate([poses] * (1 + batch // len(poses)))[:batch]
-    if batch > 1:
-        task(many)
-    batched = statistics.median(_seconds(task, many) for _ in range(max(3, repeats // 2))) / batch
-    renderer.timed = True
-    runs = []
-    for i in range(repeats):
-        renderer.stage_s.clear()
-        renderer.stage_bytes.clear()
-        task(poses[i : i + 1])
-        runs.append(dict(renderer.stage_s))
-    renderer.timed = False
-    stages = {}
-    for stage in runs[0]:
-        size = renderer.stage_bytes[stage]
-        stages[stage] = {
-            "ms": _ms(statistics.median(one[stage] for one in runs)),
-            "bytes": size,
-            "floor_ms": _ms(size / bandwidth),
-        }
+    times, stage_ms = frame_times(renderer, quality, poses, repeats, renderer.batch_size([quality or LQ]))
+    stages = {
+        stage: {"ms": ms, "bytes": size, "floor_ms": _ms(size / bandwidth)}
+        for (stage, ms), size in zip(stage_ms.items(), renderer.stage_bytes.values(), strict=True)
+    }
     return {
-        "single_ms": _ms(single),
-        "batched_ms": _ms(batched),
-        "frames_per_batch": batch,
-        "frames_per_s": round(1 / min(single, batched), 1),
+        "single_ms": times["single"],
+        "batched_ms": times["batched"],
+        "frames_per_batch": times["frames_per_batch"],
         "stages": stages,
     }
 

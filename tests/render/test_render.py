@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 
 import numba
 import numpy as np
@@ -155,3 +156,11 @@ def test_a_quality_that_memory_cannot_hold_is_told_with_the_most_rays_allowed(sc
     most = int(re.fullmatch(r"rays = 65536 with layers = 3: .*; allowed here: at most (\d+) rays", str(told.value))[1])
     assert r._aperture.bytes_per_frame(Quality(rays=most, layers=3)) <= 200_000_000
     assert r._aperture.bytes_per_frame(Quality(rays=most + 1, layers=3)) > 200_000_000
+
+
+def test_arrays_that_were_too_small_are_let_go(scene):
+    r = Renderer(scene, ConvexProbe(depth_mm=90, **SMALL), backend="cpu")
+    r.render(np.eye(4), LQ)
+    small = weakref.ref(r._workspace._buffers["passed"])
+    r.render(np.eye(4), HQ)
+    assert small() is None

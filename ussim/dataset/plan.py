@@ -20,6 +20,7 @@ from ussim.dataset.schema import (
 )
 from ussim.errors import UssimError
 from ussim.probe.settings import Settings
+from ussim.render.backends import BACKENDS
 
 if TYPE_CHECKING:
     from ussim.dataset.series import Series
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 UNIT_FRAMES = 8
 """Frames in a work unit unless asked otherwise."""
 
-BACKENDS = ("auto", "cpu", "cuda")
 
 # bytes on disk per byte of array, zstd level 1, measured on speckle that fills the sector: an upper estimate
 DISK_SHARE = {"lq": 0.56, "hq": 0.56, "segmentation": 0.01, "attenuation": 0.22}

@@ -49,15 +49,7 @@ def run(scene: Path | Scene, backend: str = "auto", repeats: int = 7, frames: in
     stage_ms: dict[str, dict[str, float]] = {}
     for name, quality in (("lq", LQ), ("hq", HQ), ("maps", None)):
         many = frames or renderer.batch_size([quality or LQ])
-        poses = sweep.poses(max(many, repeats))
-        task = _task(renderer, quality)
-        task(poses[:1])  # compiles, and makes the work arrays
-        frame_ms[name] = {"single": _median_ms([_seconds(task, poses[i : i + 1]) for i in range(repeats)])}
-        stage_ms[name] = _stages_ms(renderer, task, poses, repeats)
-        task(poses[:many])
-        batched = [_seconds(task, poses[:many]) / many for _ in range(max(3, repeats // 2))]
-        frame_ms[name]["batched"] = _median_ms(batched)
-        frame_ms[name]["frames_per_batch"] = many
+        frame_ms[name], stage_ms[name] = frame_times(renderer, quality, sweep.poses(max(many, repeats)), repeats, many)
     return {
         "device": renderer.device,
         "scene": scene.name,
@@ -72,10 +64,32 @@ def run(scene: Path | Scene, backend: str = "auto", repeats: int = 7, frames: in
     }
 
 
-def _task(renderer: Renderer, quality: Quality | None) -> Callable[[np.ndarray], object]:
-    if quality is None:
-        return renderer.maps
-    return lambda poses: renderer.render(poses, quality)
+def frame_times(
+    renderer: Renderer, quality: Quality | None, poses: np.ndarray, repeats: int, many: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Medians of one kind of frame, and of each of its stages in single frames [ms].
+
+    Args:
+        renderer: What renders; its ``stage_bytes`` are those of one frame afterwards.
+        quality: Of images; None for maps.
+        poses: (n, 4, 4), at least as many as repeats.
+        repeats: Timed runs.
+        many: Frames of a batch; poses are used again if they are fewer.
+
+    Returns:
+        (``single``, ``batched`` and ``frames_per_batch``; by name of the stage).
+    """
+
+    def task(some: np.ndarray) -> object:
+        return renderer.maps(some) if quality is None else renderer.render(some, quality)
+
+    task(poses[:1])  # compiles, and makes the work arrays
+    single = _median_ms([_seconds(task, poses[i : i + 1]) for i in range(repeats)])
+    stages = _stages_ms(renderer, task, poses, repeats)
+    batch = np.resize(poses, (many, 4, 4))
+    task(batch)
+    batched = _median_ms([_seconds(task, batch) / many for _ in range(max(3, repeats // 2))])
+    return {"single": single, "batched": batched, "frames_per_batch": many}, stages
 
 
 def _seconds(task: Callable[[np.ndarray], object], poses: np.ndarray) -> float:
@@ -94,6 +108,7 @@ def _stages_ms(renderer: Renderer, task: Callable, poses: np.ndarray, repeats: i
     runs = []
     for i in range(repeats):
         renderer.stage_s.clear()
+        renderer.stage_bytes.clear()
         task(poses[i : i + 1])
         runs.append(dict(renderer.stage_s))
     renderer.timed = False

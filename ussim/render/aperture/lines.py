@@ -67,7 +67,6 @@ class ApertureLines:
         lobes = side_lobe_table(probe)
         self._lobes = None if lobes is None else backend.put(lobes)
         self._beams: dict[Quality, ApertureBeam] = {}
-        self._held: dict[tuple[int, Quality], tuple[int, Work]] = {}
 
     def beam(self, quality: Quality) -> ApertureBeam:
         """The tables of a quality."""
@@ -140,16 +139,13 @@ class ApertureLines:
 
     def arrays(self, frames: int, quality: Quality) -> Work:
         """The arrays of a batch, which hold what was rendered last."""
-        key = frames, quality
-        if key not in self._held or self._held[key][0] != self._workspace.generation:
-            arrays = {
-                name: self._workspace.array(name, shape, dtype)
-                for name, (shape, dtype) in self._shapes(frames, quality).items()
-            }
-            sheets = Sheets(*(arrays.pop(name) for name in Sheets._fields))
-            reflected = Reflected(*(arrays.pop(f"reflected_{name}") for name in Reflected._fields))
-            self._held[key] = self._workspace.generation, Work(sheets=sheets, reflected=reflected, **arrays)
-        return self._held[key][1]
+        arrays = {
+            name: self._workspace.array(name, shape, dtype)
+            for name, (shape, dtype) in self._shapes(frames, quality).items()
+        }
+        sheets = Sheets(*(arrays.pop(name) for name in Sheets._fields))
+        reflected = Reflected(*(arrays.pop(f"reflected_{name}") for name in Reflected._fields))
+        return Work(sheets=sheets, reflected=reflected, **arrays)
 
     def _shapes(self, frames: int, quality: Quality) -> dict[str, tuple[int | tuple[int, ...], Any]]:
         """Shapes and types of the arrays of a batch."""

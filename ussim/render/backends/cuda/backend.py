@@ -25,6 +25,7 @@ _MOST_FRAMES = 256  # one thread a scanline fills a large device only so
 # Samples of a strip whose scatterers one thread sums. Short blocks cost more in all, since what lies on the border of
 # two is looked at for both, but they busy more of a device when there are few strips.
 _LONG_BLOCK, _SHORT_BLOCK, _MANY_STRIPS = 128, 16, 256
+_MOST_PACKED = 64
 _FIRST_ROOM = 256  # crossings of one image row, to begin with
 _DIGITS = (kernels.FIRST_DIGIT, 16, 8, 0)  # shifts of the digits of a float, highest first
 
@@ -67,7 +68,12 @@ class CudaBackend:
         """Copy an array, or the arrays of a named tuple, to the device."""
         if isinstance(table, np.ndarray):
             return self.gpu.put(table)
-        return type(table)(*(self.gpu.put(v) if isinstance(v, np.ndarray) else v for v in table))
+        copied = type(table)(*(self.gpu.put(v) if isinstance(v, np.ndarray) else v for v in table))
+        # Packed once: such tables are the same at each launch. The oldest make room, as those of a gain long changed.
+        if len(self._packed) >= _MOST_PACKED:
+            del self._packed[next(iter(self._packed))]
+        self._packed[id(copied)] = copied, pack(copied)
+        return copied
 
     def update(self, array: DeviceArray, values: np.ndarray) -> None:
         """Overwrite an array on the device."""
@@ -132,15 +138,8 @@ class CudaBackend:
         self.gpu.launch(self._loaded[key], grid, block, np.concatenate([part.slots for part in packed]))
 
     def _pack(self, argument: Any) -> Packed:
-        """Tables are packed once: they are the same at each launch."""
-        if not isinstance(argument, tuple):
-            return pack(argument)
         held = self._packed.get(id(argument))
-        if held is None or held[0] is not argument:
-            if len(self._packed) > 64:
-                self._packed.clear()
-            held = self._packed[id(argument)] = argument, pack(argument)
-        return held[1]
+        return held[1] if held is not None and held[0] is argument else pack(argument)
 
     def _over(self, kernel: Callable, count: int, *arguments: Any, threads: int = _THREADS) -> None:
         """One thread per element."""
