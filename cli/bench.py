@@ -10,6 +10,7 @@ import click
 
 from cli.options import PATH, backend_option, json_option
 from cli.program import command
+from cli.say import say
 from cli.show import show_json, show_pairs
 from ussim.errors import UssimError
 from ussim.files import write_text
@@ -53,14 +54,12 @@ def _suite(scene_path: Path, backend: str, generator: Path | None, output: Path 
     from cli.benchmark.table import markdown
     from ussim.scene.scene import Scene
 
-    result = suite.run(
-        Scene.load(scene_path), backend, generator, say=lambda text: click.echo(f"timing {text}", err=True)
-    )
+    result = suite.run(Scene.load(scene_path), backend, generator, say=lambda text: say(f"timing {text}"))
     if output is not None:
         command_line = f"ussim bench --suite --backend {backend}"
         write_text(output / "suite.json", json.dumps(result, indent=1) + "\n")
         write_text(output / "suite.md", markdown(result, command_line))
-        click.echo(f"{output / 'suite.md'}", err=True)
+        say(f"{output / 'suite.md'}")
     return result
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from ussim.errors import UssimError
+from cli.say import quiet_libraries, say_error, say_warning
+from ussim.errors import UssimError, refusal
+from ussim.stop import exit_code, in_words
 
 USAGE_ERROR = 2
-INTERRUPTED = 130
+PIPE_CLOSED = 141  # as a shell has it of a program whose reader, such as head, has seen enough
 NO_ARGUMENTS = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8.2; before, help was no error
 
 
@@ -55,7 +58,7 @@ class CommandGroup(_WithExample, click.Group):
 
 
 class Program(CommandGroup):
-    """Commands that end with 0, 1 (a check failed), 2 (a mistake in the input) or 130 (Ctrl-C).
+    """Commands that end with 0, 1 (a check failed), 2 (a mistake in the input), or 128 and a signal's number.
 
     Args:
         optional: Modules that a plain installation lacks, and the extra that brings each.
@@ -83,25 +86,48 @@ class Program(CommandGroup):
         extra.setdefault("complete_var", self.complete_var)
         if not standalone_mode:
             return super().main(*args, standalone_mode=False, **extra)
+        with quiet_libraries(say_warning):
+            code = self._code(*args, **extra)
+        sys.exit(_flushed(code))
+
+    def _code(self, *args: Any, **extra: Any) -> int:
+        """Run the command line; errors become a line and an exit code. A defect of ours stays what it is."""
         try:
             code = super().main(*args, standalone_mode=False, **extra)
+            sys.stdout.flush()  # a full disk may show only now
+            return code if isinstance(code, int) else 0
         except UssimError as error:
-            code = INTERRUPTED if getattr(error, "interrupted", False) else USAGE_ERROR
-            _say(str(error))
+            say_error(str(error))
+            return exit_code() if getattr(error, "interrupted", False) else USAGE_ERROR
         except click.UsageError as error:
-            code = USAGE_ERROR
             if isinstance(error, NO_ARGUMENTS):
                 error.show()  # the help
             else:
                 command = error.ctx.command_path if error.ctx else "ussim"
-                _say(f"{error.format_message()} (see {command} --help)")
+                say_error(f"{error.format_message()} (see {command} --help)")
         except click.ClickException as error:
-            code = USAGE_ERROR
-            _say(error.format_message())
+            say_error(error.format_message())
         except (KeyboardInterrupt, click.Abort):
-            code = INTERRUPTED
-            _say("interrupted")
-        sys.exit(code if isinstance(code, int) else 0)
+            say_error(in_words())
+            return exit_code()
+        except BrokenPipeError:
+            return PIPE_CLOSED
+        except Exception as error:
+            refused = refusal(error)
+            if not refused:
+                raise
+            say_error(refused)
+        return USAGE_ERROR
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once what was said has gone out; what cannot go out is dropped, lest Python complain of it."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return code
 
 
 def command(name: str | None = None, *, example: str, **extra: Any) -> Callable[[Callable[..., Any]], Command]:
@@ -114,7 +140,3 @@ def command_group(
 ) -> Callable[[Callable[..., Any]], CommandGroup]:
     """Decorate a function as a group that a program takes up with ``add_command``."""
     return click.group(name, cls=CommandGroup, example=example, **extra)
-
-
-def _say(message: str) -> None:
-    click.echo("error: " + " ".join(message.split()), err=True)

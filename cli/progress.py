@@ -7,16 +7,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import click
-
+from cli.say import say
 from cli.show import duration
 
 SECONDS_BETWEEN_LINES = 5.0
-
-
-def say_warning(text: str) -> None:
-    """Tell the user in one line on stderr what is no error."""
-    click.echo(f"warning: {text}", err=True)
 
 
 class Reporter:
@@ -72,7 +66,7 @@ class Reporter:
             count = f"{done} of {total} {self._units.get(phase, 'frames')}"
             self._line(phase, f"{words}: {count}", done, total, note, is_new)
         elif is_new:
-            click.echo(words, err=True)
+            say(words)
 
     def _line(self, phase: str, text: str, done: int, total: int, note: str, is_new: bool) -> None:
         now = time.monotonic()
@@ -83,7 +77,7 @@ class Reporter:
         self._last_line = now
         began, before = self._first_result.get(phase, (now, done))
         left = f"{duration((now - began) / (done - before) * (total - done))} left" if before < done < total else ""
-        click.echo(", ".join(part for part in (text, note, left) if part), err=True)
+        say(", ".join(part for part in (text, note, left) if part))
 
 
 def training_reporter() -> Reporter:

@@ -10,7 +10,8 @@ import click
 from cli.options import PATH, backend_option, output_option, seed_option, set_option
 from cli.plan import plan_json, show_plan
 from cli.program import command
-from cli.progress import Reporter, say_warning
+from cli.progress import Reporter
+from cli.say import say_warning
 from cli.show import duration, show_json
 from ussim.errors import UssimError
 

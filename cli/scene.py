@@ -9,6 +9,7 @@ import click
 
 from cli.options import PATH, json_option, output_option, seed_option
 from cli.program import command_group
+from cli.say import say
 from cli.scene_import import scene_from_labels, scene_init
 from cli.show import show_json, show_table
 
@@ -35,7 +36,7 @@ def scene_build(detail: str, output: Path, seed: int, weeks: float | None, cache
 
     age = {} if weeks is None else {"weeks": weeks}
     build = meshes.place_cached_scene if cache else meshes.build_scene
-    path = build(detail, output, seed=seed, progress=lambda text: click.echo(text, err=True), **age)
+    path = build(detail, output, seed=seed, progress=say, **age)
     click.echo(f"wrote {path}; look at it with: ussim scene info {output}")
 
 

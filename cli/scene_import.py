@@ -9,6 +9,7 @@ import click
 
 from cli.options import PATH, output_option
 from cli.program import command
+from cli.say import say
 from cli.show import show_table
 from ussim.errors import UssimError
 
@@ -66,7 +67,7 @@ def scene_init(
         background=background,
         side=side,
         repair=repair,
-        say=_note,
+        say=say,
     )
     _show_imported(imported, output)
 
@@ -120,7 +121,7 @@ def scene_from_labels(
         ignored=ignored,
         background=background,
         side=side,
-        say=_note,
+        say=say,
     )
     _show_imported(imported, output)
 
@@ -130,10 +131,6 @@ def _by_label(pairs: dict[str, str]) -> dict[int, str]:
         if not label.isdecimal():
             raise UssimError(f"--tissue {label}={pairs[label]}: write LABEL=TISSUE, as in 3=liver")
     return {int(label): tissue for label, tissue in pairs.items()}
-
-
-def _note(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:

@@ -122,8 +122,9 @@ def _assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
 def _settings(given: dict[str, Any], run: Path, resume: bool) -> TrainSettings:
     """The settings of a new run, or of one that goes on: those it has, changed by what is given."""
     from translate.settings import Run, TrainSettings
+    from ussim.lock import is_begun
 
-    if resume:
+    if resume and (is_begun(run) or not run.is_dir()):  # else it was killed before it began
         return TrainSettings.make(**{**Run.load(run).train.model_dump(), **given})
     return TrainSettings.make(**given)
 
@@ -262,4 +263,7 @@ def evaluate(
 add_completion(main, "translate")
 
 if __name__ == "__main__":
+    from cli.surroundings import prepare
+
+    prepare()
     main()

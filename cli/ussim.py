@@ -32,4 +32,7 @@ for _command in (scene, render, gallery, preview, verify, info, bench):
 add_completion(main, "ussim")
 
 if __name__ == "__main__":
+    from cli.surroundings import prepare
+
+    prepare()
     main()

@@ -14,6 +14,7 @@ from cli.completion import add_completion
 from cli.options import CONTEXT_SETTINGS, PATH, backend_option, device_option, output_option, set_option, version_option
 from cli.pipeline import STEP_NAMES
 from cli.program import Program, command
+from cli.say import say
 from cli.show import duration, show_pairs, show_table
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def run(
         return change_settings(before, assignments)
 
     settings, changes = runner.open_folder(output, wanted)
-    context = Context(output, settings, device, backend, say=lambda text: click.echo(text, err=True))
+    context = Context(output, settings, device, backend, say=say)
     if dry_run:
         show_pairs(settings.flat().items())
         click.echo()
@@ -139,4 +140,7 @@ for _command in (run, presets):
 add_completion(main, "ussim-pipeline")
 
 if __name__ == "__main__":
+    from cli.surroundings import prepare
+
+    prepare()
     main()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -58,6 +60,7 @@ class TrainSettings(_Frozen):
         feature_matching: Weight of the L1 distance between the discriminator's features; 0 leaves it out.
         ema: Decay of the moving average of the generator's weights.
         seed: Seed of weights and crops.
+        threads: On a CPU; their number decides the last bits. 0: as many as the CPUs that the process may use.
         precision: ``auto`` is bfloat16 on a GPU and float32 on a CPU.
         compile: Compile both networks; ``auto`` does so on a GPU.
         log_every: Iterations between lines of the log.
@@ -98,6 +101,7 @@ class TrainSettings(_Frozen):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     # how it runs
+    threads: Annotated[int, Field(ge=0, le=4096)] = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Literal["auto", "yes", "no"] = "auto"
     log_every: Annotated[int, Field(ge=1)] = 20
@@ -184,11 +188,28 @@ class DataInfo(_Frozen):
 
 
 class Run(_Frozen):
-    """The file ``settings.json`` of a run folder."""
+    """The file ``settings.json`` of a run folder.
+
+    Attributes:
+        format: Of the file.
+        train: What is trained, and how.
+        data: What it learns from.
+        threads: Threads of a training on a CPU; 0 in runs of ussim 0.1.0, which did not say.
+    """
 
     format: Literal[1] = 1
     train: TrainSettings
     data: DataInfo
+    threads: Annotated[int, Field(ge=0, le=4096)] = 0
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what may not change while a run goes on: what it learns, and from what.
+
+        Defaults are left out, so that a setting that comes later leaves it as it is.
+        """
+        fixed = self.train.model_dump(mode="json", exclude=MAY_CHANGE, exclude_defaults=True)
+        return hashlib.sha256(json.dumps([fixed, self.data.digest], sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def load(cls, folder: Path) -> Run:

@@ -90,6 +90,17 @@ def scratch_beside(path: Path) -> Path:
     return path.absolute().with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")
 
 
+def is_partial(path: Path) -> bool:
+    """Whether a name is that of a scratch file or folder, left by a process that was killed if nobody writes."""
+    return path.name.startswith(".") and path.name.endswith(PARTIAL)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder; call it only while nobody writes there."""
+    for path in folder.glob(f".*{PARTIAL}"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
 def flush(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     is_folder = path.is_dir()

@@ -11,7 +11,6 @@ a folder named after a digest of all sources that it can be made from: an edit o
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -20,8 +19,7 @@ from typing import Any
 
 import numba
 
-from ussim.errors import UssimError
-from ussim.files import user_cache_folder
+from ussim.code_folder import usable_folder
 
 _config: Any = numba.config  # its names are made when numba is imported
 
@@ -34,15 +32,16 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
 
     Numba takes the place from a setting of the whole process. It is set while the function is decorated, which is
     when Numba looks at it, and put back: code of other people keeps its own place, and nothing private is used.
-
-    Raises:
-        UssimError: When a function is decorated: the folder cannot be written.
+    Where there is no place, the function is compiled in each process that calls it.
     """
 
     def decorate(function: Callable) -> Any:
         with _decorating:
             before = _config.CACHE_DIR
-            _config.CACHE_DIR = str(code_folder(Path(function.__code__.co_filename), before))
+            folder = code_folder(Path(function.__code__.co_filename), before)
+            if folder is None:
+                return numba.njit(**options)(function)
+            _config.CACHE_DIR = str(folder)
             try:
                 return numba.njit(cache=True, **options)(function)
             finally:
@@ -51,26 +50,14 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
     return decorate
 
 
-@cache
-def code_folder(source: Path, chosen: str = "") -> Path:
-    """The folder for machine code of a source file's functions; made if missing.
+def code_folder(source: Path, chosen: str = "") -> Path | None:
+    """The folder for machine code of a source file's functions; None, after a warning, where there is none to use.
 
     Args:
         source: The file.
         chosen: The folder that the user named with ``NUMBA_CACHE_DIR``; that of ussim's cache if empty.
-
-    Raises:
-        UssimError: It cannot be written.
     """
-    folder = (Path(chosen) if chosen else user_cache_folder()) / f"numba-{_digest(compiled_from(source))}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise UssimError(
-            f"cannot keep compiled code in {folder}: {error.strerror}; choose another folder with NUMBA_CACHE_DIR"
-        ) from None
-    return folder
+    return usable_folder(f"numba-{_digest(compiled_from(source))}", chosen)
 
 
 def compiled_from(source: Path) -> tuple[Path, ...]:

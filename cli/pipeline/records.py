@@ -13,6 +13,7 @@ from cli.pipeline.settings import PipelineSettings
 from cli.show import gigabytes
 from ussim.errors import UssimError
 from ussim.files import write_text
+from ussim.lock import is_begun
 from ussim.probe.retired import without_retired
 from ussim.settings import read_json
 
@@ -99,7 +100,7 @@ def load_settings(folder: Path) -> PipelineSettings | None:
                 f"{path}: {fault}; it was damaged or made by another version of ussim: choose another folder"
             ) from None
         return settings
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if is_begun(folder) or (folder.exists() and not folder.is_dir()):
         raise UssimError(f"{folder} exists and was not made by ussim-pipeline: choose another folder")
     return None
 

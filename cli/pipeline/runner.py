@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from cli.pipeline.meter import Meter
 from cli.pipeline.records import Record, Records, load_settings, save_settings
 from cli.pipeline.settings import PipelineSettings
 from cli.pipeline.steps import STEPS, Step
-from ussim.errors import UssimError
-from ussim.files import PARTIAL
+from ussim.errors import UssimError, is_out_of_memory
+from ussim.files import remove_partial
+from ussim.lock import only_writer
 
 
 class StoppedPipelineError(UssimError):
@@ -141,30 +141,19 @@ def run(
         UssimError: Steps are stale or unfinished and the user did not say what to do about it; another process works
             in the folder.
     """
-    from filelock import FileLock, Timeout
-
     try:
         context.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UssimError(f"{context.folder}: cannot be made: {error.strerror or error}") from None
-    try:
-        with FileLock(context.folder / ".lock", timeout=0):
-            _sweep(context.folder)
-            due = survey(context, start)
-            _require_permission(context.folder, due, changes, resume, start)
-            save_settings(context.folder, context.settings)
-            _clear(context, due)
-            for number, step in enumerate(STEPS):
-                _do(context, step, due[number], number + 1)
-            return due
-    except Timeout:
-        raise UssimError(f"{context.folder}: another ussim-pipeline is at work here") from None
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a process that was killed had not finished writing; nobody else writes here now."""
-    for path in folder.glob(f".*{PARTIAL}"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with only_writer(context.folder, "pipeline", "another ussim-pipeline is at work here"):
+        remove_partial(context.folder)
+        due = survey(context, start)
+        _require_permission(context.folder, due, changes, resume, start)
+        save_settings(context.folder, context.settings)
+        _clear(context, due)
+        for number, step in enumerate(STEPS):
+            _do(context, step, due[number], number + 1)
+        return due
 
 
 def _require_permission(folder: Path, due: list[Due], changes: list[str], resume: bool, start: str | None) -> None:
@@ -231,7 +220,7 @@ def _explained(context: Context, step: Step, error: BaseException) -> BaseExcept
         what = str(error)
     elif interrupted:
         what = "interrupted"
-    elif _out_of_memory(error):
+    elif is_out_of_memory(error):
         what = f"out of memory ({' '.join(str(error).split())[:120]})"
     elif isinstance(error, OSError):
         what = f"{error.filename or context.folder}: {error.strerror or error}"
@@ -240,11 +229,3 @@ def _explained(context: Context, step: Step, error: BaseException) -> BaseExcept
     finished = [name for name in STEP_NAMES if name in context.outputs]
     message = f"{step.name}: {what}; finished and kept: {', '.join(finished) or 'nothing yet'}; go on with --resume"
     return StoppedPipelineError(message, interrupted)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether Python, NumPy or torch, which says so in a RuntimeError, ran out of memory."""
-    if isinstance(error, MemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

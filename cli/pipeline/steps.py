@@ -16,7 +16,8 @@ from typing import Any, ClassVar, Protocol
 from cli.pipeline import ENHANCED
 from cli.pipeline.context import Context
 from cli.pipeline.records import digest_of
-from cli.progress import Reporter, say_warning, training_reporter
+from cli.progress import Reporter, training_reporter
+from cli.say import say_warning
 from ussim.errors import UssimError
 from ussim.files import file_digest, whole_folder
 
@@ -108,8 +109,7 @@ class SceneStep:
         return Result({"digest": loaded.digest, "files": files}, notes=notes)
 
     def clear(self, context: Context) -> None:
-        if context.settings.scene_path is None:
-            _remove(context.folder / "scene")
+        """What was built is replaced when it is built again, and what the user put there is not."""
 
 
 class RenderStep:
@@ -191,21 +191,12 @@ class TrainStep:
         outputs, notes, device = {}, {}, ""
         for variant in context.settings.variants:
             settings, folder = context.settings.training(variant), context.run_folder(variant)
-            done = _iterations_done(folder)
-            if done is None:
-                _remove(folder)  # stopped before its first checkpoint
-            if done != settings.iterations:
-                context.say(f"training {variant}: {settings.iterations} iterations")
-                with training_reporter() as progress:
-                    summary = train(
-                        settings,
-                        context.store,
-                        folder,
-                        resume=done is not None,
-                        device=context.device,
-                        progress=progress,
-                    )
-                device = summary.device
+            context.say(f"training {variant}: {settings.iterations} iterations")
+            with training_reporter() as progress:
+                summary = train(
+                    settings, context.store, folder, resume=folder.is_dir(), device=context.device, progress=progress
+                )
+            device = summary.device
             outputs[variant] = _weights_digest(context, variant)
             notes[variant] = {"iterations": settings.iterations, "seconds": _training_seconds(folder)}
         return Result(outputs, device, notes)
@@ -329,20 +320,6 @@ def _scene_files(path: Path) -> dict[str, str]:
 
 def _weights_digest(context: Context, variant: str) -> str:
     return file_digest(context.run_folder(variant) / "generator.safetensors")
-
-
-def _iterations_done(folder: Path) -> int | None:
-    """Iterations that a run's checkpoint has seen; None without one to go on from."""
-    weights = folder / "generator.safetensors"
-    if not (weights.is_file() and (folder / "checkpoint_last.pt").is_file() and (folder / "settings.json").is_file()):
-        return None
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(weights, framework="np") as file:
-            return int((file.metadata() or {})["iteration"])
-    except (SafetensorError, OSError, KeyError, ValueError):
-        return None
 
 
 def _training_seconds(folder: Path) -> float:

@@ -15,16 +15,12 @@ import pytest
 from click.testing import CliRunner
 from support import ROOT
 
+from cli import surroundings
 from cli.completion import SHELLS
 
-
-def load(entry_point: str) -> click.Group:
-    module, _, name = entry_point.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
-PROGRAMS = {name: load(entry_point) for name, entry_point in SCRIPTS.items()}
+MODULES = {name: f"cli.{name.replace('-', '_')}" for name in SCRIPTS}
+PROGRAMS: dict[str, click.Group] = {name: importlib.import_module(module).main for name, module in MODULES.items()}
 
 
 def walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -123,7 +119,7 @@ def test_completion_prints_a_script_that_calls_the_program(program, shell):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_shells_questions_are_answered(program):
-    module = SCRIPTS[program].partition(":")[0]
+    module = MODULES[program]
     variable = f"_{program}_COMPLETE".replace("-", "_").upper()
     question = {"COMP_WORDS": f"{program} completion ", "COMP_CWORD": "2", variable: "bash_complete"}
     process = subprocess.run(
@@ -134,8 +130,18 @@ def test_the_shells_questions_are_answered(program):
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
+def test_an_installed_program_calls_its_command(program, monkeypatch):
+    called = []
+    monkeypatch.setattr(surroundings, "end_on_signals", lambda: None)
+    monkeypatch.setattr(PROGRAMS[program], "main", lambda *_, **__: called.append(program))
+    module, _, function = SCRIPTS[program].partition(":")
+    getattr(importlib.import_module(module), function)()
+    assert called == [program]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_help_imports_nothing_heavy(program):
-    module = SCRIPTS[program].partition(":")[0]
+    module = MODULES[program]
     code = f"import sys; from {module} import main; main(['--help'], standalone_mode=False); print(*sys.modules)"
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     imported = set(process.stdout.splitlines()[-1].split())

@@ -16,10 +16,11 @@ from support.jobs import FakeRenderer, all_files, ball_plan
 
 import ussim.files
 from ussim.dataset import job
-from ussim.dataset.lock import only_renderer, only_writer
+from ussim.dataset.lock import only_renderer
 from ussim.dataset.store import Dataset
 from ussim.dataset.verify import verify
 from ussim.errors import UssimError
+from ussim.lock import only_writer
 
 
 def render(path: Path, **keys) -> job.Summary:

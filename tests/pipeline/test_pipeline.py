@@ -293,7 +293,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 
 def test_two_processes_do_not_work_in_one_folder(copied):
-    from filelock import FileLock
+    from ussim.lock import only_writer
 
-    with FileLock(copied / ".lock"):
+    with only_writer(copied, "pipeline", "taken"):
         assert_one_line_error(pipeline("run", "-o", copied, "--from", "report"), "another ussim-pipeline")

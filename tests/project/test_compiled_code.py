@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,8 @@ import pytest
 from numba.core.dispatcher import Dispatcher
 from support import ROOT
 
-from ussim import jit
-from ussim.errors import UssimError
+from ussim import code_folder, jit
+from ussim.errors import UssimWarning
 
 MODULES = (
     "meshes.shapes.sdf",
@@ -47,16 +48,17 @@ def packages(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def run_as_a_new_process(packages: Path) -> tuple[int, Path]:
-    """What ``code()`` returns once compiled, and the folder it is kept in."""
-    jit.code_folder.cache_clear()
+def run_as_a_new_process(packages: Path) -> tuple[int, Path | None]:
+    """What ``code()`` returns once compiled, and the folder it is kept in, if it is."""
+    code_folder.usable_folder.cache_clear()
     jit._digest.cache_clear()
     names: dict[str, object] = {}
     for name in ("rows", "user"):
         path = packages / f"meshes/shapes/{name}.py"
         exec(compile(path.read_text(), str(path), "exec"), names)
     function = jit.compiled()(names["code"])
-    return function(), Path(function.stats.cache_path)
+    value, place = function(), function.stats.cache_path
+    return value, Path(place) if place else None
 
 
 @pytest.mark.parametrize("chosen", ["", "chosen"], ids=["cache folder", "NUMBA_CACHE_DIR"])
@@ -78,18 +80,51 @@ def test_edits_elsewhere_cost_no_compilation(packages):
     (packages / "ussim/render/kernels/rays.py").write_text("CODE = 3")
     (packages / "ussim/pictures").mkdir()
     (packages / "ussim/pictures/sheet.py").write_text("")
-    jit.code_folder.cache_clear()
+    code_folder.usable_folder.cache_clear()
     jit._digest.cache_clear()
     assert jit.code_folder(user) == before
     assert {path.name for path in jit.compiled_from(packages / "ussim/render/kernels/rays.py")} == {"jit.py", "rays.py"}
 
 
-def test_a_folder_that_cannot_be_written_is_named_with_the_way_out(packages, monkeypatch):
-    (packages / "chosen").write_text("a file in the way")
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(packages / "chosen"))
-    with pytest.raises(UssimError, match=r"^cannot keep compiled code in .*; choose another folder with NUMBA_CACHE"):
-        run_as_a_new_process(packages)
-    assert numba.config.CACHE_DIR == str(packages / "chosen")
+@pytest.mark.parametrize("fault", ["file in the way", "another user's", "open to everybody", "full disk"])
+def test_code_is_made_anew_each_time_where_no_folder_can_be_trusted_and_that_is_said(packages, monkeypatch, fault):
+    place = packages / "chosen"
+    place.mkdir()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(place))
+    _, folder = run_as_a_new_process(packages)
+    match fault:
+        case "file in the way":
+            shutil.rmtree(place)
+            place.write_text("")
+        case "another user's":
+            monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
+        case "open to everybody":
+            folder.parent.chmod(0o777)
+        case "full disk":
+            monkeypatch.setattr(code_folder, "LEAST_FREE_BYTES", 2**62)
+    code_folder._warn.cache_clear()
+    with pytest.warns(UssimWarning, match=r"^compiled code is not kept, .*; choose a folder of your own with"):
+        value, folder = run_as_a_new_process(packages)
+    assert value == 1
+    assert folder is None
+    assert numba.config.CACHE_DIR == str(place)
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "overwritten"])
+def test_code_that_a_power_cut_damaged_is_compiled_again(packages, kind, damage):
+    _, folder = run_as_a_new_process(packages)
+    assert folder
+    (file,) = folder.glob(f"*.{kind}")
+    whole = file.read_bytes()
+    file.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "overwritten": b"\0" * len(whole)}[damage])
+    assert run_as_a_new_process(packages) == (1, folder)
+
+
+def test_a_new_folder_for_code_is_for_its_owner_alone(packages):
+    _, folder = run_as_a_new_process(packages)
+    assert folder
+    assert folder.parent.stat().st_mode & 0o077 == 0
 
 
 def compiled_functions() -> list[Dispatcher]:

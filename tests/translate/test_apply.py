@@ -16,9 +16,9 @@ from translate.data.store import StoreReader
 from translate.use import apply
 from translate.use.apply import InterruptedApplyError, apply_to_folder, apply_to_store
 from translate.use.inference import Generator
-from ussim.dataset.lock import only_writer
 from ussim.dataset.verify import AddedArray, verify
 from ussim.errors import UssimError
+from ussim.lock import only_writer
 
 
 @pytest.fixture

@@ -122,10 +122,10 @@ def test_a_folder_without_a_run_is_an_error(tmp_path):
         Generator.load(tmp_path / "none")
 
 
-def test_weights_of_other_inputs_are_an_error(runs, tmp_path):
+def test_weights_of_another_run_are_an_error(runs, tmp_path):
     run = shutil.copytree(runs / "LMSA", tmp_path / "run")
     shutil.copy(runs / "LM" / "generator.safetensors", run)
-    with pytest.raises(UssimError, match=r"weights of another network: down\.0\.0\.weight is \(4, 2, 4, 4\)"):
+    with pytest.raises(UssimError, match="weights of another run than the settings"):
         Generator.load(run)
 
 
@@ -201,7 +201,8 @@ def test_safetensors_carry_their_settings(exported):
     from safetensors import safe_open
 
     with safe_open(exported / "export.safetensors", "pt") as file:
-        assert json.loads(file.metadata()["run"])["train"]["model"] == "fast"
+        about = json.loads(file.metadata()["ussim"])
+        assert json.loads(about["run"])["train"]["model"] == "fast"
 
 
 def test_a_missing_package_is_an_error(runs, monkeypatch, tmp_path):

@@ -24,8 +24,7 @@ from translate.model.checkpoint import load_state
 from translate.settings import Run, TrainSettings
 from translate.training.devices import Team, choose_device
 from translate.training.log import read_log
-from translate.training.loop import Session, train
-from translate.training.stop import StoppedError
+from translate.training.loop import Session, StoppedError, train
 from translate.training.trainer import Trainer
 from ussim.errors import UssimError
 
@@ -285,7 +284,7 @@ def test_a_checkpoint_of_another_network_is_an_error(store, finished, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     Run(train=settings(ngf=8), data=StoreReader(store).info()).save(run)
-    with pytest.raises(UssimError, match="weights of another network: down"):
+    with pytest.raises(UssimError, match="is of another run than the settings"):
         train(settings(ngf=8), store, run, resume=True)
 
 

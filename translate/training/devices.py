@@ -11,6 +11,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
+from translate.settings import Run
+from ussim.cpus import usable_cpus
 from ussim.errors import UssimError
 
 Result = TypeVar("Result")
@@ -105,6 +107,28 @@ class Team:
             dist.all_reduce(values)
             values = values / self.size
         return values
+
+
+@contextmanager
+def fixed_threads(run: Run, team: Team) -> Iterator[Run]:
+    """Let torch use the threads that a run began with, whatever used this process before.
+
+    How many there are decides the last bits of sums on a CPU.
+
+    Args:
+        run: Its threads; 0 takes as many as there are CPUs for each process.
+        team: Who trains.
+
+    Yields:
+        The run, with their number.
+    """
+    threads = run.threads or max(1, usable_cpus() // team.size)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield run.model_copy(update={"threads": threads})
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

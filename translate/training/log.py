@@ -51,6 +51,16 @@ class Log:
             self._writer.close()
 
 
+def last_losses(run: Path) -> dict[str, float]:
+    """The losses of the last line, by name; empty if there is none.
+
+    Raises:
+        UssimError: The log is damaged.
+    """
+    last = (read_log(run) or [{}])[-1]
+    return {name: value for name, value in last.items() if name not in ("iteration", "seconds")}
+
+
 def read_log(run: Path) -> list[dict[str, Any]]:
     """The lines of a run's log, none if there is no log: ``iteration``, the losses by name and ``seconds``.
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,15 +23,21 @@ from translate.data.images import save_png
 from translate.data.store import StoreReader
 from translate.model import checkpoint
 from translate.settings import Run, TrainSettings
-from translate.training.devices import Team, describe, join_team
-from translate.training.log import Log
-from translate.training.run_folder import check_folder, prepare_folder
-from translate.training.stop import StoppedError, stop_signals
+from translate.training.devices import Team, describe, fixed_threads, join_team
+from translate.training.log import Log, last_losses
+from translate.training.run_folder import describe_run, has_weights, only_training, run_to_train
 from translate.training.trainer import LOSSES, Trainer
 from ussim.errors import UssimError
 from ussim.progress import Progress
+from ussim.stop import ask_to_stop
 
 PREVIEWS = 4
+
+
+class StoppedError(UssimError):
+    """Training was stopped by the user; a checkpoint is on disk."""
+
+    interrupted = True
 
 
 @dataclass(frozen=True)
@@ -70,24 +78,30 @@ def train(
         settings: What to train, and how.
         store: The dataset.
         run: Folder to make, or to go on in.
-        resume: Go on from the last checkpoint.
+        resume: Go on from the last checkpoint; without one, from the beginning.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         tensorboard: Write the log for TensorBoard too.
         progress: Called now and then, by the first process.
 
     Raises:
-        StoppedError: SIGINT or SIGTERM; a checkpoint was written.
-        UssimError: A store, run folder or setting that does not do, or a loss that is not finite.
+        StoppedError: SIGINT, SIGTERM or SIGHUP; a checkpoint was written.
+        UssimError: A store, run folder or setting that does not do, another training in this folder, a checkpoint that
+            is damaged, or a loss that is not finite.
     """
     run = Path(run)
-    with join_team(device) as team, stop_signals() as stop:
+    with join_team(device) as team, ExitStack() as held, ask_to_stop() as stop:
         reader = StoreReader(store)
-        wanted = Run(train=settings, data=reader.info(settings.split))
-        team.first(lambda: check_folder(run, wanted, resume))
+        data = reader.info(settings.split)
+        team.first(lambda: held.enter_context(only_training(run, resume)))
+        wanted = held.enter_context(fixed_threads(run_to_train(run, settings, data), team))
+        begun = resume and (run / checkpoint.LAST).is_file()
+        state = checkpoint.load_state(run) if begun else None
+        if state and state["iteration"] == settings.iterations and has_weights(run, settings.iterations):
+            return TrainingSummary(run, state["iteration"], state["seconds"], describe(team.device), last_losses(run))
         session = Session(wanted, reader, run, team, progress if team.is_first else None)
-        if resume:
-            session.trainer.load_state(checkpoint.load_state(run))
-        team.first(lambda: prepare_folder(run, wanted, session.trainer, reader.mask))
+        if state:
+            session.take_over(state)
+        team.first(lambda: describe_run(run, wanted, session.trainer, reader.mask))
         return session.run_until_done(stop, tensorboard)
 
 
@@ -95,7 +109,7 @@ class Session:
     """A trainer, the frames it learns from and the folder it writes to."""
 
     def __init__(self, wanted: Run, reader: StoreReader, run: Path, team: Team, progress: Progress | None):
-        self.settings, self.run, self.team = wanted.train, run, team
+        self.wanted, self.settings, self.run, self.team = wanted, wanted.train, run, team
         self.progress = progress or (lambda phase, done, total, note="": None)
         encoder = Encoder(wanted.train, wanted.data)
         frames, held_out = (reader.frames(name, wanted.train.split) for name in ("train", "test"))
@@ -113,6 +127,12 @@ class Session:
         shown = held_out if len(held_out) else frames
         self.shown = FrameSource(reader, shown[:PREVIEWS], encoder, team.device)
         self.trainer = Trainer(self.settings, encoder, team)
+
+    def take_over(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint; weights that are not those of its iteration are written anew from it."""
+        self.trainer.load_state(state)
+        if self.team.is_first and not has_weights(self.run, self.trainer.iteration):
+            self._save_weights()
 
     def run_until_done(self, stop: threading.Event, tensorboard: bool) -> TrainingSummary:
         """The loop: updates, log, previews, checkpoints."""
@@ -202,10 +222,13 @@ class Session:
                 "its last checkpoint is kept"
             )
         if self.team.is_first:
-            about = {"iteration": str(self.trainer.iteration)}
             # weights first: a run that is killed in between is trained again up to them, never left behind them
-            checkpoint.save_weights(self.run / checkpoint.WEIGHTS, self.trainer.average, about)
-            checkpoint.save_state(self.run, self.trainer.state())
+            self._save_weights()
+            checkpoint.save_state(self.run, self.wanted, self.trainer.state())
+
+    def _save_weights(self) -> None:
+        about = {"iteration": str(self.trainer.iteration), "run": self.wanted.digest}
+        checkpoint.save_weights(self.run / checkpoint.WEIGHTS, self.trainer.average, about)
 
     @torch.no_grad()
     def preview(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,37 +15,82 @@ import ussim
 from translate.data.images import save_png
 from translate.model import checkpoint
 from translate.model.networks import parameters
-from translate.settings import MAY_CHANGE, Run
+from translate.settings import MAY_CHANGE, DataInfo, Run, TrainSettings
 from translate.training.devices import describe
 from translate.training.trainer import Trainer
 from ussim.errors import UssimError
-from ussim.files import write_text
+from ussim.files import remove_partial, write_text
+from ussim.lock import is_begun, only_writer
 
 
-def check_folder(run: Path, wanted: Run, resume: bool) -> None:
-    """See that the run folder is new, or that it is the one to go on in.
+@contextmanager
+def only_training(run: Path, resume: bool) -> Iterator[None]:
+    """Have a run folder to oneself: made if it is new, cleared of what a killed process had not finished writing.
 
     Raises:
-        UssimError: It exists; or, to resume, it does not or was made with other settings or another store.
+        UssimError: It exists and is not to be gone on with, it does not and is, another training works in it, or it
+            cannot be written.
     """
+    if resume and not run.is_dir():
+        raise UssimError(f"{run}: no such run")
+    if run.exists() and not run.is_dir():
+        raise UssimError(f"{run} is a file; allowed: a new folder")
     if not resume:
-        if run.exists() and (not run.is_dir() or any(run.iterdir())):
-            raise UssimError(f"{run} exists already; go on with --resume, or choose another folder")
-        return
+        _require_new(run)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UssimError(f"{run}: cannot be made: {error.strerror or error}") from None
+    try:
+        with only_writer(run, "training", "another training is at work here"):
+            if not resume:  # somebody may have been faster
+                _require_new(run)
+            remove_partial(run)
+            yield
+    finally:
+        with suppress(OSError):  # of a run that did not come to begin nothing is left
+            run.rmdir()
+
+
+def _require_new(run: Path) -> None:
+    if is_begun(run):
+        raise UssimError(f"{run} exists already; go on with --resume, or choose another folder")
+
+
+def run_to_train(run: Path, settings: TrainSettings, data: DataInfo) -> Run:
+    """What is to be trained in a folder; what is there already goes on as it began.
+
+    Raises:
+        UssimError: The folder holds something else, or a run with other settings, from another store, or that has seen
+            more iterations.
+    """
+    if not is_begun(run):
+        return Run(train=settings, data=data, threads=settings.threads)
     before = Run.load(run)
-    for name, value in wanted.train.model_dump().items():
+    for name, value in settings.model_dump().items():
         old = getattr(before.train, name)
         if name not in MAY_CHANGE and value != old:
             raise UssimError(f"{run}: was trained with {name} = {old!r}; it cannot go on with {value!r}")
-    if before.data.digest != wanted.data.digest:
-        raise UssimError(f"{run}: was trained on {before.data.store}, another store than {wanted.data.store}")
-    done = checkpoint.load_state(run)["iteration"]
-    if done > wanted.train.iterations:
-        raise UssimError(f"{run}: has seen {done} iterations already, more than {wanted.train.iterations}")
+    if before.data.digest != data.digest:
+        raise UssimError(f"{run}: was trained on {before.data.store}, another store than {data.store}")
+    if (run / checkpoint.LAST).is_file():
+        done = checkpoint.load_state(run)["iteration"]
+        if done > settings.iterations:
+            raise UssimError(f"{run}: has seen {done} iterations already, more than {settings.iterations}")
+    return Run(train=settings, data=data, threads=before.threads)
 
 
-def prepare_folder(run: Path, wanted: Run, trainer: Trainer, mask: np.ndarray) -> None:
-    """Make the folder and write what is known before the first update: settings, environment and mask."""
+def has_weights(run: Path, iteration: int) -> bool:
+    """Whether a run holds sound weights of an iteration."""
+    try:
+        _, about = checkpoint.read_weights(run / checkpoint.WEIGHTS)
+    except UssimError:
+        return False
+    return about.get("iteration") == str(iteration)
+
+
+def describe_run(run: Path, wanted: Run, trainer: Trainer, mask: np.ndarray) -> None:
+    """Write what is known before the first update: settings, environment and mask."""
     wanted.save(run)
     save_png(run / checkpoint.MASK, mask * np.uint8(255))
     environment = {

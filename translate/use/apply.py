@@ -17,10 +17,10 @@ from translate.data.images import read_png, save_png
 from translate.data.store import StoreReader
 from translate.use.inference import Generator
 from ussim.dataset.layout import chunk_file, create_array, remove_leftovers
-from ussim.dataset.lock import only_writer
 from ussim.dataset.schema import frame_spec
 from ussim.errors import UssimError
 from ussim.files import flush_files, write_text
+from ussim.lock import only_writer
 from ussim.progress import Progress
 
 RESERVED = {

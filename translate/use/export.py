@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import shutil
+import sys
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from translate.model.checkpoint import load_network
 from translate.model.networks import UNet
 from translate.settings import Run
 from ussim.errors import UssimError
-from ussim.files import whole_file
+from ussim.files import file_digest, whole_file, write_text
 
 FORMATS = ("onnx", "openvino", "safetensors")
 TOLERANCE = 1e-3
@@ -84,11 +85,29 @@ def open_engine(folder: Path, engine: str, network: UNet, run: Run, digest: str,
     name = Path(FILES[engine])
     path = folder / f"{name.stem}{suffix}{name.suffix}"
     kind = OnnxEngine if engine == "onnx" else OpenVinoEngine
-    if not path.is_file() or kind.digest(path) != digest:
+    if not _is_as_written(path) or kind.digest(path) != digest:
         write = write_onnx if engine == "onnx" else write_openvino
         write(network, run, path, digest)
         _compare(network, kind(path), run, path)
     return kind(path)
+
+
+def _seal(*files: Path) -> None:
+    """Write the digests of files beside the first, as ``sha256sum --check`` takes them."""
+    lines = [f"{file_digest(file)}  {file.name}\n" for file in files]
+    write_text(files[0].with_name(files[0].name + ".sha256"), "".join(lines))
+
+
+def _is_as_written(path: Path) -> bool:
+    """Whether an export is there, and each of its files what was written."""
+    try:
+        lines = path.with_name(path.name + ".sha256").read_text(encoding="utf-8").splitlines()
+        digests = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+        return path.name in digests and all(
+            file_digest(path.with_name(Path(name).name)) == digest for name, digest in digests.items()
+        )
+    except (OSError, ValueError):
+        return False
 
 
 # Engines ----------------------------------------------------------------------------------------------
@@ -176,6 +195,7 @@ def write_onnx(network: UNet, run: Run, path: Path, digest: str) -> None:
         model.metadata_props.add(key=_DIGEST, value=digest)
         model.metadata_props.add(key="run", value=run.model_dump_json())
         onnx.save(model, str(scratch))
+    _seal(path)
 
 
 def write_openvino(network: UNet, run: Run, path: Path, digest: str) -> None:
@@ -190,6 +210,7 @@ def write_openvino(network: UNet, run: Run, path: Path, digest: str) -> None:
         for suffix in (".bin", ".xml"):  # the description last: it says which weights lie beside it
             with whole_file(path.with_suffix(suffix)) as scratch:
                 shutil.copyfile(between.with_suffix(suffix), scratch)
+    _seal(path, path.with_suffix(".bin"))
 
 
 def _compare(network: UNet, engine: Any, run: Run, path: Path) -> float:
@@ -213,6 +234,9 @@ def _compare(network: UNet, engine: Any, run: Run, path: Path) -> float:
 def _package(name: str) -> Any:
     from importlib import import_module
 
+    if name == "openvino":
+        # it would report to a server at once that it was imported; without its reporter it does not
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         return import_module(name)
     except ImportError:

@@ -1,55 +1,14 @@
-"""Who may write to a store: locks that the system drops when their process ends, however it ends.
-
-A lock is a file in the store for as long as it is held. One that a killed process left is not held any more; the
-next writer takes it over and removes it.
-"""
+"""Who may render which units of a store."""
 
 from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from ussim.errors import UssimError
-
-PREFIX = ".lock."
-
-
-@contextmanager
-def only_writer(store: Path, name: str, taken: str) -> Iterator[None]:
-    """Hold a lock of a store.
-
-    Args:
-        store: The store; it exists.
-        name: What is locked; part of a file's name.
-        taken: What to say if another process holds it.
-
-    Raises:
-        UssimError: Another process holds it, or the file system is read-only or has no locks.
-    """
-    from filelock import FileLock, Timeout
-
-    path = store / f"{PREFIX}{name}"
-    lock = FileLock(path)
-    try:
-        with warnings.catch_warnings():
-            # where there are no locks, filelock warns and makes do with files that outlive a crash
-            warnings.simplefilter("error", UserWarning)
-            lock.acquire(timeout=0)
-    except Timeout:
-        raise UssimError(f"{store}: {taken}: wait until it has ended") from None
-    except (OSError, NotImplementedError, UserWarning) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UssimError(f"{store}: cannot be locked against other writers: {reason}") from None
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # Windows removes no file that is open; filelock does it there
-            path.unlink()
-        lock.release()
+from ussim.lock import PREFIX, only_writer
 
 
 @contextmanager

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from ussim.dataset.layout import chunk_file
-from ussim.dataset.lock import PREFIX
 from ussim.dataset.schema import ArraySpec, array_specs, frame_spec, make_split, spread_over_scenes
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
 from ussim.files import PARTIAL, is_litter
+from ussim.lock import PREFIX
 
 CODECS = [
     {"name": "bytes"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -26,12 +27,16 @@ def check_against_cpu(backend: Any, renderer: Callable[..., Any]) -> None:
     """
     known = f"{backend.device} {backend.gpu.driver_version} {version('numba-cuda')} {version('cuda-bindings')}"
     digest = hashlib.sha256(known.encode()).hexdigest()[:16]
-    file = code_folder(Path(__file__)) / f"gpu-{digest}.json"
+    folder = code_folder(Path(__file__))
+    file = folder / f"gpu-{digest}.json" if folder else None
     try:
-        differing = float(json.loads(file.read_text())["differing"])
+        differing = float(json.loads(file.read_text())["differing"]) if file else math.nan
     except (OSError, ValueError, KeyError, TypeError):
+        differing = math.nan
+    if math.isnan(differing):
         differing = differing_share(backend, renderer)
-        write_text(file, json.dumps({"gpu": known, "differing": differing}))
+        if file:
+            write_text(file, json.dumps({"gpu": known, "differing": differing}))
     if not differing <= _MOST_DIFFERING:
         raise UssimError(
             f"{100 * differing:.2g} % of the pixels of {backend.device} are not those of the CPU, "

@@ -6,8 +6,6 @@ They are compiled without fast-math and without fusing products into sums, so th
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +18,7 @@ from numba import types
 from numba.cuda.compiler import compile_cuda, kernel_fixup
 from numba.np.numpy_support import from_dtype
 
+from ussim.files import write_bytes
 from ussim.jit import code_folder
 from ussim.render.backends.cuda.gpu import DeviceArray
 from ussim.render.physics import intersect
@@ -75,20 +74,26 @@ def program_of(kernel: Callable[..., None], kinds: tuple, capability: tuple[int,
     """The program of a kernel for argument types and a compute capability, from the disk if it was compiled before."""
     described = f"{version('numba-cuda')} {version('cuda-bindings')} {kinds}"
     digest = hashlib.sha256(described.encode()).hexdigest()[:16]
-    file = code_folder(Path(__file__)) / f"{kernel.__name__}-sm_{capability[0]}{capability[1]}-{digest}.cubin"
-    try:
-        name, _, code = file.read_bytes().partition(b"\n")
-        if code:
-            return Program(name.decode(), code)
-    except FileNotFoundError:
-        pass
+    folder = code_folder(Path(__file__))
+    file = folder / f"{kernel.__name__}-sm_{capability[0]}{capability[1]}-{digest}.cubin" if folder else None
+    kept = _kept(file) if file else None
+    if kept:
+        return kept
     name, ptx = ptx_of(kernel, kinds, capability)
     code = _assemble(ptx, capability)
-    # Others may compile the same: what is there is whole, whoever was last.
-    with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as scratch:
-        scratch.write(name.encode() + b"\n" + code)
-    os.replace(scratch.name, file)
+    if file:  # others may compile the same: what is there is whole, whoever was last
+        write_bytes(file, f"{name} {hashlib.sha256(code).hexdigest()}\n".encode() + code)
     return Program(name, code)
+
+
+def _kept(file: Path) -> Program | None:
+    """The program in a file; None if it is not there or damaged."""
+    try:
+        head, _, code = file.read_bytes().partition(b"\n")
+        name, digest = head.decode().split()
+    except (OSError, ValueError):
+        return None
+    return Program(name, code) if hashlib.sha256(code).hexdigest() == digest else None
 
 
 def ptx_of(kernel: Callable[..., None], kinds: tuple, capability: tuple[int, int]) -> tuple[str, str]:
