@@ -25,7 +25,7 @@ LEVELS = ("substance", "organ", "adjective", "part")
 _LONGEST_COMPOUND = 60
 # Shorter words turn up in others by chance: the ear in the heart.
 _SHORTEST_PIECE = 4
-_SHORT_PIECES = ("ohr", "arm", "rib")
+_SHORT_PIECES = ("arm", "eye", "fat", "gas", "hip", "jaw", "ohr", "rib")
 _VERTEBRA = re.compile(r"c[1-7]|th?(?:[1-9]|1[0-3])|l[1-6]")
 # 3rd and C5 are words; elsewhere letters and digits are apart.
 _PIECES = re.compile(r"\d+(?:st|nd|rd|th)(?![^\W_])|(?<![^\W_])(?:[clt]|th)\d\d?(?![^\W_])|[^\W\d_]+|\d+", re.IGNORECASE)
@@ -84,12 +84,14 @@ class TermTable:
         by_word: Terms by each way to say their first word.
         keys: The word of the table by every form of it.
         sides: Words for left and right, which say nothing of a tissue.
+        heads: Words that decide at the end of a compound whose beginning is not known.
         codes: Tissue by name that stands alone.
     """
 
     by_word: Mapping[str, tuple[Term, ...]]
     keys: Mapping[str, str]
     sides: frozenset[str]
+    heads: frozenset[str]
     codes: Mapping[str, str]
 
     def words(self, name: str) -> list[Word]:
@@ -122,24 +124,31 @@ class TermTable:
         return [word for piece in _CAMEL.split(chunk) for word in self._compound(piece) or [_unknown(piece)]]
 
     def _compound(self, text: str) -> list[Word] | None:
-        """The fewest known words that a text is made of, if it is made of known words."""
+        """The known words that a text is made of, if it is made of known words."""
         word = fold(text)
-        if word in self.keys or word in self.sides:
-            return [Word(self.keys.get(word, word), text.lower())]
-        if word[-1:] in ("l", "r") and word[:-1] in self.keys and len(word) > _SHORTEST_PIECE:  # viewers drop the dot of Kidney.l
-            return [Word(self.keys[word[:-1]], text.lower())]
+        # Viewers drop the dot of Kidney.l. Where a stays, the letter makes an adjective: scapular.
+        side_dropped = word[:-1] if word[-1:] in ("l", "r") and word[-2:-1] != "a" and len(word) > _SHORTEST_PIECE else word
+        for known in (word, side_dropped):
+            if known in self.keys or known in self.sides:
+                return [Word(self.keys.get(known, known), text.lower())]
+        # Pleuraerguss: a and e that meet where two words do are no ä.
+        pieces = self._pieces(word) or self._pieces(_plain(text)) or self._head(word)
+        return [Word(self.keys.get(piece, piece), text.lower()) for piece in pieces] or None
+
+    def _pieces(self, word: str) -> tuple[str, ...]:
+        """The fewest known words that a word is made of; none if there are none."""
         if len(word) > _LONGEST_COMPOUND:
-            return None
+            return ()
         fewest: list[tuple[str, ...] | None] = [(), *[None] * len(word)]
         for end in range(1, len(word) + 1):
-            for start in range(end):
-                before, piece = fewest[start], word[start:end]
-                if before is not None and self._is_piece(piece):
-                    now = fewest[end]
-                    if now is None or len(now) > len(before) + 1:
-                        fewest[end] = (*before, piece)
-        pieces = fewest[-1]
-        return None if not pieces else [Word(self.keys.get(piece, piece), text.lower()) for piece in pieces]
+            ways = [(*before, word[start:end]) for start, before in enumerate(fewest[:end]) if before is not None]
+            fewest[end] = min((way for way in ways if self._is_piece(way[-1])), key=len, default=None)
+        return fewest[-1] or ()
+
+    def _head(self, word: str) -> tuple[str, ...]:
+        """What a German compound is, if its end says so: Schneidermuskel is a Muskel."""
+        ends = (word[start:] for start in range(_SHORTEST_PIECE - 1, len(word)))
+        return tuple(end for end in ends if self.keys.get(end) in self.heads)[:1]
 
     def _is_piece(self, word: str) -> bool:
         """True if a compound may hold a word."""
@@ -160,15 +169,21 @@ def term_table() -> TermTable:
         {word: tuple(found) for word, found in by_word.items()},
         _forms(words | set(map(fold, file.other["words"].split()))),
         frozenset(map(fold, file.other["sides"].split())),
+        frozenset(map(fold, file.other["heads"].split())),
         {code: tissue for tissue, codes in file.code.items() for code in codes.split()},
     )
 
 
 def fold(text: str) -> str:
     """Lower case, without accents; ä, ae and a become one, as do the spellings of other umlauts."""
-    plain = "".join(letter for letter in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(letter))
-    plain = plain.replace("ß", "ss").replace("œ", "oe").replace("æ", "ae")
-    return re.sub("([aou])e", r"\1", plain)
+    return re.sub("([aou])e", r"\1", _plain(text))
+
+
+def _plain(text: str) -> str:
+    """Lower case, without accents."""
+    letters = unicodedata.normalize("NFKD", text.lower())
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return plain.replace("ß", "ss").replace("œ", "oe").replace("æ", "ae")
 
 
 def _terms(tissues: Mapping[str, str], level: int) -> Iterator[Term]:
