@@ -28,9 +28,11 @@ _SHORTEST_PIECE = 4
 _SHORT_PIECES = ("arm", "eye", "fat", "gas", "hip", "jaw", "ohr", "rib")
 _VERTEBRA = re.compile(r"c[1-7]|th?(?:[1-9]|1[0-3])|l[1-6]")
 # 3rd and C5 are words; elsewhere letters and digits are apart.
-_PIECES = re.compile(r"\d+(?:st|nd|rd|th)(?![^\W_])|(?<![^\W_])(?:[clt]|th)\d\d?(?![^\W_])|[^\W\d_]+|\d+", re.IGNORECASE)
+_PIECES = re.compile(
+    r"\d+(?:st|nd|rd|th)(?![^\W_])|(?<![^\W_])(?:[clt]|th)\d\d?(?![^\W_])|[^\W\d_]+|\d+", re.IGNORECASE
+)
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_ENDINGS = ("s", "es", "e", "n", "en", "er", "ern", "ens")
+_ENDINGS = ("s", "es", "e", "n", "en", "er", "ens")
 _LATIN_ENDINGS = {"us": ("i", "orum"), "a": ("arum", "am"), "um": ("a", "i", "orum"), "is": ("es", "ium")}
 
 
@@ -127,7 +129,9 @@ class TermTable:
         """The known words that a text is made of, if it is made of known words."""
         word = fold(text)
         # Viewers drop the dot of Kidney.l. Where a stays, the letter makes an adjective: scapular.
-        side_dropped = word[:-1] if word[-1:] in ("l", "r") and word[-2:-1] != "a" and len(word) > _SHORTEST_PIECE else word
+        side_dropped = (
+            word[:-1] if word[-1:] in ("l", "r") and word[-2:-1] != "a" and len(word) > _SHORTEST_PIECE else word
+        )
         for known in (word, side_dropped):
             if known in self.keys or known in self.sides:
                 return [Word(self.keys.get(known, known), text.lower())]

@@ -24,11 +24,14 @@ _FETAL = {"bone": "fetal_bone", "lung": "fetal_lung", DEFAULT: _FETAL_DEFAULT}
 _FETAL_WORDS = frozenset("fetus fetal foetus foetal fotus fotal embryo embryonic baby".split())
 # What lies in these is a fetus, or is with one.
 _WOMB_WORDS = frozenset("uterus womb gebarmutter amniotic amnion amnii fruchtwasser fruchtblase fruchthohle".split())
+_REGION = LEVELS.index("part")
 # A skin with less than this share of its volume inside other surfaces is no layer but the outside of a body.
 SHELL_SHARE = 0.6
 
 _OF = frozenset("of in from inside within der des von vom im de du di del della dello dei delle".split())
-_NOT = frozenset("without minus except excluding excl around surrounding near beside behind no non ohne um sans".split())
+_NOT = frozenset(
+    "without minus except excluding excl around surrounding near beside behind no non ohne um sans".split()
+)
 _OR = frozenset("or and oder und et ou".split())
 # Taking one of a group for another makes a false shadow, or loses a true one.
 _GROUPS = {"bone": "hard", "air": "gas", "lung": "gas"}
@@ -67,6 +70,7 @@ class _Finding:
 
     tissues: tuple[str, ...]
     texts: tuple[str, ...]
+    is_region: bool
 
 
 def guess_tissue(name: str, around: Sequence[str] = (), filled_share: float | None = None) -> TissueGuess:
@@ -81,15 +85,18 @@ def guess_tissue(name: str, around: Sequence[str] = (), filled_share: float | No
     words = table.words(name)
     is_fetal = _is_fetal(table, words, around)
     default = _FETAL_DEFAULT if is_fetal else DEFAULT
-    finding = _read(table, words, "/" in name)
+    finding = _read(table, words)
     if finding is None:
         return TissueGuess(default, "nothing in its name says: average soft tissue")
     said = " and ".join(f"'{text}'" for text in finding.texts)
     if len(finding.tissues) > 1:
-        return TissueGuess(default, f"{said} in its name contradict each other: average soft tissue")
+        verb = "contradict each other" if len(finding.texts) > 1 else "contradicts itself"
+        return TissueGuess(default, f"{said} in its name {verb}: average soft tissue")
     tissue = finding.tissues[0]
     if tissue == "skin" and filled_share is not None and filled_share < SHELL_SHARE:
-        return TissueGuess(default, f"called {said}, but filled to {filled_share:.0%} only: taken for the body under it")
+        return TissueGuess(
+            default, f"called {said}, but filled to {filled_share:.0%} only: taken for the body under it"
+        )
     if is_fetal and tissue in _FETAL:
         return TissueGuess(_FETAL[tissue], f"{said} in its name, and part of a fetus")
     return TissueGuess(tissue, f"{said} in its name")
@@ -101,19 +108,18 @@ def _is_fetal(table: TermTable, words: Sequence[Word], around: Sequence[str]) ->
     return not _FETAL_WORDS.isdisjoint({word.key for word in words} | outer) or not _WOMB_WORDS.isdisjoint(outer)
 
 
-def _read(table: TermTable, words: Sequence[Word], has_slash: bool) -> _Finding | None:
+def _read(table: TermTable, words: Sequence[Word]) -> _Finding | None:
     """What a name says; None if it holds no term."""
-    said = _until(words, _NOT)
-    whole = _decide(table, said)
+    said = _split(words, _NOT)[0]
     sides = [side for part in _split(said, _OR) if (side := _decide(table, part))]
+    sides = [side for side in sides if not side.is_region] or sides
     if len({side.tissues for side in sides}) > 1:
         return _Finding(
             tuple(sorted({tissue for side in sides for tissue in side.tissues})),
             tuple(dict.fromkeys(text for side in sides for text in side.texts)),
+            is_region=False,
         )
-    if has_slash and whole is not None:
-        return whole
-    return whole
+    return _decide(table, said)
 
 
 def _decide(table: TermTable, words: Sequence[Word]) -> _Finding | None:
@@ -123,26 +129,29 @@ def _decide(table: TermTable, words: Sequence[Word]) -> _Finding | None:
         return None
     ordered = [word for phrase in reversed(phrases) for word in phrase]
     matches = _matches(table, ordered)
-    if all(match.term.level == len(LEVELS) - 1 for match in matches):
+    if all(match.term.level == _REGION for match in matches):
         code = table.code_tissue(ordered)
         if code:
-            return _Finding((code[0],), (code[1],))
+            return _Finding((code[0],), (code[1],), is_region=False)
     if not matches:
         return None
     best = min((match.term.level, -len(match.term.slots)) for match in matches)
     equals = [match for match in matches if (match.term.level, -len(match.term.slots)) == best]
     head = len(ordered) - len(phrases[0])
     equals = [match for match in equals if min(match.places) >= head] or equals
-    last = max(equals, key=lambda match: (sorted(match.places, reverse=True), match.term.tissue))
-    if best[0] > 0 and len({_GROUPS.get(match.term.tissue, "") for match in equals}) > 1:
-        return _Finding(tuple(sorted({match.term.tissue for match in equals})), _texts(ordered, equals))
-    return _Finding((last.term.tissue,), _texts(ordered, [last]))
+    is_region = best[0] == _REGION
+    if best[0] > 0 and len({_GROUPS.get(match.term.tissue) for match in equals}) > 1:
+        return _Finding(tuple(sorted({match.term.tissue for match in equals})), _texts(ordered, equals), is_region)
+    last = max(equals, key=lambda match: (max(match.places), match.term.tissue))
+    return _Finding((last.term.tissue,), _texts(ordered, [last]), is_region)
 
 
 def _matches(table: TermTable, words: Sequence[Word]) -> list[_Match]:
     """The terms in a phrase, without those that are a part of others."""
     found = [
-        _Match(term, frozenset(place for place, word in enumerate(words) if any(word.key in slot for slot in term.slots)))
+        _Match(
+            term, frozenset(place for place, word in enumerate(words) if any(word.key in slot for slot in term.slots))
+        )
         for term in table.terms(word.key for word in words)
     ]
     return [match for match in found if not any(match.is_part_of(other) for other in found)]
@@ -160,12 +169,6 @@ def _with_long_forms(words: Sequence[Word]) -> list[Word]:
     if len(words) > 1 and words[0].key in _SHORT_FORMS and _LATIN_ADJECTIVE.fullmatch(words[1].key):
         return [Word(_SHORT_FORMS[words[0].key], words[0].text), *words[1:]]
     return list(words)
-
-
-def _until(words: Sequence[Word], stops: Collection[str]) -> list[Word]:
-    """The words before the first of some; all if none comes, or it comes first."""
-    places = [place for place, word in enumerate(words) if word.key in stops]
-    return list(words[: places[0]] if places else words)
 
 
 def _split(words: Sequence[Word], at: Collection[str]) -> list[list[Word]]:
