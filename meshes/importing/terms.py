@@ -119,11 +119,11 @@ class TermTable:
         return None if tissue is None else (tissue, known[0].text)
 
     def _split(self, chunk: str) -> list[Word]:
-        """One word, or those that it is a compound of: kidneyLeft, Oberschenkelknochen."""
-        whole = self._compound(chunk)
-        if whole is not None:
+        """One word, or those that it is put together of: KidneyLeft, kidneyleft, Oberschenkelknochen."""
+        pieces = [(piece, self._compound(piece)) for piece in _CAMEL.split(chunk)]
+        if not all(known for _, known in pieces) and (whole := self._compound(chunk)):
             return whole
-        return [word for piece in _CAMEL.split(chunk) for word in self._compound(piece) or [_unknown(piece)]]
+        return [word for piece, known in pieces for word in known or [Word(fold(piece), piece.lower())]]
 
     def _compound(self, text: str) -> list[Word] | None:
         """The known words that a text is made of, if it is made of known words."""
@@ -215,7 +215,3 @@ def _inflected(word: str) -> Iterator[str]:
     for ending, others in _LATIN_ENDINGS.items():
         if word.endswith(ending) and len(word) > _SHORTEST_PIECE:
             yield from (word.removesuffix(ending) + other for other in others)
-
-
-def _unknown(text: str) -> Word:
-    return Word(fold(text), text.lower())
