@@ -32,6 +32,8 @@ _PIECES = re.compile(
     r"\d+(?:st|nd|rd|th)(?![^\W_])|(?<![^\W_])(?:[clt]|th)\d\d?(?![^\W_])|[^\W\d_]+|\d+", re.IGNORECASE
 )
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# Viewers drop the dot of Kidney.l. After an a the letter makes an adjective: scapular.
+_SIDE_AT_END = re.compile(r"(?<=...[^a])[lr]$")
 _ENDINGS = ("s", "es", "e", "n", "en", "er", "ens")
 _LATIN_ENDINGS = {"us": ("i", "orum"), "a": ("arum", "am"), "um": ("a", "i", "orum"), "is": ("es", "ium")}
 
@@ -128,11 +130,7 @@ class TermTable:
     def _compound(self, text: str) -> list[Word] | None:
         """The known words that a text is made of, if it is made of known words."""
         word = fold(text)
-        # Viewers drop the dot of Kidney.l. Where a stays, the letter makes an adjective: scapular.
-        side_dropped = (
-            word[:-1] if word[-1:] in ("l", "r") and word[-2:-1] != "a" and len(word) > _SHORTEST_PIECE else word
-        )
-        for known in (word, side_dropped):
+        for known in (word, _SIDE_AT_END.sub("", word)):
             if known in self.keys or known in self.sides:
                 return [Word(self.keys.get(known, known), text.lower())]
         # Pleuraerguss: a and e that meet where two words do are no ä.
