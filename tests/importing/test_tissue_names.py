@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from meshes.importing.terms import LEVELS, term_table
@@ -23,10 +23,8 @@ ALLOWED = [
 ]
 HARD = {"bone", "fetal_bone"}
 GAS = {"air", "lung"}
-# Fine or not, what a name says stays the same.
-names = st.sampled_from([name for name, _ in ALLOWED])
-# A first or last letter may be an abbreviation of its own.
-plain_names = names.filter(lambda name: not re.match(r"[a-z]{1,2}[^a-z]", name, re.IGNORECASE))
+NAMES = [name for name, _ in ALLOWED]
+IN_CAMEL_CASE = re.compile("[a-z][A-Z]")
 
 
 @pytest.mark.parametrize("title", LISTS)
@@ -74,22 +72,23 @@ def test_any_name_gets_a_tissue_and_a_reason_of_one_printable_line(name, around)
     assert guess.why.isprintable()
 
 
-@settings(max_examples=300)
-@given(names)
-def test_upper_and_lower_case_are_one(name):
-    assert guess_tissue(name.upper()).tissue == guess_tissue(name.lower()).tissue == guess_tissue(name).tissue
+def test_upper_and_lower_case_are_one():
+    for name in NAMES:
+        if not IN_CAMEL_CASE.search(name):  # without its capitals MergedSkull is one word, and no known one
+            assert guess_tissue(name.upper()).tissue == guess_tissue(name.lower()).tissue == guess_tissue(name).tissue
 
 
-@settings(max_examples=300)
-@given(names, st.sampled_from(" _-.:"))
-def test_separators_are_one(name, separator):
-    assert guess_tissue(re.sub("[ _]", separator, name)).tissue == guess_tissue(name).tissue
+@pytest.mark.parametrize("separator", [" ", "_", "-", ".", ":"])
+def test_separators_are_one(separator):
+    for name in NAMES:
+        assert guess_tissue(re.sub("[ _]", separator, name)).tissue == guess_tissue(name).tissue
 
 
-@settings(max_examples=300)
-@given(plain_names, st.sampled_from(["left", "Right", "L", "r", "links", "rechte", "dextra", "gauche"]), st.booleans())
-def test_left_and_right_do_not_matter(name, side, is_first):
-    assert guess_tissue(f"{side}_{name}" if is_first else f"{name} {side}").tissue == guess_tissue(name).tissue
+@pytest.mark.parametrize("side", ["left", "Right", "L", "r", "links", "rechte", "dextra", "gauche"])
+def test_left_and_right_do_not_matter(side):
+    for name in NAMES:
+        tissue = guess_tissue(name).tissue
+        assert guess_tissue(f"{side}_{name}").tissue == guess_tissue(f"{name} {side}").tissue == tissue
 
 
 @pytest.mark.parametrize("name", ["Schädel", "Schaedel", "Scha\u0308del", "SCHÄDEL", "schadel"])
