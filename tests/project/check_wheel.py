@@ -36,6 +36,7 @@ assert not [path for path in sys.path if checkout in Path(path).resolve().parent
 assert all((files(package) / "py.typed").is_file() for package in (meshes, translate, ussim))
 assert (files(cli.pipeline.report) / "page.html.j2").is_file()
 assert (files(meshes) / "tissues.toml").is_file()
+assert (files(meshes) / "importing" / "terms.toml").is_file()
 
 ball = trimesh.creation.icosphere(subdivisions=3, radius=30)
 ball.apply_translation((0, 0, 35))
