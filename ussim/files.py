@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,31 @@ from ussim.errors import UssimError
 
 PARTIAL = ".partial"
 """Ending of what is not whole yet; a leftover of that name is from a process that was killed."""
+MOST_TEXT_BYTES = 64 * 2**20
+"""Of a file that is read as a whole: settings, attributes, a log."""
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX")
+
+
+def read_file(path: Path, most_bytes: int = MOST_TEXT_BYTES) -> bytes:
+    """All of an ordinary file that is not too large: no pipe that never ends, no device.
+
+    Raises:
+        OSError: It cannot be read, is something else, or larger.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except ValueError:  # a NUL, or half a sign, in its name
+        raise OSError(errno.EINVAL, "no path can hold such a name", str(path)) from None
+    with os.fdopen(handle, "rb") as file:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "a folder, not a file", str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "not an ordinary file", str(path))
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise OSError(errno.EFBIG, f"larger than {most_bytes / 2**20:.0f} MiB", str(path))
+    return data
 
 
 @contextmanager

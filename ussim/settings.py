@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from ussim.errors import UssimError
+from ussim.files import read_file
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -48,7 +49,7 @@ def read_json(model: type[Model], path: Path) -> Model:
         UssimError: It cannot be read, is no JSON, or does not fit; one line that begins with its path.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_file(path))
     except OSError as error:
         raise UssimError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:

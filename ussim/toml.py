@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ussim.errors import UssimError
+from ussim.files import read_file
 from ussim.settings import Model, validated
 
 
@@ -27,11 +28,11 @@ def read_toml(path: Path, model: type[Model]) -> Model:
             the file, the table, the field, its value and what is allowed.
     """
     try:
-        data = tomllib.loads(path.read_bytes().decode("utf-8"))
+        data = tomllib.loads(read_file(path).decode("utf-8"))
     except FileNotFoundError:
         raise UssimError(f"{path}: no such file") from None
     except OSError as error:
-        raise UssimError(f"{path}: cannot be read: {error.strerror}") from None
+        raise UssimError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise UssimError(f"{path}: must be UTF-8 text, but byte {error.start} is not") from None
     except ValueError as error:  # of the parser, or of Python where a number has thousands of digits

@@ -12,14 +12,16 @@ import pytest
 import zarr
 from support.tables import tissue_rows
 
+from ussim.dataset.digests import attributes_digest
 from ussim.dataset.schema import Header, array_specs, make_split
 from ussim.dataset.store import Dataset, StoreExistsError
 from ussim.dataset.verify import verify
 from ussim.errors import UssimError
+from ussim.probe.probe import ConvexProbe
 
-HEIGHT, WIDTH = 12, 16
-MASK = np.zeros((HEIGHT, WIDTH), np.uint8)
-MASK[1:, 2:-2] = 1
+HEIGHT, WIDTH = 16, 20
+PROBE = ConvexProbe(image_height=HEIGHT, image_width=WIDTH)
+MASK = PROBE.mask()
 
 
 def make_header(frames: int = 10, unit_frames: int = 4, qualities: tuple[str, ...] = ("lq", "hq")) -> Header:
@@ -33,7 +35,7 @@ def make_header(frames: int = 10, unit_frames: int = 4, qualities: tuple[str, ..
         split_seed=7,
         backend="cpu",
         image={"height": HEIGHT, "width": WIDTH, "mm_per_pixel": 0.1572, "origin_mm": (-1.25, 0.1)},
-        probe={"kind": "convex", "depth_mm": 150.0},
+        probe=PROBE.model_dump(mode="json"),
         imaging={"dynamic_range_db": 60.0},
         qualities={name: {"rays": 1, "layers": 1} for name in qualities},
         tissues=tissue_rows(tissue_1={}, tissue_2={}, tissue_3={}),
@@ -90,14 +92,14 @@ def test_a_frame_comes_back_as_it_was_written(tmp_path):
     assert dataset.header == header
 
 
-def test_a_store_has_the_arrays_of_schema_1(tmp_path):
+def test_a_store_has_the_arrays_of_schema_2(tmp_path):
     make_store(tmp_path / "a.zarr")
     group = zarr.open_group(tmp_path / "a.zarr", mode="r")
     found = {
         name: (array.shape, array.chunks, str(array.dtype), array.metadata.dimension_names)
         for name, array in group.arrays()
     }
-    frame = ((10, 12, 16), (1, 12, 16))
+    frame = ((10, 16, 20), (1, 16, 20))
     yx = ("frame", "y", "x")
     assert found == {
         "lq": (*frame, "uint8", yx),
@@ -105,16 +107,17 @@ def test_a_store_has_the_arrays_of_schema_1(tmp_path):
         "segmentation": (*frame, "uint8", yx),
         "attenuation": (*frame, "float16", yx),
         "attenuation_scale": ((10,), (4,), "float32", ("frame",)),
-        "mask": ((12, 16), (12, 16), "uint8", ("y", "x")),
+        "mask": ((16, 20), (16, 20), "uint8", ("y", "x")),
         "pose": ((10, 4, 4), (10, 4, 4), "float64", ("frame", "row", "column")),
         "split": ((10,), (10,), "uint8", ("frame",)),
+        "digest": ((10, 6, 16), (4, 6, 16), "uint8", ("frame", "array", "byte")),
         "done": ((3,), (1,), "uint8", ("unit",)),
     }
     for name in found:
         codecs = json.loads((tmp_path / "a.zarr" / name / "zarr.json").read_text())["codecs"]
         assert [codec["name"] for codec in codecs] == ["bytes", "zstd", "crc32c"]
         assert codecs[1]["configuration"]["level"] == 1
-    assert group.attrs["schema_version"] == 1
+    assert group.attrs["schema_version"] == 2
 
 
 def test_the_same_data_give_the_same_files_in_any_order_of_writing(tmp_path):
@@ -147,7 +150,7 @@ def test_a_store_of_one_quality_holds_only_that(tmp_path):
 
 def test_the_description_counts_units(tmp_path):
     dataset = make_store(tmp_path / "a.zarr", units=range(2))
-    assert "10 frames of 12 × 16, lq + hq, 2 of 3 units done" in repr(dataset)
+    assert "10 frames of 16 × 20, lq + hq, 2 of 3 units done" in repr(dataset)
     assert len(dataset) == dataset.frames == 10
     assert dataset.done.tolist() == [True, True, False]
     assert not dataset.complete
@@ -204,6 +207,7 @@ def _make_a_group_of(array: Path) -> None:
 def _set_attribute(path: Path, **attributes) -> None:
     metadata = json.loads((path / "zarr.json").read_text())
     metadata["attributes"] |= attributes
+    metadata["attributes"]["sha256"] = attributes_digest(metadata["attributes"])
     (path / "zarr.json").write_text(json.dumps(metadata))
 
 
@@ -215,7 +219,7 @@ def _set_attribute(path: Path, **attributes) -> None:
         (lambda path: (path / "zarr.json").write_text("{"), "not a ussim store"),
         (lambda path: [(path / "zarr.json").unlink(), (path / "zarr.json").mkdir()], "cannot read zarr.json"),
         (lambda path: (path / "zarr.json").write_text('{"attributes": {}}'), "not a ussim store"),
-        (lambda path: _set_attribute(path, schema_version=2), "schema version 2; this ussim reads version 1"),
+        (lambda path: _set_attribute(path, schema_version=3), "schema version 3; this ussim reads versions 1 to 2"),
         (lambda path: _set_attribute(path, frames="many"), "damaged attributes: frames"),
         (lambda path: _set_attribute(path, frames=11), "array 'lq' has shape"),
         (lambda path: shutil.rmtree(path / "hq"), "damaged store.*hq"),
@@ -365,4 +369,5 @@ def test_verify_finds_a_split_a_pose_and_a_file_that_do_not_belong(tmp_path):
         "notes.txt: unknown file",
         "pose: frame 3 is not a rotation and a shift",
         "split: is not the one of its split_seed",
+        "pose: frame 3 is not what was written there: of another frame, array or store, or changed",
     ]

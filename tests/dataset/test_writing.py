@@ -62,7 +62,7 @@ def test_a_unit_and_all_its_names_are_on_the_disk_before_its_flag_and_the_flag_a
     before = set(all_files(path))
     render(path, shard=(2, 6))
     written = {path / name for name in set(all_files(path)) - before} - {flag}
-    assert len(written) == 4 * 4 + 1, "four arrays of four frames, and the scale of the unit"
+    assert len(written) == 4 * 4 + 2, "four arrays of four frames, and the scale and the digests of the unit"
     folders = {parent for file in written for parent in file.parents if parent.is_relative_to(path)}
     assert without_flag == written | folders
     assert with_flag == {flag, flag.parent, flag.parent.parent, path}

@@ -24,7 +24,7 @@ from ussim.lock import only_writer
 from ussim.progress import Progress
 
 RESERVED = {
-    "lq", "hq", "segmentation", "attenuation", "attenuation_scale", "mask", "pose", "split", "scene", "done",
+    "lq", "hq", "segmentation", "attenuation", "attenuation_scale", "mask", "pose", "split", "scene", "digest", "done",
 }  # fmt: skip
 MADE_BY = "made_by.json"
 _Item = TypeVar("_Item")

@@ -176,6 +176,8 @@ def open_existing(plan: Plan, path: Path, resume: bool) -> Dataset | None:
     difference = first_difference(dataset.header, plan)
     if difference:
         raise UssimError(f"{path} was made with other settings: {difference}")
+    if not np.allclose(dataset.poses, plan.poses, rtol=0, atol=1e-6):  # other versions may round otherwise
+        raise UssimError(f"{path}: its poses are not those of sweep {plan.sweep!r}: the store was damaged or changed")
     return dataset
 
 

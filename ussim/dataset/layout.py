@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from ussim.dataset.digests import ATTRIBUTES_DIGEST, attributes_digest
 from ussim.dataset.schema import ArraySpec, Header, array_specs, make_split, spread_over_scenes
 
 
@@ -76,6 +77,7 @@ def added_arrays(path: Path, group: zarr.Group, own: Iterable[str]) -> dict[str,
 def write_skeleton(folder: Path, header: Header, poses: np.ndarray, mask: np.ndarray) -> None:
     """A store without frames."""
     attributes = json.loads(json.dumps(header.model_dump(mode="json"), sort_keys=True))
+    attributes[ATTRIBUTES_DIGEST] = attributes_digest(attributes)
     known = {"pose": poses, "mask": mask, "split": make_split(header.frames, header.split_seed)}
     if header.scenes:
         known["scene"] = spread_over_scenes(header.frames, len(header.scenes))

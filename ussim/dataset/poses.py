@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from ussim.scene.scene import Scene
 
 
+_LEAST_RIGID = 1e-5  # what a product of the axes may be off
+
+
 def check_poses(scene: Scene, poses: np.ndarray, max_gap_mm: float = 15.0, sweep: str = "") -> None:
     """Refuse poses that cannot give an image.
 
@@ -28,10 +31,9 @@ def check_poses(scene: Scene, poses: np.ndarray, max_gap_mm: float = 15.0, sweep
     from ussim.render.contact import contact_gap_mm
 
     where = f"sweep {sweep!r}, frame " if sweep else "pose "
-    for frame, pose in enumerate(poses):
-        fault = _pose_fault(pose)
-        if fault:
-            raise UssimError(f"{where}{frame}: {fault}")
+    suspect = np.flatnonzero(~_are_rigid(poses))
+    if len(suspect):
+        raise UssimError(f"{where}{suspect[0]}: {_pose_fault(poses[suspect[0]])}")
     gaps = contact_gap_mm(scene, poses)
     bad = np.flatnonzero(~(gaps <= max_gap_mm))
     if bad.size:
@@ -44,15 +46,23 @@ def check_poses(scene: Scene, poses: np.ndarray, max_gap_mm: float = 15.0, sweep
         raise UssimError(f"{where}{frame}: {fault}{more}")
 
 
+def _are_rigid(poses: np.ndarray) -> np.ndarray:
+    """Whether each pose is a rotation and a shift."""
+    rotations = poses[:, :3, :3]
+    with np.errstate(invalid="ignore", over="ignore"):
+        error = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
+        handed = np.linalg.det(rotations) > 0
+    is_finite, is_affine = np.isfinite(poses).all(axis=(1, 2)), (poses[:, 3] == [0, 0, 0, 1]).all(axis=1)
+    return is_finite & is_affine & handed & (error <= _LEAST_RIGID)
+
+
 def _pose_fault(pose: np.ndarray) -> str:
-    """What is wrong with a pose, or nothing."""
+    """What is wrong with a pose that is not rigid."""
     if not np.isfinite(pose).all():
         return "the pose holds NaN or infinity"
     rotation = pose[:3, :3]
-    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6):
+    if np.abs(rotation @ rotation.T - np.eye(3)).max() > _LEAST_RIGID:
         return "the pose's axes are not orthonormal (perpendicular to each other and of length 1)"
     if np.linalg.det(rotation) < 0:
         return "the pose mirrors (elevational must be axial × lateral)"
-    if not np.array_equal(pose[3], [0, 0, 0, 1]):
-        return "the pose's last row is not 0 0 0 1"
-    return ""
+    return "the pose's last row is not 0 0 0 1"

@@ -1,6 +1,6 @@
 """What a dataset holds: a Zarr v3 group of paired images, maps and poses, and everything they were made with.
 
-Schema version 1, N frames of H × W pixels in units of ``unit_frames`` consecutive frames:
+Schema version 2, N frames of H × W pixels in units of ``unit_frames`` consecutive frames:
 
     lq, hq             (N, H, W) uint8      the images of a frame share pose, seed and scatterers
     segmentation       (N, H, W) uint8      tissue id, table in the attributes; 0 outside the sector
@@ -10,7 +10,10 @@ Schema version 1, N frames of H × W pixels in units of ``unit_frames`` consecut
     pose               (N, 4, 4) float64    probe → scene, mm
     split              (N,)      uint8      0 train, 1 test
     scene              (N,)      uint16     which of several scenes, table in the attributes; absent if there is one
+    digest             (N, K, 16) uint8     of each frame in each of the K per-frame arrays, :func:`digest_rows`
     done               (units,)  uint8      1 once a unit is complete; written last
+
+The attribute ``sha256`` is the digest of all others. Version 1, of ussim 0.1.0, had neither digest; it can be read.
 
 A chunk is one frame, zstd level 1 with a CRC-32C. A unit is written whole by one process, so several
 processes may fill one store. Nothing in a store depends on the clock or the order of writing: on one machine, with the
@@ -41,8 +44,10 @@ from pydantic import (
     model_serializer,
 )
 
+from ussim.dataset.digests import ATTRIBUTES_DIGEST, DIGEST_BYTES, attributes_digest
 from ussim.dataset.machine import Machine
 from ussim.errors import UssimError
+from ussim.files import read_file
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import KINDS, Probe
 from ussim.probe.quality import IMAGES, Quality
@@ -53,17 +58,19 @@ from ussim.settings import any_of, validated
 if TYPE_CHECKING:
     from ussim.scene.scene import Scene
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 PHYSICS_VERSION = 2
 """Raised when the same settings come to give other images, which may not stand in one store. 1: a scanline is a pencil
 (0.1.0). 2: it is an aperture's."""
 
+MAPS = ("segmentation", "attenuation")
+
 TEST_SHARE = 669 / 6669
 """Share of the frames held out as test set: the paper's."""
 
 
-MOST_FRAMES = 10**7
+MOST_FRAMES = 10**6
 MOST_UNIT_FRAMES = 10**4
 MOST_SCENES = 65536
 LARGEST_SEED = 2**32 - 1
@@ -204,7 +211,7 @@ class Header(_Part):
         machine: Versions and CPU of whoever began the store; absent in stores of ussim 0.1.0.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1, le=SCHEMA_VERSION)
     physics_version: int = Field(default=1, ge=1, le=PHYSICS_VERSION)
     ussim_version: str
     scene: SceneReference
@@ -243,6 +250,12 @@ class Header(_Part):
     def digest(self) -> str:
         """SHA-256 of what decides the content of a store: all but the machine."""
         fields = self.model_dump(mode="json", exclude={"machine"})
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def content_digest(self) -> str:
+        """SHA-256 of what decides the frames: as :attr:`digest`, but for the backend, as all make the same."""
+        fields = self.model_dump(mode="json", exclude={"machine", "backend"})
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -296,8 +309,17 @@ def array_specs(header: Header) -> dict[str, ArraySpec]:
     specs["split"] = ArraySpec((n,), (n,), "uint8", ("frame",))
     if header.scenes:
         specs["scene"] = ArraySpec((n,), (n,), "uint16", ("frame",))
+    if header.schema_version > 1:
+        row = (len(digest_rows(header)), DIGEST_BYTES)
+        chunk = (min(header.unit_frames, n), *row)
+        specs["digest"] = ArraySpec((n, *row), chunk, "uint8", ("frame", "array", "byte"))
     specs["done"] = ArraySpec((header.units,), (1,), "uint8", ("unit",))
     return specs
+
+
+def digest_rows(header: Header) -> tuple[str, ...]:
+    """The arrays whose frames have digests, in the order of the second axis of ``digest``."""
+    return (*(name for name in IMAGES if name in header.qualities), *MAPS, "attenuation_scale", "pose")
 
 
 def make_split(frames: int, seed: int) -> np.ndarray:
@@ -335,7 +357,7 @@ def read_header(path: Path) -> Header:
     if not path.is_dir():
         raise UssimError(f"{path}: no such store" if not path.exists() else f"{path}: not a store but a file")
     try:
-        attributes = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+        attributes = json.loads(read_file(path / "zarr.json"))["attributes"]
         version = attributes["schema_version"]
     except FileNotFoundError:
         raise UssimError(f"{path}: not a Zarr v3 store (no zarr.json in it)") from None
@@ -343,9 +365,13 @@ def read_header(path: Path) -> Header:
         raise UssimError(f"{path}: cannot read zarr.json: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UssimError(f"{path}: not a ussim store (zarr.json holds no schema_version)") from None
-    if version != SCHEMA_VERSION:
-        raise UssimError(f"{path}: schema version {version!r}; this ussim reads version {SCHEMA_VERSION}")
-    return validated(Header, attributes, f"{path}: damaged attributes: ")
+    if version not in range(1, SCHEMA_VERSION + 1) or isinstance(version, bool):
+        raise UssimError(f"{path}: schema version {version!r}; this ussim reads versions 1 to {SCHEMA_VERSION}")
+    others = {name: value for name, value in attributes.items() if version == 1 or name != ATTRIBUTES_DIGEST}
+    header = validated(Header, others, f"{path}: damaged attributes: ")
+    if version > 1 and attributes.get(ATTRIBUTES_DIGEST) != attributes_digest(attributes):
+        raise UssimError(f"{path}: damaged attributes: not those that were written, which have another digest")
+    return header
 
 
 def tissue_table(scene: Scene) -> list[dict[str, Any]]:

@@ -5,16 +5,21 @@ What lies in it is said by :mod:`ussim.dataset.schema`.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import zarr
 
+from ussim.dataset.checked_files import CheckedFiles
+from ussim.dataset.digests import frame_digest
 from ussim.dataset.layout import added_arrays, array_of, chunk_file, is_vacant, remove_leftovers, write_skeleton
-from ussim.dataset.schema import IMAGES, Header, array_specs, read_header
+from ussim.dataset.schema import IMAGES, Header, array_specs, digest_rows, frame_spec, read_header
 from ussim.errors import UssimError
 from ussim.files import flush_files, whole_folder
 
@@ -82,6 +87,7 @@ class Dataset:
         self.added = {name: str(array.attrs["made_by"]) for name, array in found.items()}
         self._arrays |= found
         self._mask: np.ndarray | None = None
+        self._digests: dict[int, np.ndarray] = {}
 
     # Opening and creating -------------------------------------------------------------------------
     @classmethod
@@ -97,10 +103,13 @@ class Dataset:
         """
         path = Path(path)
         header = read_header(path)
+        specs = array_specs(header) | {"": frame_spec(header.frames, header.image)}
+        sizes = {name: math.prod(spec.chunks) * np.dtype(spec.dtype).itemsize for name, spec in specs.items()}
         config = {"array.write_empty_chunks": True}
         with zarr.config.set(config):  # taken over by each array: a chunk on disk then means "written"
             try:
-                group = zarr.open_group(path, mode=mode, zarr_format=3)
+                files = CheckedFiles(path, sizes, read_only=mode == "r")
+                group = zarr.open_group(files, mode=mode, zarr_format=3)
                 dataset = cls(path, group, header)
             except (KeyError, ValueError, TypeError, OSError) as error:
                 raise UssimError(f"{path}: damaged store: {_one_line(error)}") from None
@@ -216,10 +225,23 @@ class Dataset:
 
         A flag that cannot be read, as a power cut may leave it, is none: the unit is rendered again.
         """
+        done = np.zeros(self.header.units, bool)
+        there = self._flags_there()
+        if there:
+            some = slice(min(there), max(there) + 1)  # those that are not there need not be looked for
+            try:
+                done[some] = self.read("done", some).astype(bool)
+            except UssimError:
+                done[there] = [self._has_flag(unit) for unit in there]
+        return done
+
+    def _flags_there(self) -> list[int]:
+        """Numbers of the units that have a flag, whatever it says."""
         try:
-            return self.read("done").astype(bool)
-        except UssimError:
-            return np.array([self._has_flag(unit) for unit in range(self.header.units)])
+            names = os.listdir(self.path / "done" / "c")
+        except OSError:
+            return []
+        return [int(name) for name in names if name.isdecimal() and int(name) < self.header.units]
 
     def _has_flag(self, unit: int) -> bool:
         try:
@@ -277,9 +299,36 @@ class Dataset:
         Raises:
             UssimError: The frame is corrupt or missing.
         """
-        if not (self.path / name / "c" / str(index) / "0" / "0").is_file():
+        if not chunk_file(self.path, name, index).is_file():
             raise UssimError(f"{self.path}: array {name!r} has no frame {index}: not rendered, or its chunk is lost")
-        return self.read(name, index)
+        values = self.read(name, index)
+        self._require_digest(name, index, values)
+        return values
+
+    def _require_digest(self, name: str, index: int, values: np.ndarray) -> None:
+        if self.has_digest(name) and not self.is_as_written(name, index, values):
+            raise UssimError(f"{self.path}: array {name!r}, frame {index}: not what was written there")
+
+    def has_digest(self, name: str) -> bool:
+        """Whether the frames of an array have digests: those of added arrays and of ussim 0.1.0 have none."""
+        return "digest" in self._arrays and name in digest_rows(self.header)
+
+    def is_as_written(self, name: str, index: int, values: np.ndarray) -> bool:
+        """Whether what an array holds of a frame has the digest that was written with it.
+
+        Raises:
+            UssimError: The digests are corrupt, or not written yet.
+        """
+        unit = index // self.header.unit_frames
+        if unit not in self._digests:
+            frames = self.header.unit_range(unit)
+            digests = self.read("digest", slice(frames.start, frames.stop))
+            if not digests.any():
+                raise UssimError(f"{self.path}: frame {index} is not rendered yet, or its digest is lost")
+            self._digests[unit] = digests
+        row = digest_rows(self.header).index(name)
+        wanted = self._digests[unit][index % self.header.unit_frames, row]
+        return bool(np.array_equal(frame_digest(self._key, name, index, values), wanted))
 
     def frame(self, index: int) -> Frame:
         """All there is of one frame.
@@ -294,14 +343,18 @@ class Dataset:
         if not -self.frames <= index < self.frames:
             raise IndexError(f"frame {index} of a dataset of {self.frames}")
         index %= self.frames
+        images: dict[str, np.ndarray] = {name: self.read_frame(name, index) for name in self.qualities}
+        scale, pose = self.read("attenuation_scale", index), self.read("pose", index)
+        self._require_digest("attenuation_scale", index, scale)
+        self._require_digest("pose", index, pose)
         return Frame(
             index=index,
-            images={name: self.read_frame(name, index) for name in self.qualities},
+            images=images,
             segmentation=self.read_frame("segmentation", index),
             attenuation=self.read_frame("attenuation", index).astype(np.float32),
-            attenuation_scale=float(self.read("attenuation_scale", index)),
+            attenuation_scale=float(scale),
             mask=self.mask,
-            pose=self.read("pose", index),
+            pose=pose,
             is_test=bool(self.read("split", index)),
         )
 
@@ -332,12 +385,32 @@ class Dataset:
         flag = self.path / "done" / "c" / str(unit)
         chunks = [self.path / "attenuation_scale" / "c" / str(unit)]
         chunks += [chunk_file(self.path, name, i) for name in stored if name != "attenuation_scale" for i in frames]
+        chunks += [self.path / "digest" / "c" / str(unit) / "0" / "0"]
         remove_leftovers([*chunks, flag])
         for name, values in stored.items():
             self._arrays[name][rows] = values
+        self._arrays["digest"][rows] = self._digests_of(stored | {"pose": self._written_poses[rows]}, frames)
         flush_files(chunks, self.path)
         self._arrays["done"][unit] = 1
         flush_files([flag], self.path)
+
+    def _digests_of(self, stored: Mapping[str, np.ndarray], frames: range) -> np.ndarray:
+        """Digests of the frames of a unit, uint8 of shape (n, K, 16)."""
+        names = digest_rows(self.header)
+        return np.stack(
+            [
+                [frame_digest(self._key, name, frame, stored[name][number]) for name in names]
+                for number, frame in enumerate(frames)
+            ]
+        )
+
+    @cached_property
+    def _key(self) -> str:
+        return self.header.content_digest
+
+    @cached_property
+    def _written_poses(self) -> np.ndarray:
+        return self.poses
 
     def _as_stored(self, unit: int, name: str, values: np.ndarray) -> np.ndarray:
         """Values in the type of their array, all of them finite."""

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import zarr
 
-from ussim.dataset.layout import chunk_file
+from ussim.dataset.layout import chunk_file, create_array
 from ussim.dataset.schema import ArraySpec, array_specs, frame_spec, make_split, spread_over_scenes
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
-from ussim.files import PARTIAL, is_litter
+from ussim.files import PARTIAL, is_litter, read_file
 from ussim.lock import PREFIX
+from ussim.probe.probe import KINDS
+from ussim.probe.retired import without_retired
 
-CODECS = [
-    {"name": "bytes"},
-    {"name": "zstd", "configuration": {"level": 1, "checksum": False}},
-    {"name": "crc32c"},
-]
 ATTENUATION_LIMIT = 1.002
 """Largest physical a(z): 1, and the rounding of float16."""
 
@@ -90,29 +90,30 @@ def verify(path: str | Path, progress: Callable[[int, int], None] | None = None)
     header = dataset.header
     specs = array_specs(header) | dict.fromkeys(dataset.added, frame_spec(header.frames, header.image))
     problems = [problem for name, spec in specs.items() for problem in _layout(dataset, name, spec)]
-    chunks = {f"{name}/{key}" for name, spec in specs.items() for key in spec.chunk_keys}
-    files = {file.relative_to(dataset.path).as_posix() for file in dataset.path.rglob("*") if file.is_file()}
+    files = {file.relative_to(dataset.path).as_posix() for file in dataset.path.rglob("*") if not file.is_dir()}
+    chunks = {name for name in files if _is_chunk(name, specs)}
     strangers = files - chunks - {"zarr.json", *(f"{name}/zarr.json" for name in specs)}
     litter = {name for name in strangers if is_litter(Path(name)) or name.startswith(PREFIX)}
     problems += _strangers(strangers - litter, set(specs))
     problems += _small_arrays(dataset)
 
-    done = _done_flags(dataset, problems)
+    done = _done_flags(dataset, chunks, problems)
     finished = np.repeat(done, header.unit_frames)[: header.frames]
     problems += _unfinished(done, dataset)
     scale = _attenuation_scale(dataset, finished, problems)
     mask = _read(dataset, "mask", ..., problems)
     if mask is not None and scale is not None:
-        problems += _frames(dataset, finished, mask, scale, progress or (lambda done, total: None))
+        problems += _small_digests(dataset, finished, scale)
+        problems += _frames(dataset, finished, chunks, mask, scale, progress or (lambda done, total: None))
     return Verdict(
         path=dataset.path,
         problems=list(dict.fromkeys(problems)),
         frames=header.frames,
         frames_done=int(finished.sum()),
-        chunks=len(files & chunks),
-        bytes_on_disk=sum((dataset.path / name).stat().st_size for name in files),
+        chunks=len(chunks),
+        bytes_on_disk=sum((dataset.path / name).lstat().st_size for name in files),
         added=tuple(
-            AddedArray(name, maker, sum(f"{name}/{key}" in files for key in specs[name].chunk_keys))
+            AddedArray(name, maker, sum(chunk.startswith(f"{name}/") for chunk in chunks))
             for name, maker in dataset.added.items()
         ),
         litter=tuple(sorted(litter)),
@@ -123,22 +124,40 @@ def verify(path: str | Path, progress: Callable[[int, int], None] | None = None)
 
 
 def _layout(dataset: Dataset, name: str, spec: ArraySpec) -> list[str]:
-    """Shape, chunks, type, codecs, names of dimensions and fill value."""
-    array = dataset.array(name)
-    stored = json.loads((dataset.path / name / "zarr.json").read_text(encoding="utf-8"))
-    codecs = [dict(codec) for codec in stored["codecs"]]
-    codecs[0].pop("configuration", None)  # byte order
-    problems = []
-    found, wanted = (array.shape, array.chunks, str(array.dtype)), (spec.shape, spec.chunks, spec.dtype)
-    if found != wanted:  # of the store's own arrays this was checked when it was opened
-        problems.append(f"{name}: shape, chunks, type are {found}, not {wanted}")
-    if codecs != CODECS:
-        problems.append(f"{name}: codecs are {[codec['name'] for codec in codecs]}, not bytes, zstd 1, crc32c")
-    if tuple(stored.get("dimension_names") or ()) != spec.dimensions:
-        problems.append(f"{name}: dimension_names are {stored.get('dimension_names')}, not {spec.dimensions}")
-    if stored["fill_value"] != 0:
-        problems.append(f"{name}: fill_value is {stored['fill_value']}, not 0")
-    return problems
+    """What an array's metadata say otherwise than those of an array that is made here."""
+
+    def plain(metadata: dict[str, Any], key: str) -> Any:
+        value = metadata.get(key)
+        if key == "codecs" and isinstance(value, list) and value and isinstance(value[0], dict):
+            value = [{"name": value[0].get("name")}, *value[1:]]  # a single byte has no order to be given
+        return value or None
+
+    stored = json.loads(read_file(dataset.path / name / "zarr.json"))
+    files: dict[str, Any] = {}
+    create_array(zarr.create_group(zarr.storage.MemoryStore(files)), name, spec)
+    wanted = json.loads(files[f"{name}/zarr.json"].to_bytes())
+    if name in dataset.added:  # who made it, from what
+        wanted["attributes"] = stored["attributes"]
+    names = sorted(key for key in {*stored, *wanted} if plain(stored, key) != plain(wanted, key))
+    return [f"{name}: {key} is {_short(stored.get(key))}, not {_short(wanted.get(key))}" for key in names]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _is_chunk(file: str, specs: Mapping[str, ArraySpec]) -> bool:
+    """Whether a file is a chunk of one of the arrays: its name is the array's, c, and an index within it."""
+    name, _, key = file.partition("/c/")
+    if name not in specs:
+        return False
+    index, spec = key.split("/"), specs[name]
+    counts = [math.ceil(size / chunk) for size, chunk in zip(spec.shape, spec.chunks, strict=True)]
+    return len(index) == len(counts) and all(
+        part.isdecimal() and str(int(part)) == part and int(part) < count
+        for part, count in zip(index, counts, strict=True)
+    )
 
 
 def _strangers(names: set[str], arrays: set[str]) -> list[str]:
@@ -173,6 +192,8 @@ def _small_arrays(dataset: Dataset) -> list[str]:
     mask = _read(dataset, "mask", ..., problems)
     if mask is not None and not set(np.unique(mask)) <= {0, 1}:
         problems.append("mask: holds other values than 0 and 1")
+    elif mask is not None and not np.array_equal(mask, _sector(dataset)):
+        problems.append("mask: is not the sector of its probe")
     poses = _read(dataset, "pose", ..., problems)
     if poses is not None:
         rotations = poses[:, :3, :3]
@@ -189,10 +210,18 @@ def _small_arrays(dataset: Dataset) -> list[str]:
     return problems
 
 
-def _done_flags(dataset: Dataset, problems: list[str]) -> np.ndarray:
-    """Which units are done; a unit with a corrupt flag counts as not done."""
+def _sector(dataset: Dataset) -> np.ndarray:
+    """The mask that the probe of a store has."""
+    settings = without_retired("probe", dataset.header.probe)
+    return KINDS[settings["kind"]](**settings).mask()
+
+
+def _done_flags(dataset: Dataset, chunks: set[str], problems: list[str]) -> np.ndarray:
+    """Which units are done; a unit with a corrupt flag, or without one, counts as not done."""
     done = np.zeros(dataset.header.units, bool)
     for unit in range(len(done)):
+        if f"done/c/{unit}" not in chunks:
+            continue
         flag = _read(dataset, "done", unit, problems)
         if flag is not None:
             done[unit] = flag == 1
@@ -217,8 +246,10 @@ def _attenuation_scale(dataset: Dataset, finished: np.ndarray, problems: list[st
     for unit in range(dataset.header.units):
         frames = dataset.header.unit_range(unit)
         rows = slice(frames.start, frames.stop)
+        if not finished[frames.start]:
+            continue
         values = _read(dataset, "attenuation_scale", rows, problems)
-        if values is None or not finished[frames.start]:
+        if values is None:
             continue
         scale[rows] = values
         for frame, value in zip(frames, values, strict=True):
@@ -228,12 +259,23 @@ def _attenuation_scale(dataset: Dataset, finished: np.ndarray, problems: list[st
     return scale
 
 
+def _small_digests(dataset: Dataset, finished: np.ndarray, scale: np.ndarray) -> list[str]:
+    """Frames whose scale or pose are not those that were written."""
+    poses = _read(dataset, "pose", ..., [])
+    found: list[str] = []
+    for frame in np.flatnonzero(finished).tolist():
+        found += _digest(dataset, "attenuation_scale", frame, scale[frame], True)
+        found += _digest(dataset, "pose", frame, poses[frame], True) if poses is not None else []
+    return found
+
+
 # Frames -----------------------------------------------------------------------------------------------
 
 
 def _frames(
     dataset: Dataset,
     finished: np.ndarray,
+    chunks: set[str],
     mask: np.ndarray,
     scale: np.ndarray,
     progress: Callable[[int, int], None],
@@ -244,15 +286,18 @@ def _frames(
     own = {name: True for name, spec in array_specs(dataset.header).items() if spec.per_frame}
     added = {name: False for name in dataset.added if dataset.array(name).shape == (dataset.frames, *mask.shape)}
     problems = []
+    per_frame = (*own, *added)
+    there = {int(chunk.split("/")[2]) for chunk in chunks if chunk.split("/", 1)[0] in per_frame}
+    frames = sorted(there.union(np.flatnonzero(finished).tolist()))
 
     def check(frame: int) -> list[str]:
         needed = {name: is_own and bool(finished[frame]) for name, is_own in (own | added).items()}
         return _frame(dataset, frame, needed, outside, largest_id, float(scale[frame]))
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for number, found in enumerate(pool.map(check, range(dataset.frames)), start=1):
+        for number, found in enumerate(pool.map(check, frames), start=1):
             problems += found
-            progress(number, dataset.frames)
+            progress(number, len(frames))
     return problems
 
 
@@ -271,11 +316,24 @@ def _frame(
             continue
         if values[outside].any():
             problems.append(f"{name}: frame {frame} is not 0 outside the sector")
+        problems += _digest(dataset, name, frame, values, is_needed)
         if name == "segmentation":
             problems += _segmentation(values, frame, outside, largest_id)
         if name == "attenuation":
             problems += _attenuation(values, frame, scale)
     return problems
+
+
+def _digest(dataset: Dataset, name: str, frame: int, values: np.ndarray, is_finished: bool) -> list[str]:
+    """Whether a finished frame is the one that was written at its place; those of ussim 0.1.0 have no digest."""
+    if not (is_finished and dataset.has_digest(name)):
+        return []
+    try:
+        if dataset.is_as_written(name, frame, values):
+            return []
+    except UssimError as error:
+        return [str(error).removeprefix(f"{dataset.path}: ")]
+    return [f"{name}: frame {frame} is not what was written there: of another frame, array or store, or changed"]
 
 
 def _segmentation(values: np.ndarray, frame: int, outside: np.ndarray, largest_id: int) -> list[str]:
