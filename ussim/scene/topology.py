@@ -34,6 +34,24 @@ def count_bad_edges(triangles: np.ndarray, vertex_count: int) -> tuple[int, int]
     return int(is_open.sum()), int((~is_open & (2 * backwards != total)).sum())
 
 
+def merged_vertex_ids(vertices: np.ndarray) -> np.ndarray:
+    """Return for every vertex (V, 3) the number of one vertex at exactly its place, (V,)."""
+    x, y, z = vertices.T
+    order = np.lexsort((z, y, x))
+    placed = vertices[order]
+    starts = np.concatenate([[True], (placed[1:] != placed[:-1]).any(axis=1)])
+    ids = np.empty(len(vertices), dtype=np.int64)
+    ids[order] = order[np.flatnonzero(starts)][np.cumsum(starts) - 1]
+    return ids
+
+
+def count_open_edges_by_place(vertices: np.ndarray, triangles: np.ndarray) -> int:
+    """Return how many edges are open once vertices at exactly the same place are one."""
+    if not count_bad_edges(triangles, len(vertices))[0]:
+        return 0
+    return count_bad_edges(merged_vertex_ids(vertices)[triangles], len(vertices))[0]
+
+
 def count_duplicate_faces(triangles: np.ndarray) -> int:
     """Return how many triangles have the same three vertices as an earlier one, in any order."""
     corners = np.sort(triangles, axis=1)

@@ -1,0 +1,22 @@
+"""How much of a mesh file is read."""
+
+from __future__ import annotations
+
+from ussim.errors import UssimError
+
+MOST_BYTES = 2 * 2**30
+"""Largest file, and largest array in one."""
+MOST_UNPACKED_BYTES = 2**30
+"""Of a .gz or a .zip, all that is read of it together."""
+MOST_TRIANGLES = 50_000_000
+"""Of one mesh file."""
+
+
+def require_bytes(size: int, what: str, most: int = MOST_BYTES) -> None:
+    """Refuse more than may be.
+
+    Raises:
+        UssimError: Says how much.
+    """
+    if size > most:
+        raise UssimError(f"{what} {size / 2**30:.3g} GiB; allowed: at most {most / 2**30:.3g} GiB")
