@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cli.show import printable
 from ussim.errors import UssimError
 
 USAGE_ERROR = 2
@@ -117,4 +118,4 @@ def command_group(
 
 
 def _say(message: str) -> None:
-    click.echo("error: " + " ".join(message.split()), err=True)
+    click.echo("error: " + printable(" ".join(message.split())), err=True)

@@ -43,6 +43,11 @@ def show_pairs(pairs: Iterable[tuple[str, Any]]) -> None:
     _print(table)
 
 
+def printable(text: str) -> str:
+    """A text without what would command a terminal or turn its writing round; names in files may hold such."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+
+
 def settings_text(fields: dict[str, Any]) -> str:
     """Settings on one line: ``depth_mm=150 frequency_mhz=8``."""
     return "  ".join(f"{name}={_cell(value)}" for name, value in fields.items())
@@ -81,4 +86,4 @@ def _print(table: Any) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else printable(str(value))

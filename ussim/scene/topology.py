@@ -45,11 +45,10 @@ def merged_vertex_ids(vertices: np.ndarray) -> np.ndarray:
     return ids
 
 
-def count_open_edges_by_place(vertices: np.ndarray, triangles: np.ndarray) -> int:
-    """Return how many edges are open once vertices at exactly the same place are one."""
-    if not count_bad_edges(triangles, len(vertices))[0]:
-        return 0
-    return count_bad_edges(merged_vertex_ids(vertices)[triangles], len(vertices))[0]
+def count_bad_edges_by_place(vertices: np.ndarray, triangles: np.ndarray) -> tuple[int, int]:
+    """Return how many edges are open and flipped once, if the mesh is open, vertices at the same place are one."""
+    found = count_bad_edges(triangles, len(vertices))
+    return count_bad_edges(merged_vertex_ids(vertices)[triangles], len(vertices)) if found[0] else found
 
 
 def count_duplicate_faces(triangles: np.ndarray) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from ussim.errors import UssimError
 from ussim.scene.formats.part import MeshPart, as_text, fan, line_blocks, parse_numbers, parse_points
 from ussim.scene.formats.stated import read_stated
-from ussim.scene.topology import count_open_edges_by_place
+from ussim.scene.topology import count_bad_edges_by_place
 
 _MOST_COMMENT_LINES = 1000
 _SEPARATORS = {b"o": 0, b"g": 1, b"usemtl": 2}
@@ -152,8 +152,8 @@ def _names(text: _Text, kind: int, place: np.ndarray) -> tuple[str, ...]:
 
 def _cuts(vertices: np.ndarray, triangles: np.ndarray, groups: Sequence[np.ndarray]) -> bool:
     """Whether taking groups of triangles apart opens an edge that was closed."""
-    apart = sum(count_open_edges_by_place(*_compact(vertices, triangles[rows])) for rows in groups)
-    return apart > 0 and apart > count_open_edges_by_place(vertices, triangles)
+    apart = sum(count_bad_edges_by_place(*_compact(vertices, triangles[rows]))[0] for rows in groups)
+    return apart > 0 and apart > count_bad_edges_by_place(vertices, triangles)[0]
 
 
 def _compact(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -41,7 +41,7 @@ def as_text(data: bytes) -> str:
 
 
 def line_blocks(data: bytes) -> Iterator[list[bytes]]:
-    """The lines of a text, stripped, some megabytes at a time: as Python objects all would take ten times their size."""
+    """Stripped lines of a text, some megabytes at a time: as Python objects all would take ten times their size."""
     start = 0
     while start < len(data):
         end = data.find(b"\n", start + _BLOCK_BYTES) + 1 or len(data)

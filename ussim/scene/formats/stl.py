@@ -9,7 +9,7 @@ import numpy as np
 from ussim.errors import UssimError
 from ussim.scene.formats.part import MeshPart, as_text, fan, parse_numbers
 from ussim.scene.formats.stated import read_stated
-from ussim.scene.topology import count_open_edges_by_place
+from ussim.scene.topology import count_bad_edges_by_place
 
 _HEADER_BYTES = 84
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -71,11 +71,11 @@ def _counted(records: np.ndarray, counted: int) -> np.ndarray:
         vertices = records["corners"][:count].reshape(-1, 3)
         if count <= len(records) and len(vertices):
             triangles = np.arange(len(vertices)).reshape(-1, 3)
-            if np.isfinite(vertices).all() and not count_open_edges_by_place(vertices, triangles):
+            if np.isfinite(vertices).all() and not any(count_bad_edges_by_place(vertices, triangles)):
                 return records[:count]
     raise UssimError(
-        f"cannot be read as STL: its header counts {counted:,} triangles, it has room for {len(records):,}, and neither "
-        "are a closed surface; was it cut off?"
+        f"cannot be read as STL: its header counts {counted:,} triangles, it has room for {len(records):,}, and "
+        "neither are a closed surface; was it cut off?"
     )
 
 
