@@ -13,7 +13,7 @@ _COARSE_MM = 0.01
 
 
 def shift_to_origin(clouds: Sequence[np.ndarray]) -> np.ndarray | None:
-    """By how much to move everything, (3,) whole mm; None if it is near enough.
+    """By how much to move everything, (3,) whole mm; None if it is near enough, or too large for any place.
 
     Args:
         clouds: (V, 3) vertices of each surface, mm; those that are not finite do not count.
@@ -24,7 +24,8 @@ def shift_to_origin(clouds: Sequence[np.ndarray]) -> np.ndarray | None:
         return None
     low = np.min([cloud.min(axis=0) for cloud in corners], axis=0).astype(np.float64)
     high = np.max([cloud.max(axis=0) for cloud in corners], axis=0).astype(np.float64)
-    if max(np.abs(low).max(), np.abs(high).max()) < FARTHEST_FROM_ORIGIN_MM:
+    far = max(np.abs(low).max(), np.abs(high).max())
+    if far < FARTHEST_FROM_ORIGIN_MM or (high - low).max() / 2 >= FARTHEST_FROM_ORIGIN_MM:
         return None
     return 0.0 - np.round((low + high) / 2)
 

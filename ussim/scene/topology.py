@@ -75,16 +75,28 @@ def face_shapes(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray
 
 
 def body_of_triangle(triangles: np.ndarray, vertex_count: int) -> np.ndarray:
-    """Return for each triangle the number of the connected body it belongs to, (T,) int, from 0."""
+    """Return for each triangle the number of the connected body it belongs to, (T,) int, from 0.
+
+    Triangles are connected by edges: two bodies that touch in a vertex, as a lumen does whose end is flush with that of
+    its wall, are two.
+    """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    a, b, c = triangles.T
-    ends = np.concatenate([a, b]), np.concatenate([b, c])
-    graph = coo_matrix((np.ones(len(ends[0]), np.int8), ends), shape=(vertex_count, vertex_count))
-    labels = connected_components(graph, directed=False)[1][a]
-    # Vertices that no triangle uses are bodies to scipy: number only those that have triangles.
-    return np.unique(labels, return_inverse=True)[1]
+    count = len(triangles)
+    a = triangles.astype(np.int64)
+    b = a[:, [1, 2, 0]]
+    edges = (np.minimum(a, b) * vertex_count + np.maximum(a, b)).ravel()
+    owners = np.repeat(np.arange(count), 3)
+    if vertex_count**2 * count < 2**63:  # both in one number, which sorts ten times as fast
+        edges, owners = np.divmod(np.sort(edges * count + owners), max(count, 1))
+    else:
+        order = np.argsort(edges)
+        edges, owners = edges[order], owners[order]
+    same = edges[1:] == edges[:-1]
+    ends = owners[:-1][same], owners[1:][same]
+    graph = coo_matrix((np.ones(len(ends[0]), np.int8), ends), shape=(count, count))
+    return connected_components(graph, directed=False)[1]
 
 
 def bounds(vertices: np.ndarray) -> np.ndarray:

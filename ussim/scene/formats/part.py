@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import numpy as np
 
@@ -51,13 +53,21 @@ def line_blocks(data: bytes) -> Iterator[list[bytes]]:
 
 def parse_numbers(text: bytes) -> np.ndarray:
     """Numbers parted by blanks and line ends, float64; ends at the first thing that is none."""
-    import warnings
-
     if not text.strip():  # for which NumPy would give one number
         return np.empty(0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # for text that ends early: the callers count
-        return np.fromstring(text, dtype=np.float64, sep=" ")
+        warnings.simplefilter("error", DeprecationWarning)  # which is how NumPy before 2.3 says that text ends early
+        try:
+            return np.fromstring(text, dtype=np.float64, sep=" ")
+        except (ValueError, DeprecationWarning):
+            return np.array(list(takewhile(lambda one: one is not None, map(_number, text.split()))), dtype=np.float64)
+
+
+def _number(text: bytes) -> float | None:
+    try:
+        return None if b"_" in text else float(text)
+    except ValueError:
+        return None
 
 
 def parse_points(rows: Sequence[bytes]) -> np.ndarray:

@@ -94,12 +94,14 @@ def _read_header(data: bytes) -> tuple[str, list[_Element], list[bytes], int]:
                     pass
                 case ["comment" | "obj_info", *_]:
                     comments.append(line)
-                case ["element", name, count]:
+                case ["element", name, count] if not count.startswith("-"):
                     elements.append(_Element(name, int(count), []))
                 case ["property", "list", length, value, name]:
                     elements[-1].properties.append(_Property(name, _TYPES[value], _TYPES[length]))
                 case ["property", value, name]:
                     elements[-1].properties.append(_Property(name, _TYPES[value]))
+                case ["element" | "property", *_]:
+                    raise ValueError
         except (KeyError, IndexError, ValueError):
             raise UssimError(f"cannot be read as PLY: its header says {as_text(line[:60]).strip()!r}") from None
     if kind not in ("ascii", "binary_little_endian", "binary_big_endian"):
