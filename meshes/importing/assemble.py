@@ -92,6 +92,7 @@ def assemble_scene(
     placement = place_probe(meshes, nesting, blocking, SIDES[side] if side else None, is_patient)
     advice = " ".join(f"--set {setting}" for setting in placement.settings)
     name, probe_on = folder.absolute().name, surfaces[placement.on].name
+    title = "".join(letter if letter.isprintable() else "_" for letter in name)[:64] or "scene"
     store = shlex.quote(f"{name}.zarr")
     lines = [
         *header,
@@ -100,7 +101,7 @@ def assemble_scene(
         f"Probe: on {probe_on}; {placement.why_settings}.",
         f"Render it with: ussim render {shlex.quote(name)} -o {store} --frames 20{' ' + advice if advice else ''}",
     ]
-    scene = write_scene(folder, name[:64], lines, background, surfaces, placement.sweep)
+    scene = write_scene(folder, title, lines, background, surfaces, placement.sweep)
     ordered = tuple(sorted(surfaces, key=lambda surface: surface.priority))
     warnings = (*doubts, *_warnings(surfaces, nesting))
     return ImportedScene(scene, ordered, units, placement, probe_on, warnings, frame, moved)

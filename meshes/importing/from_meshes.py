@@ -221,7 +221,7 @@ def _imported(
                 notes.get(surface.name, ()),
                 surface.vertices.astype(np.float32),
                 surface.triangles,
-                renamed=clean_name(surface.given_name) != surface.given_name,
+                renamed=surface.name != surface.given_name,
             )
         )
     return imported

@@ -236,6 +236,19 @@ def test_what_is_far_from_the_origin_is_moved_there_and_that_is_said(tmp_path, o
         assert volume_mm3(found[name]) == pytest.approx(mesh.volume, rel=1e-5)
 
 
+def test_a_labelled_volume_far_from_the_origin_is_moved_too(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    labels = np.zeros((24, 24, 24), np.uint8)
+    labels[4:21, 4:21, 4:21] = 1
+    affine = np.diag([3.0, 3, 3, 1])
+    affine[:3, 3] = (50_000, 0, -30_000)
+    nibabel.save(nibabel.Nifti1Image(labels, affine), tmp_path / "ct.nii.gz")
+    result = ussim("scene", "from-labels", tmp_path / "ct.nii.gz", "--tissue", "1=liver", "-o", tmp_path / "scene")
+    assert result.exit_code == 0, result.output
+    assert "everything was moved by [-50036, -36, 29964] mm" in result.stdout
+    np.testing.assert_allclose(Scene.load(tmp_path / "scene").bounds_mm.mean(axis=0), 0, atol=1)
+
+
 def test_what_is_near_enough_stays_where_it_is(tmp_path):
     files = save(tmp_path, body=ball(100, (5000, 0, 0)))
     result = ussim("scene", "init", *files, "-o", tmp_path / "scene", "--units", "mm")
@@ -324,7 +337,17 @@ def test_names_from_files_command_no_terminal(tmp_path):
     assert refused(tmp_path / f"{evil}.stl", "-o", tmp_path / "s").isprintable()
     text = (tmp_path / "scene" / "scene.toml").read_text("utf-8")
     (tmp_path / "scene" / "scene.toml").write_text(text.replace('name = "stone"', 'name = "a\\u001b[31m"'), "utf-8")
-    assert ussim("scene", "info", tmp_path / "scene").output.replace("\n", "").isprintable()
+    result = ussim("scene", "info", tmp_path / "scene")
+    assert "holds a control character; allowed: letters that can be seen" in result.stderr
+    assert result.output.replace("\n", "").isprintable()
+
+
+def test_a_surface_of_a_name_that_was_taken_stands_beside_its_file(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    files = [*save(tmp_path / "a", liver=ball(50)), *save(tmp_path / "b", liver=ball(20))]
+    result = ussim("scene", "init", *files, "-o", tmp_path / "scene")
+    assert any(line.startswith("liver_2  liver.stl ") for line in result.stdout.splitlines())
 
 
 # Files that are none ------------------------------------------------------------------------------------

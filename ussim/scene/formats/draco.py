@@ -35,5 +35,5 @@ def decode_draco(data: bytes | memoryview, attributes: Mapping[str, int]) -> tup
         points = next((one["data"] for one in mesh.attributes if one["unique_id"] == wanted), mesh.points)
     except Exception as error:  # it fails in as many ways as there are broken files
         reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise UssimError(f"{_USES}, and its data cannot be decoded: {reason}") from None
+        raise UssimError(f"{_USES}, and its data cannot be decoded ({reason}): export without compression") from None
     return np.asarray(points), faces

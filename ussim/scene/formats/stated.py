@@ -32,6 +32,7 @@ _LONG_AXES = {
     "right-anterior-superior": "RAS",
     "left-anterior-superior": "LAS",
 }
+_MOST_LETTERS = 100_000
 _TOWARDS = {"R": 1.0, "L": -1.0, "A": 1.0, "P": -1.0, "S": 1.0, "I": -1.0}
 
 
@@ -78,6 +79,7 @@ def read_stated(comments: str) -> Stated:
     Raises:
         UssimError: They contradict each other, or name axes in another order than right-left, front-back, up-down.
     """
+    comments = comments[:_MOST_LETTERS]
     found = [_one_unit(float(number), word) for number, word in _ONE_UNIT.findall(comments) if _is_number(number)]
     found += [_one_unit(1.0, word) for word in _UNIT.findall(comments)]
     found += [Stated(axes=_axes(word)) for word in _SPACE.findall(comments)]
