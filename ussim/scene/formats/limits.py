@@ -12,6 +12,16 @@ MOST_TRIANGLES = 50_000_000
 """Of one mesh file."""
 
 
+def require_triangles(count: int) -> None:
+    """Refuse more than may be, or more polygons.
+
+    Raises:
+        UssimError: Says how many.
+    """
+    if count > MOST_TRIANGLES:
+        raise UssimError(f"holds {count:,} triangles; allowed: at most {MOST_TRIANGLES:,}")
+
+
 def require_bytes(size: int, what: str, most: int = MOST_BYTES) -> None:
     """Refuse more than may be.
 

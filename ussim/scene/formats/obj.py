@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ussim.errors import UssimError
+from ussim.scene.formats.limits import require_triangles
 from ussim.scene.formats.part import MeshPart, as_text, fan, line_blocks, parse_numbers, parse_points
 from ussim.scene.formats.stated import read_stated
 from ussim.scene.topology import count_bad_edges_by_place
@@ -73,8 +74,11 @@ def _parse(data: bytes) -> _Text:
     if b"\\" in data:
         data = data.replace(b"\\\n", b" ")
     text = _Text()
+    faces = 0
     for lines in line_blocks(data.replace(b"\t", b" ")):
         _parse_lines(text, lines)
+        faces += len(text.counts[-1]) if text.counts else 0
+        require_triangles(faces)
     return text
 
 

@@ -7,11 +7,13 @@ import re
 import numpy as np
 
 from ussim.errors import UssimError
+from ussim.scene.formats.limits import require_triangles
 from ussim.scene.formats.part import MeshPart, as_text, fan, parse_numbers
 from ussim.scene.formats.stated import read_stated
 from ussim.scene.topology import count_bad_edges_by_place
 
 _HEADER_BYTES = 84
+_BLOCK_BYTES = 2**24
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _SOLID = re.compile(rb"^[ \t]*solid\b[ \t]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _END_SOLID = re.compile(rb"^[ \t]*endsolid\b[^\r\n]*", re.IGNORECASE | re.MULTILINE)
@@ -106,7 +108,21 @@ def _read_text(data: bytes, split: bool) -> list[MeshPart]:
 
 
 def _text_vertices(body: bytes) -> np.ndarray:
-    """Corners of the facets, (3 T, 3); facets of more than three corners are cut into a fan."""
+    """Corners of the facets, (3 T, 3); facets of more than three corners are cut into a fan.
+
+    Some megabytes are taken at a time: as Python objects all would take ten times their size.
+    """
+    found, start = [np.empty((0, 3))], 0
+    while start < len(body):
+        loop = _END_LOOP.search(body, min(start + _BLOCK_BYTES, len(body)))
+        end = loop.end() if loop else len(body)
+        found.append(_block_vertices(body[start:end]))
+        require_triangles(sum(map(len, found)) // 3)
+        start = end
+    return np.concatenate(found)
+
+
+def _block_vertices(body: bytes) -> np.ndarray:
     rows = _VERTEX.findall(body)
     facets = len(_END_LOOP.findall(body)) or len(rows) // 3
     points = parse_numbers(b"\n".join(rows))
