@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from ussim.errors import UssimWarning, one_line
+from ussim.errors import UssimWarning, one_line, printable
 
 
 def say(text: str) -> None:
     """Tell how far it is. Nobody may be there to hear it any more: that ends no work."""
     with suppress(OSError):
-        click.echo(text, err=True)
+        click.echo(printable(text), err=True)
 
 
 def say_warning(text: str) -> None:

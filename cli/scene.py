@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def scene_build(detail: str, output: Path, seed: int, weeks: float | None, cache
     age = {} if weeks is None else {"weeks": weeks}
     build = meshes.place_cached_scene if cache else meshes.build_scene
     path = build(detail, output, seed=seed, progress=say, **age)
-    click.echo(f"wrote {path}; look at it with: ussim scene info {output}")
+    click.echo(f"wrote {path}; look at it with: ussim scene info {shlex.quote(str(output))}")
 
 
 @scene.command("phantom", example="ussim scene phantom pins -o pins\nussim scene phantom grey-scale -o grey")
@@ -48,7 +49,7 @@ def scene_phantom(name: str, output: Path) -> None:
     from meshes.phantoms.build import build_phantom
 
     path = build_phantom(name, output)
-    click.echo(f"wrote {path}; look at it with: ussim scene info {output}")
+    click.echo(f"wrote {path}; look at it with: ussim scene info {shlex.quote(str(output))}")
 
 
 scene.add_command(scene_init)

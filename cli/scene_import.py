@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from cli.options import PATH, output_option
 from cli.program import command
 from cli.say import say
 from cli.show import show_table
-from ussim.errors import UssimError
+from ussim.errors import UssimError, printable
 
 if TYPE_CHECKING:
     from meshes.importing.assemble import ImportedScene
@@ -35,7 +36,18 @@ side_option = click.option(
 @click.argument("files", metavar="MESH...", type=PATH, nargs=-1, required=True)
 @output_option("Folder to make.", "DIR")
 @click.option(
-    "--units", type=click.Choice(("um", "mm", "cm", "m")), default=None, help="Of the files.  [default: guessed]"
+    "--units",
+    type=click.Choice(("um", "mm", "cm", "m", "in")),
+    default=None,
+    help="Of the files.  [default: as they state, or guessed from the size]",
+)
+@click.option("--scale", type=float, default=None, metavar="MM", help="Millimetres of one unit, in place of --units.")
+@click.option(
+    "--frame",
+    type=click.Choice(("lps", "ras", "none")),
+    default=None,
+    help="Axes of files that state none: a patient's left-posterior-superior or right-anterior-superior. 'none' turns "
+    "none, whatever they state.  [default: as they state]",
 )
 @click.option(
     "--tissue", "tissues", multiple=True, metavar="NAME=TISSUE", help="What a surface is imported of; again for more."
@@ -47,15 +59,18 @@ def scene_init(
     files: tuple[Path, ...],
     output: Path,
     units: str | None,
+    scale: float | None,
+    frame: str | None,
     tissues: tuple[str, ...],
     background: str,
     side: str | None,
     repair: bool,
 ) -> None:
-    """Make a scene of your own meshes: STL, OBJ, PLY, GLB, GLTF or OFF.
+    """Make a scene of your own meshes: STL, OBJ, PLY, GLB, GLTF or OFF, also as .gz or in a .zip.
 
-    Parts of a file become surfaces. Units are guessed from the size, tissues from the names, priorities from what lies
-    in what; a probe is put on the skin. The scene.toml says what was guessed and why: change it as you like.
+    Parts of a file become surfaces. Units are guessed from the size unless a file states them, tissues from the names,
+    priorities from what lies in what; a probe is put on the skin. The scene.toml says what was guessed and why: change
+    it as you like.
     """
     from meshes.importing.from_meshes import scene_from_meshes
 
@@ -63,6 +78,8 @@ def scene_init(
         files,
         output,
         units=units,
+        scale=scale,
+        frame=frame,
         tissues=_pairs(tissues, "--tissue"),
         background=background,
         side=side,
@@ -149,11 +166,13 @@ def _pairs(texts: tuple[str, ...], option: str) -> dict[str, str]:
 def _show_imported(imported: ImportedScene, output: Path) -> None:
     """What was guessed, and how to go on."""
     sizes = {one.name: one.vertices_mm.max(axis=0) - one.vertices_mm.min(axis=0) for one in imported.scene.surfaces}
+    renamed = any(one.renamed for one in imported.surfaces)  # then --tissue needs to be told what is what
     show_table(
-        ("surface", "size mm", "priority", "why", "tissue", "why"),
+        ("surface", *(("from",) if renamed else ()), "size mm", "priority", "why", "tissue", "why"),
         [
             (
                 one.name,
+                *((one.source if one.renamed else "",) if renamed else ()),
                 " × ".join(f"{side:.1f}" for side in sizes[one.name]),
                 one.priority,
                 one.why_priority,
@@ -163,17 +182,26 @@ def _show_imported(imported: ImportedScene, output: Path) -> None:
             for one in imported.surfaces
         ],
     )
-    click.echo()
+    lines = [""]
     if imported.units is not None:
-        click.echo(f"units: {imported.units.name}, {imported.units.why} (another: --units um|mm|cm|m)")
+        lines.append(
+            f"units: {imported.units.name}, {imported.units.why} (another: --units um|mm|cm|m|in, or --scale MM)"
+        )
+    if imported.frame:
+        lines.append(f"frame: {imported.frame}")
+    if imported.moved:
+        lines.append(f"place: {imported.moved}")
     placement = imported.placement
-    click.echo(
+    lines.append(
         f"probe: on {imported.probe_on}, {placement.distance_mm:.0f} mm from the middle of the organs; "
         f"{placement.why_settings}"
     )
-    for warning in imported.warnings:
-        click.echo(f"note: {warning}")
+    lines += [f"note: {warning}" for warning in imported.warnings]
     advice = "".join(f" --set {setting}" for setting in placement.settings)
-    click.echo(f"wrote {output / 'scene.toml'}; look at it, then:")
-    click.echo(f"  ussim scene info {output}")
-    click.echo(f"  ussim render {output} -o {output.name}.zarr --frames 20{advice}")
+    lines += [
+        f"wrote {output / 'scene.toml'}; look at it, then:",
+        f"  ussim scene info {shlex.quote(str(output))}",
+        f"  ussim render {shlex.quote(str(output))} -o {shlex.quote(output.name + '.zarr')} --frames 20{advice}",
+    ]
+    for line in lines:
+        click.echo(printable(line))

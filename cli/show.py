@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from ussim.errors import printable
+
 WIDTH_WITHOUT_TERMINAL = 200
 
 
@@ -81,4 +83,4 @@ def _print(table: Any) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else printable(str(value))

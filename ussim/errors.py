@@ -35,10 +35,16 @@ class UssimWarning(UserWarning):
     """What a user should know and need not act on."""
 
 
+def printable(text: str) -> str:
+    """A text whose control characters, which may command a terminal, are shown as Python writes them: ``\\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
 def one_line(text: str) -> str:
-    """A text as one line of printable signs that can be read."""
-    if not text.isprintable():
-        text = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    """A text as one line of printable signs, cut in the middle where it is too long to read."""
+    text = printable(text)
     if len(text) <= LONGEST_MESSAGE:
         return text
     half = LONGEST_MESSAGE // 2

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from meshes.importing.nesting import Nesting
 from meshes.importing.probe_placement import Placement, place_probe
+from meshes.importing.recentre import shift_text, shift_to_origin
 from meshes.importing.units import Units
 from meshes.importing.writer import ImportedSurface, write_scene
 from ussim.scene.scene import Scene
@@ -34,6 +36,8 @@ class ImportedScene:
         placement: Where the probe is.
         probe_on: Name of the surface that the probe lies on.
         warnings: One sentence each on what may need a hand.
+        frame: What the axes are and how that is known; empty for a labelled volume.
+        moved: By how much everything was moved to the origin, and how to undo it; empty if it was not.
     """
 
     scene: Scene
@@ -42,6 +46,8 @@ class ImportedScene:
     placement: Placement
     probe_on: str
     warnings: tuple[str, ...]
+    frame: str = ""
+    moved: str = ""
 
 
 def assemble_scene(
@@ -52,6 +58,9 @@ def assemble_scene(
     nesting: Nesting,
     *,
     units: Units | None = None,
+    frame: str = "",
+    doubts: Sequence[str] = (),
+    shift_mm: np.ndarray | None = None,
     side: str | None = None,
     is_patient: bool = False,
 ) -> ImportedScene:
@@ -64,27 +73,44 @@ def assemble_scene(
         surfaces: The surfaces, checked.
         nesting: How they lie in each other, in the same order.
         units: Unit of the files they are from, if that is known.
+        frame: What their axes are, if that is to be told.
+        doubts: Sentences on what was guessed and may be wrong.
+        shift_mm: (3,) by which they have been moved to the origin; None moves them here if they are too far away.
         side: Where the probe shall lie, a key of ``SIDES``; None chooses.
         is_patient: True if the coordinates are a patient's, x to the right, y to the front, z up.
 
     Raises:
         UssimError: No place for the probe, the scene fails a check, or the folder cannot be written.
     """
+    if shift_mm is None:
+        shift_mm = shift_to_origin([surface.vertices_mm for surface in surfaces])
+        surfaces = [_moved(surface, shift_mm) for surface in surfaces]
+    moved = "" if shift_mm is None else shift_text(shift_mm)
     library = TissueLibrary.load()
     blocking = [library[surface.tissue].attenuation_db_cm_mhz > _BLOCKING_DB_CM_MHZ for surface in surfaces]
     meshes = [(surface.vertices_mm, surface.triangles) for surface in surfaces]
     placement = place_probe(meshes, nesting, blocking, SIDES[side] if side else None, is_patient)
     advice = " ".join(f"--set {setting}" for setting in placement.settings)
     name, probe_on = folder.absolute().name, surfaces[placement.on].name
+    title = "".join(letter if letter.isprintable() else "_" for letter in name)[:64] or "scene"
+    store = shlex.quote(f"{name}.zarr")
     lines = [
         *header,
+        *([f"Moved: {moved}."] if moved else []),
         "",
         f"Probe: on {probe_on}; {placement.why_settings}.",
-        f"Render it with: ussim render {name} -o {name}.zarr --frames 20{' ' + advice if advice else ''}",
+        f"Render it with: ussim render {shlex.quote(name)} -o {store} --frames 20{' ' + advice if advice else ''}",
     ]
-    scene = write_scene(folder, name[:64], lines, background, surfaces, placement.sweep)
+    scene = write_scene(folder, title, lines, background, surfaces, placement.sweep)
     ordered = tuple(sorted(surfaces, key=lambda surface: surface.priority))
-    return ImportedScene(scene, ordered, units, placement, probe_on, tuple(_warnings(surfaces, nesting)))
+    warnings = (*doubts, *_warnings(surfaces, nesting))
+    return ImportedScene(scene, ordered, units, placement, probe_on, warnings, frame, moved)
+
+
+def _moved(surface: ImportedSurface, shift_mm: np.ndarray | None) -> ImportedSurface:
+    if shift_mm is None:
+        return surface
+    return replace(surface, vertices_mm=(surface.vertices_mm.astype(np.float64) + shift_mm).astype(np.float32))
 
 
 def require_tissues(names: Sequence[str]) -> None:

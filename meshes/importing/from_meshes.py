@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from meshes.importing.assemble import ImportedScene, assemble_scene, require_tissues, why_priority
+from meshes.importing.bodies import split_nested
+from meshes.importing.frames import to_patient_frame
 from meshes.importing.mesh_files import FileSurface, read_surfaces
+from meshes.importing.names import LONGEST_NAME, clean_name, unique_names
 from meshes.importing.nesting import Nesting, find_nesting
+from meshes.importing.recentre import coarse_numbers, shift_to_origin
 from meshes.importing.repair import repair_surface
 from meshes.importing.tissues import TissueGuess, guess_tissue
-from meshes.importing.units import IN_WORDS, MM_PER_UNIT, Units, given_units, guess_units
+from meshes.importing.units import MM_PER_UNIT, find_units
 from meshes.importing.writer import ImportedSurface, require_new_folder
 from ussim.errors import UssimError
 from ussim.scene.check import SurfaceReport, check_surfaces
@@ -29,6 +33,8 @@ def scene_from_meshes(
     folder: Path,
     *,
     units: str | None = None,
+    scale: float | None = None,
+    frame: str | None = None,
     tissues: Mapping[str, str] | None = None,
     background: str = "gel",
     side: str | None = None,
@@ -38,9 +44,13 @@ def scene_from_meshes(
     """Make a scene folder from mesh files.
 
     Args:
-        paths: STL, OBJ, PLY, GLB, GLTF or OFF files; the named parts of a file become surfaces of their own.
+        paths: STL, OBJ, PLY, GLB, GLTF or OFF files, also as .gz or in a .zip; the named parts of a file become
+            surfaces of their own, and so do bodies of which one lies inside another.
         folder: New or empty.
-        units: Unit of the files, a key of ``MM_PER_UNIT``; guessed from the size if None.
+        units: Unit of the files, a key of ``MM_PER_UNIT``; if None, what the files state, else guessed from the size.
+        scale: Millimetres of one unit, in place of ``units``.
+        frame: One of ``FRAMES``: the axes of files that state none, or ``none`` to turn none; if None, every file that
+            states its axes is turned to the patient's.
         tissues: Tissue by name of surface, where the guess is to be overruled.
         background: Tissue outside of all surfaces.
         side: Side of the body on which the probe lies, as in ``+y``; chosen if None.
@@ -54,42 +64,55 @@ def scene_from_meshes(
     require_new_folder(folder)
     tissues = dict(tissues or {})
     require_tissues([*tissues.values(), background])
-    surfaces = read_surfaces(paths)
+    files = read_surfaces(paths)
+    _require_countable(files)
+    unit = find_units(files, units, scale)
+    surfaces, axes = to_patient_frame(files, frame)
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is found as such
+        surfaces = [replace(one, vertices=one.vertices * unit.scale) for one in surfaces]
+    doubts = [unit.doubt] if unit.doubt else []
+    shift = shift_to_origin([one.vertices for one in surfaces])
+    if shift is not None:
+        surfaces = [replace(one, vertices=one.vertices + shift) for one in surfaces]
+        coarse = coarse_numbers([one.vertices for one in files], unit.scale)
+        doubts += [coarse] if coarse else []
+    surfaces, notes = _sound(surfaces, repair, say)
+    _require_countable(surfaces)
     names = [surface.name for surface in surfaces]
     for name in tissues:
         if name not in names:
             raise UssimError(f"--tissue {name}=…: there is no such surface; {suggest(name, names)}")
-    if len(surfaces) > LARGEST_SURFACE_COUNT:
-        raise UssimError(
-            f"{len(surfaces)} surfaces; allowed: at most {LARGEST_SURFACE_COUNT} (join bodies of one tissue that do "
-            "not overlap into one mesh)"
-        )
-    unit = _find_units(surfaces, units)
-    surfaces = [replace(one, vertices=one.vertices * unit.scale) for one in surfaces]
-    surfaces, notes = _sound(surfaces, repair, say)
     nesting = find_nesting([(one.vertices, one.triangles) for one in surfaces])
     imported = _imported(surfaces, nesting, tissues, notes)
     header = [
         f"Written by ussim scene init from {', '.join(path.name for path in map(Path, paths))}.",
         "Everything that was guessed says so: change it here, or write the scene anew with other options.",
         "",
-        f"Units: {IN_WORDS[unit.name]}, {unit.why}.",
-        f"The meshes beside this file are in millimetres. Another unit: --units {'|'.join(MM_PER_UNIT)}.",
+        f"Units: {unit.in_words}, {unit.why}.",
+        f"The meshes beside this file are in millimetres. Another unit: --units {'|'.join(MM_PER_UNIT)}, or --scale.",
+        f"Frame: {axes.why}.",
     ]
-    return assemble_scene(folder, header, background, imported, nesting, units=unit, side=side)
+    return assemble_scene(
+        folder,
+        header,
+        background,
+        imported,
+        nesting,
+        units=unit,
+        frame=axes.why,
+        doubts=doubts,
+        shift_mm=shift,
+        side=side,
+        is_patient=axes.is_patient,
+    )
 
 
-def _find_units(surfaces: Sequence[FileSurface], wanted: str | None) -> Units:
-    if wanted is not None:
-        return given_units(wanted)
-    corners = np.concatenate([one.vertices for one in surfaces])
-    corners = corners[np.isfinite(corners).all(axis=1)]
-    if not len(corners):
-        raise UssimError("no vertex has finite coordinates; export the meshes again")
-    extent = float(np.ptp(corners, axis=0).max())
-    if extent == 0:
-        raise UssimError("all vertices lie in one point; export the meshes again")
-    return guess_units(extent)
+def _require_countable(surfaces: Sequence[FileSurface]) -> None:
+    if len(surfaces) > LARGEST_SURFACE_COUNT:
+        raise UssimError(
+            f"{len(surfaces)} surfaces; allowed: at most {LARGEST_SURFACE_COUNT} (join bodies of one tissue that do "
+            "not overlap into one mesh)"
+        )
 
 
 def _check(surfaces: Sequence[FileSurface]) -> list[SurfaceReport]:
@@ -105,20 +128,59 @@ def _check(surfaces: Sequence[FileSurface]) -> list[SurfaceReport]:
 def _sound(
     surfaces: Sequence[FileSurface], repair: bool, say: Say
 ) -> tuple[list[FileSurface], dict[str, tuple[str, ...]]]:
-    """The surfaces, all of which pass the check, and what was changed in each that did not."""
+    """The surfaces, all of which pass the check, and what was done to each that did not."""
     reports = _check(surfaces)
-    mended = list(surfaces)
+    sound: list[FileSurface] = []
     notes: dict[str, tuple[str, ...]] = {}
-    if repair:
-        for number, report in enumerate(reports):
-            if report.ok:
-                continue
-            vertices, triangles, changes = repair_surface(surfaces[number].vertices, surfaces[number].triangles)
+    for surface, report in zip(surfaces, reports, strict=True):
+        mended, changes = surface, list[str]()
+        if not report.ok and repair:
+            vertices, triangles, changes = repair_surface(surface.vertices, surface.triangles)
             if changes and len(triangles):
-                mended[number] = replace(surfaces[number], vertices=vertices, triangles=triangles)
-                notes[report.name] = (f"Repaired: {'; '.join(changes)}.",)
-                say(f"{report.name}: repaired: {'; '.join(changes)}")
-        reports = _check(mended)
+                mended = replace(surface, vertices=vertices, triangles=triangles)
+                say(f"{surface.name}: repaired: {'; '.join(changes)}")
+        bodies = [mended] if report.ok else _split(mended)
+        for one in bodies:
+            told = [f"Repaired: {'; '.join(changes)}."] if changes else []
+            told += ["One of several bodies, some inside others."] if len(bodies) > 1 else []
+            notes[one.name] = tuple(told)
+        if len(bodies) > 1:
+            names = ", ".join(one.name for one in bodies)
+            say(f"{surface.name}: has bodies inside others, which are surfaces of their own: {names}")
+        sound += bodies
+    if not all(report.ok for report in reports):
+        sound, notes = _named_apart(sound, notes)
+        _require_sound(_check(sound), repair, say)
+    return sound, notes
+
+
+def _split(surface: FileSurface) -> list[FileSurface]:
+    """A surface for each body that lies inside another, or holds one; the largest is number 1."""
+    meshes = split_nested(surface.vertices, surface.triangles)
+    if len(meshes) == 1:
+        return [surface]
+    return [
+        replace(
+            surface,
+            name=clean_name(f"{surface.name[: LONGEST_NAME - 4]}_{number}"),
+            source=f"{surface.source}, body {number} of {len(meshes)}",
+            vertices=vertices,
+            triangles=triangles,
+        )
+        for number, (vertices, triangles) in enumerate(meshes, start=1)
+    ]
+
+
+def _named_apart(
+    surfaces: Sequence[FileSurface], notes: Mapping[str, tuple[str, ...]]
+) -> tuple[list[FileSurface], dict[str, tuple[str, ...]]]:
+    """The same with unique names: those of bodies may be taken."""
+    names = unique_names([one.name for one in surfaces])
+    renamed = [replace(one, name=name) for one, name in zip(surfaces, names, strict=True)]
+    return renamed, {name: notes[one.name] for one, name in zip(surfaces, names, strict=True)}
+
+
+def _require_sound(reports: Sequence[SurfaceReport], repair: bool, say: Say) -> None:
     failing = [report for report in reports if not report.ok]
     for report in failing:
         say(f"{report.name}: {_in_terms_of_options(report.verdict)}")
@@ -126,7 +188,6 @@ def _sound(
         names = ", ".join(report.name for report in failing)
         hint = "mend them where they were made" if repair else "mend them, or let --repair try"
         raise UssimError(f"{len(failing)} of {len(reports)} surfaces fail the check ({names}): {hint}")
-    return mended, notes
 
 
 def _in_terms_of_options(verdict: str) -> str:
@@ -160,6 +221,7 @@ def _imported(
                 notes.get(surface.name, ()),
                 surface.vertices.astype(np.float32),
                 surface.triangles,
+                renamed=surface.name != surface.given_name,
             )
         )
     return imported

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from meshes.importing.names import clean_name, unique_names
 from ussim.errors import UssimError
-from ussim.scene.mesh_io import no_triangles, open_mesh_file, tidy_mesh
+from ussim.scene.formats.part import MeshPart
+from ussim.scene.formats.stated import NOTHING_STATED, Stated
+from ussim.scene.mesh_io import read_mesh_file, tidy_mesh
 
 # Names that exporters and readers give where a user gave none.
-_NAMELESS = re.compile(r"(geometry|mesh|object|node|world|scene|shape|solid)?[ _.-]*\d*")
-_LONGEST_NAME = 48
+_NAMELESS = re.compile(
+    r"(ascii|default|geometry|group|grp|material|mesh|node|object|part|scene|shape|solid|world)?[ _.-]*\d*"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,16 +26,20 @@ class FileSurface:
     """One surface of a user.
 
     Attributes:
-        name: Unique; letters, digits, ``_`` and ``-``.
+        name: Unique; letters and digits of any alphabet, ``_`` and ``-``.
         source: Where it comes from, for people.
         vertices: (V, 3) float64; the length unit is the caller's business.
         triangles: (T, 3) int32.
+        stated: What its file says about its unit and its axes.
+        given_name: What it was called before the name was cleaned and made unique.
     """
 
     name: str
     source: str
     vertices: np.ndarray = field(repr=False)
     triangles: np.ndarray = field(repr=False)
+    stated: Stated = NOTHING_STATED
+    given_name: str = ""
 
     @property
     def bounds(self) -> np.ndarray:
@@ -45,7 +53,7 @@ def read_surfaces(paths: Sequence[Path]) -> list[FileSurface]:
     Nothing is repaired. Vertices at exactly the same place become one if the surface is open without that.
 
     Args:
-        paths: STL, OBJ, PLY, GLB, GLTF or OFF files.
+        paths: STL, OBJ, PLY, GLB, GLTF or OFF files, also as .gz or in a .zip.
 
     Returns:
         The surfaces in the order of the files; parts of one file by name.
@@ -53,69 +61,34 @@ def read_surfaces(paths: Sequence[Path]) -> list[FileSurface]:
     Raises:
         UssimError: A file is missing, of another format, unreadable, or holds no triangles.
     """
-    found: list[tuple[str, str, np.ndarray, np.ndarray]] = []
-    for path in paths:
-        found += _read_file(Path(path))
-    names = _unique_names([name for name, *_ in found])
+    found = [surface for path in paths for surface in _read_file(Path(path))]
+    names = unique_names([surface.name for surface in found])
     return [
-        FileSurface(name, source, vertices, triangles)
-        for name, (_, source, vertices, triangles) in zip(names, found, strict=True)
+        FileSurface(name, one.source, one.vertices, one.triangles, one.stated, one.given_name)
+        for name, one in zip(names, found, strict=True)
     ]
 
 
-def clean_name(text: str) -> str:
-    """A name that can stand in a scene file, in a file name and on a command line; may come out empty."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_-")[:_LONGEST_NAME]
-
-
-def _read_file(path: Path) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
-    """Name, source, vertices and triangles of every part of one file."""
+def _read_file(path: Path) -> list[FileSurface]:
+    """Every part of one file."""
     try:
-        loaded = open_mesh_file(path, split_objects=True)
+        parts = read_mesh_file(path)
     except UssimError as error:
         raise UssimError(f"{path}: {error}") from None
-    parts = []
-    for node in sorted(loaded.graph.nodes_geometry):
-        matrix, key = loaded.graph[node]
-        part = loaded.geometry[key]
-        faces = np.asarray(getattr(part, "faces", ()), dtype=np.int64).reshape(-1, 3)
-        if not len(faces):  # lines and points beside the meshes
-            continue
-        vertices = np.asarray(part.vertices, dtype=np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-        if np.linalg.det(matrix[:3, :3]) < 0:
-            faces = faces[:, ::-1]
-        parts.append((node, str(key), *tidy_mesh(vertices, faces)))
-    if not parts:
-        raise UssimError(f"{path}: {no_triangles(path)}")
     several = len(parts) > 1
-    return [
-        (
-            _part_name((node, key), path, several),
-            f"{path.name}, part {node}" if several else path.name,
-            vertices,
-            triangles,
-        )
-        for node, key, vertices, triangles in parts
-    ]
+    surfaces = []
+    for part in sorted(parts, key=lambda part: part.names[:1]):
+        given = _given_name(part, path)
+        name = clean_name(given) or ("part" if several else "surface")
+        source = f"{path.name}, {part.source}" if part.source and (several or path.suffix == ".zip") else path.name
+        surfaces.append(FileSurface(name, source, *tidy_mesh(part.vertices, part.triangles), part.stated, given))
+    return surfaces
 
 
-def _part_name(candidates: Iterable[str], path: Path, several: bool) -> str:
-    """The first name that a person may have given; the file's where there is but one part."""
-    for candidate in candidates:
-        if candidate != path.name and not _NAMELESS.fullmatch(candidate.lower()) and clean_name(candidate):
-            return clean_name(candidate)
-    return clean_name(path.stem) or ("part" if several else "surface")
-
-
-def _unique_names(names: Sequence[str]) -> list[str]:
-    """The same names, the second of one kind as ``name_2``."""
-    taken: set[str] = set()
-    unique = []
-    for name in names:
-        candidate, number = name, 1
-        while candidate in taken:
-            number += 1
-            candidate = f"{name}_{number}"
-        taken.add(candidate)
-        unique.append(candidate)
-    return unique
+def _given_name(part: MeshPart, path: Path) -> str:
+    """The first name that a person may have given; the file's where there is none."""
+    for candidate in part.names:
+        if not _NAMELESS.fullmatch(candidate.lower()) and clean_name(candidate):
+            return candidate
+    stem = path.name.removesuffix(path.suffix) if path.suffix else path.name
+    return Path(stem).stem if path.suffix.lower() == ".gz" else stem

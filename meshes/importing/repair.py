@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ussim.scene.check import SMALLEST_OVERLAP_MM3
+from meshes.importing.bodies import unite_crossing
 from ussim.scene.mesh_io import tidy_mesh
-from ussim.scene.topology import body_of_triangle, count_bad_edges, face_shapes, overlap_volume_mm3, winding_number
+from ussim.scene.topology import body_of_triangle, count_bad_edges, face_shapes, winding_number
 
 MERGE_SHARE = 1e-5
 """Vertices nearer than this share of the size of a surface become one."""
@@ -27,7 +27,8 @@ def repair_surface(vertices: np.ndarray, triangles: np.ndarray) -> tuple[np.ndar
     """Merge vertices, drop copies of faces, turn faces, fill holes, unite bodies: whatever of these is needed.
 
     A hole is filled with a fan from its middle; for a flat cut that is the missing wall, for a large ragged hole it is
-    a guess, so its size is in the list. Check the result: not everything can be mended.
+    a guess, so its size is in the list. A body inside another stays one of its own. Check the result: not everything
+    can be mended.
 
     Args:
         vertices: (V, 3), mm.
@@ -202,36 +203,7 @@ def _turn_bodies(work: _Work) -> None:
 
 
 def _unite_bodies(work: _Work) -> None:
-    """Unite connected bodies that overlap; cavities are kept."""
-    if not len(work.triangles) or any(count_bad_edges(work.triangles, len(work.vertices))):
-        return
-    import manifold3d as m3d
-
-    groups = _with_cavities(work, _bodies(work))
-    if len(groups) < 2:
-        return
-    meshes = [tidy_mesh(work.vertices, group) for group in groups]
-    solids = [m3d.Manifold(m3d.Mesh64(v.astype(np.float64), t.astype(np.uint64))) for v, t in meshes]
-    if any(solid.status() != m3d.Error.NoError for solid in solids):
-        return
-    overlap = overlap_volume_mm3(meshes)
-    if overlap <= SMALLEST_OVERLAP_MM3:
-        return
-    united = m3d.Manifold.batch_boolean(solids, m3d.OpType.Add).to_mesh64()
-    work.vertices = np.asarray(united.vert_properties[:, :3], dtype=np.float64)
-    work.triangles = np.asarray(united.tri_verts, dtype=np.int64)
-    work.changes.append(f"united {len(groups)} bodies that overlapped by {overlap:.3g} mm³")
-
-
-def _with_cavities(work: _Work, bodies: list[np.ndarray]) -> list[np.ndarray]:
-    """Outward bodies, each with the inward ones that lie in it: in the smallest, where several hold one."""
-    volumes = [float(face_shapes(work.vertices, body)[1].sum()) for body in bodies]
-    groups = {number: [body] for number, body in enumerate(bodies) if volumes[number] > 0}
-    for number, body in enumerate(bodies):
-        if number in groups:
-            continue
-        point = work.vertices[body[0, 0]]
-        homes = [home for home in groups if winding_number(point, work.vertices, bodies[home]) > 0.5]
-        if homes:
-            groups[min(homes, key=lambda home: volumes[home])].append(body)
-    return [np.concatenate(group) for group in groups.values()]
+    """Unite connected bodies that overlap, but none of which one lies inside another."""
+    work.vertices, work.triangles, change = unite_crossing(work.vertices, work.triangles)
+    if change:
+        work.changes.append(change)

@@ -32,6 +32,7 @@ class ImportedSurface:
         notes: More that a reader should know, such as what was repaired.
         vertices_mm: (V, 3) float32.
         triangles: (T, 3) int32.
+        renamed: True if it is not called as the user called it, so that the source should stand beside the name.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ImportedSurface:
     notes: tuple[str, ...] = ()
     vertices_mm: np.ndarray = field(repr=False, default_factory=lambda: np.empty((0, 3), np.float32))
     triangles: np.ndarray = field(repr=False, default_factory=lambda: np.empty((0, 3), np.int32))
+    renamed: bool = False
 
 
 def require_new_folder(folder: Path) -> None:

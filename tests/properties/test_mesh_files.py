@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import scenes
 from support.fuzz import damaged_bytes, only_mistakes_are_refused
+from support.mesh_files import obj_text, ply_bytes
 
 from meshes.importing.mesh_files import read_surfaces
 from ussim.errors import UssimError
@@ -24,6 +25,9 @@ FILES = {
     "plain.obj": OBJ_WITH_EXTRAS,
     "binary.ply": BALL.export(file_type="ply"),
     "text.ply": BALL.export(file_type="ply", encoding="ascii"),
+    "uneven.ply": ply_bytes(BALL, [*BALL.faces, [0, 1, 2, 3]]),
+    "strips.ply": ply_bytes(BALL, [[0, 1, 2, 3, -1, *face] for face in BALL.faces], element="tristrips"),
+    "groups.obj": obj_text({"a": BALL, "b": BALL}, "g", relative=True, corner="{0}//{0}").encode(),
     "plain.off": BALL.export(file_type="off").encode(),
     "packed.glb": trimesh.Scene({"ball": BALL, "stone": scenes.box_mesh((3, 3, 3))}).export(file_type="glb"),
 }

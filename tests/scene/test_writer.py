@@ -88,11 +88,19 @@ def test_a_scene_file_is_read_back_as_it_was_written():
 
 @pytest.mark.parametrize("text", EVIL[:-1])
 def test_no_text_of_a_scene_file_can_add_to_it(text):
-    surface = {"name": text, "mesh": text, "tissue": text, "priority": 1, "group": text}
-    sweep = sweep_entry(Sweep(text, (SweepKey((0, 0, 0), (0, 0, 1), (1, 0, 0)),), text))
-    file = scene_file(name=text, background=text, tissues=[text], surface=[surface], sweep=[sweep])
-    comments = {text: SurfaceComments((text, text), text, text)}
+    name = text if text.isprintable() else "others are refused"
+    surface = {"name": name, "mesh": text, "tissue": name, "priority": 1, "group": text}
+    sweep = sweep_entry(Sweep(name, (SweepKey((0, 0, 0), (0, 0, 1), (1, 0, 0)),), text))
+    file = scene_file(name=name, background=name, tissues=[text], surface=[surface], sweep=[sweep])
+    comments = {name: SurfaceComments((text, text), text, text)}
     assert read(scene_text(file, [text, "", text], comments)) == file
+
+
+@pytest.mark.parametrize("text", ["a\x1b[2J", "a\nb", "a\x9b31m", "a\u202etxt"])
+def test_a_name_that_could_command_a_terminal_is_refused(text):
+    for changes in ({"name": text}, {"background": text}):
+        with pytest.raises(ValueError, match="holds a control character; allowed: letters that can be seen"):
+            scene_file(**changes)
 
 
 def test_a_written_scene_file_says_where_values_are_from():

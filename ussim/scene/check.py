@@ -240,7 +240,8 @@ def _group_problems(groups: list[list[MeshArrays]]) -> list[str]:
     if overlap > SMALLEST_OVERLAP_MM3:
         return [
             f"its connected bodies overlap each other by {overlap:.4g} mm³; allowed: bodies that do not "
-            "overlap; unite them (in Blender: Boolean, Union) or make them surfaces of different priority"
+            "overlap; make them surfaces of different priority, or unite them (in Blender: Boolean, Union), which "
+            "loses what lies inside another"
         ]
     return []
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from ussim.errors import UssimError
 from ussim.scene.point import STRONGEST_DB, WEAKEST_DB
@@ -15,7 +16,17 @@ SCENE_FILE_NAME = "scene.toml"
 
 _CHECKED = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
-Name = Annotated[str, Field(min_length=1, max_length=64)]
+
+def _commands_no_terminal(name: str) -> str:
+    """Names are shown: a control character could clear a screen, a mark of direction could turn writing round."""
+    if any(unicodedata.category(letter) == "Cc" or letter in _TURNING for letter in name):
+        raise ValueError("holds a control character; allowed: letters that can be seen")
+    return name
+
+
+_TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_commands_no_terminal)]
 
 Vector = Annotated[list[float], Field(min_length=3, max_length=3)]
 
