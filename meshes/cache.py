@@ -13,7 +13,7 @@ import ussim.scene
 from meshes.build import build_scene, check_detail
 from meshes.errors import OutputError
 from meshes.fetus.growth import check_weeks
-from meshes.folder import new_scene
+from meshes.folder import is_as_built, new_scene
 from meshes.variation import check_seed
 from ussim.files import user_cache_folder, whole_folder
 
@@ -47,7 +47,8 @@ def _files(folder: Path) -> list[Path]:
 def cached_scene(detail: str, seed: int = 0, weeks: float = 22, progress: Callable[[str], None] | None = None) -> Path:
     """The scene.toml of an anatomy in the cache, built if it is not there. Do not change what it lies in.
 
-    Several processes may ask for one scene at once: each that finds none builds it, and one of the results stays.
+    Several processes may ask for one scene at once: each that finds none builds it, and one of the results stays. One
+    that is not as it was built, as a power cut may leave it, is built again.
 
     Raises:
         SettingError: an argument is out of range.
@@ -58,13 +59,15 @@ def cached_scene(detail: str, seed: int = 0, weeks: float = 22, progress: Callab
     seed, weeks = check_seed(seed), check_weeks(weeks)
     folder = cache_folder()
     final = folder / scene_key(detail, seed, weeks)
-    if (final / "scene.toml").is_file():
+    if is_as_built(final):
         return final / "scene.toml"
     try:
+        if final.exists():
+            shutil.rmtree(final)
         with whole_folder(final) as scratch:
             build_scene(detail, scratch, seed, weeks, progress)
     except (OSError, OutputError) as error:
-        if not (final / "scene.toml").is_file():  # else another process was faster
+        if not is_as_built(final):  # else another process was faster
             reason = getattr(error, "strerror", None) or error
             raise OutputError(
                 f"cannot write the scene cache {folder}: {reason}; choose another folder with XDG_CACHE_HOME"

@@ -12,7 +12,6 @@ from meshes.importing.assemble import ImportedScene, assemble_scene, require_tis
 from meshes.importing.bodies import split_nested
 from meshes.importing.frames import to_patient_frame
 from meshes.importing.mesh_files import FileSurface, read_surfaces
-from meshes.importing.names import LONGEST_NAME, clean_name, unique_names
 from meshes.importing.nesting import Nesting, find_nesting
 from meshes.importing.recentre import coarse_numbers, shift_to_origin
 from meshes.importing.repair import repair_surface
@@ -20,6 +19,7 @@ from meshes.importing.tissues import TissueGuess, guess_tissue
 from meshes.importing.units import MM_PER_UNIT, find_units
 from meshes.importing.writer import ImportedSurface, require_new_folder
 from ussim.errors import UssimError
+from ussim.names import LONGEST_NAME, clean_name, unique_names
 from ussim.scene.check import SurfaceReport, check_surfaces
 from ussim.scene.scene import LARGEST_SURFACE_COUNT
 from ussim.scene.surface import Surface

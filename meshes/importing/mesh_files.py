@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from meshes.importing.names import clean_name, unique_names
 from ussim.errors import UssimError
+from ussim.names import clean_name, unique_names
 from ussim.scene.formats.part import MeshPart
 from ussim.scene.formats.stated import NOTHING_STATED, Stated
 from ussim.scene.mesh_io import read_mesh_file, tidy_mesh

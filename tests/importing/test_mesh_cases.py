@@ -15,7 +15,7 @@ from support.imported import init, save, surfaces, volume_mm3
 from support.mesh_files import Gltf, ball, join, obj_text, stl_bytes, stl_text
 from support.scenes import box_mesh
 
-from meshes.importing.names import LONGEST_NAME, clean_name, unique_names
+from ussim.names import LONGEST_NAME, clean_name, unique_names
 from ussim.scene.scene import Scene
 
 refused = partial(commands.refused, "scene", "init")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from contextlib import suppress
 
 import pytest
 
@@ -18,7 +20,7 @@ from meshes import (
 )
 from meshes import build as build_module
 from meshes import cache as cache_module
-from meshes.folder import MARK
+from meshes.folder import MARK, new_scene
 from ussim.errors import UssimError
 from ussim.scene.scene import Scene
 
@@ -35,9 +37,9 @@ def quick_build(monkeypatch):
 
     def build(detail, folder, seed, weeks, progress):
         built.append((detail, seed, weeks))
-        (folder / "meshes").mkdir()
-        (folder / "meshes" / "fetal_skin.ply").write_text(f"{seed}")
-        (folder / "scene.toml").write_text(f'# {MARK}\nmesh = "meshes/fetal_skin.ply"\n')
+        with new_scene(folder) as scratch:
+            (scratch / "meshes" / "fetal_skin.ply").write_text(f"{seed}")
+            (scratch / "scene.toml").write_text(f'# {MARK}\nmesh = "meshes/fetal_skin.ply"\n')
         return folder / "scene.toml"
 
     monkeypatch.setattr(cache_module, "build_scene", build)
@@ -96,12 +98,57 @@ def test_a_bad_setting_is_found_before_the_cache_is_touched(tmp_path):
 
 def test_a_build_copies_the_cached_scene_and_removes_meshes_of_the_last_one(tmp_path, quick_build):
     out = tmp_path / "scene"
-    (out / "meshes").mkdir(parents=True)
-    (out / "meshes" / "old_organ.ply").write_text("stale")
-    (out / "scene.toml").write_text(f'# {MARK}\nmesh = "meshes/old_organ.ply"\n')
+    with new_scene(out) as scratch:
+        (scratch / "meshes" / "old_organ.ply").write_text("stale")
+        (scratch / "scene.toml").write_text(f'# {MARK}\nmesh = "meshes/old_organ.ply"\n')
     assert place_cached_scene("tiny", out, seed=7) == out / "scene.toml"
     assert [mesh.name for mesh in (out / "meshes").iterdir()] == ["fetal_skin.ply"]
     assert (out / "meshes" / "fetal_skin.ply").read_text() == "7"
+
+
+@pytest.mark.parametrize("damage", ["empty", "changed", "lost", "no list"])
+@pytest.mark.parametrize("file", ["scene.toml", "meshes/fetal_skin.ply"])
+def test_a_cached_scene_that_is_not_as_it_was_built_is_built_again(tmp_path, quick_build, file, damage):
+    folder = cached_scene("tiny", 3).parent
+    match damage:
+        case "empty":
+            (folder / file).write_text("")
+        case "changed":
+            (folder / file).write_text((folder / file).read_text() + " ")
+        case "lost":
+            (folder / file).unlink()
+        case "no list":
+            (folder / "built.json").unlink()
+    out = place_cached_scene("tiny", tmp_path / "scene", seed=3).parent
+    assert len(quick_build) == 2
+    assert (out / "meshes" / "fetal_skin.ply").read_text() == "3"
+
+
+@pytest.mark.parametrize("name", ["scene.toml", "tissues.toml", "meshes/fetal_skin.ply"])
+def test_a_file_that_was_edited_since_it_was_built_is_refused_and_kept(old_scene, name):
+    (old_scene / name).write_text("hours of work")
+    before = content(old_scene)
+    with pytest.raises(OutputError, match=r"was (changed since it was built|not made by this command)"):
+        place_cached_scene("tiny", old_scene, seed=8)
+    assert content(old_scene) == before
+
+
+def test_a_mesh_that_was_added_to_a_built_scene_is_refused_and_kept(old_scene):
+    (old_scene / "meshes" / "tumour.ply").write_text("mine")
+    with pytest.raises(OutputError, match=r"tumour\.ply was not made by this command"):
+        place_cached_scene("tiny", old_scene, seed=8)
+    assert (old_scene / "meshes" / "tumour.ply").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["../outside.ply", "/etc/passwd", "meshes/../../outside.ply", "notes.txt"])
+def test_a_list_of_what_was_built_that_names_other_files_is_refused(old_scene, name):
+    outside = old_scene.parent / "outside.ply"
+    outside.write_text("theirs")
+    (old_scene / "built.json").write_text(json.dumps({"files": {name: ["ab"]}}))
+    with pytest.raises(OutputError, match="no place of a file of a scene"):
+        place_cached_scene("tiny", old_scene, seed=8)
+    assert outside.read_text() == "theirs"
+    assert (old_scene / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("files", [["meshes/mine.ply"], ["scene.toml"]])
@@ -142,22 +189,30 @@ def test_a_build_that_ends_early_leaves_the_old_scene_whole(old_scene, monkeypat
     assert content(old_scene) == before
 
 
-def test_a_build_killed_while_it_replaces_the_old_scene_leaves_none_and_the_next_one_mends_it(old_scene, monkeypatch):
+@pytest.mark.parametrize("at", range(1, 6))
+def test_a_build_killed_while_it_replaces_the_old_scene_leaves_none_and_the_next_one_mends_it(
+    old_scene, monkeypatch, at
+):
     replace, calls = os.replace, []
 
     def killed(source, target):
         calls.append(target)
-        if len(calls) == 2:  # the first puts the list of meshes in place
+        if len(calls) == at:
             raise KeyboardInterrupt
         replace(source, target)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", killed)
-        with pytest.raises(KeyboardInterrupt):
-            place_cached_scene("tiny", old_scene, seed=8)
-    with pytest.raises(UssimError, match="not valid TOML"):
-        Scene.load(old_scene)
+        with suppress(KeyboardInterrupt):
+            place_cached_scene("tiny", old_scene, seed=7)
+    if (old_scene / "scene.toml").is_file():
+        assert (old_scene / "meshes" / "fetal_skin.ply").read_text() == "7"
+    else:
+        with pytest.raises(UssimError, match="no scene here"):
+            Scene.load(old_scene)
     place_cached_scene("tiny", old_scene, seed=9)
-    assert content(old_scene) == {
+    kept = content(old_scene)
+    kept.pop("built.json")
+    assert kept == {
         "meshes/fetal_skin.ply": "9", "notes.txt": "mine", "scene.toml": f'# {MARK}\nmesh = "meshes/fetal_skin.ply"\n'
     }  # fmt: skip

@@ -124,7 +124,7 @@ def test_a_phantom_is_the_same_bytes_every_time(tmp_path):
     for folder in ("a", "b"):
         build_phantom("grey-scale", tmp_path / folder)
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
-    assert len(files) == 9
+    assert len(files) == 10
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 

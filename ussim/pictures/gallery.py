@@ -12,6 +12,7 @@ from ussim.dataset.job import TGC_POSES
 from ussim.dataset.poses import check_poses
 from ussim.errors import UssimError
 from ussim.files import whole_file
+from ussim.names import clean_name, unique_names
 from ussim.pictures.drawing import BLACK, INK, LARGEST_SHEET_PX, Axes, colour_table, draw_depths, tissue_legend
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import Probe
@@ -50,7 +51,7 @@ def save_gallery(
     panel_width: int = PANEL_PX,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Path]:
-    """Draw planes of a scene, one JPEG file each, named after its sweep.
+    """Draw planes of a scene, one JPEG file each, named after its sweep as far as a file can be.
 
     All of them share one gain curve, fitted to the scene's first sweep as for a dataset.
 
@@ -84,13 +85,14 @@ def save_gallery(
     renderer = Renderer(scene, probe=probe, imaging=imaging, backend=backend, seed=seed)
     renderer.fit_tgc(scene.sweep(None).poses(TGC_POSES))
     files = []
+    stems = unique_names([clean_name(name) or "plane" for name in names])  # a sweep may be called ../elsewhere
     for number, (name, pose) in enumerate(zip(names, poses, strict=True)):
         if progress:
             progress("render", number, len(names))
         image = renderer.render(pose[None], quality or HQ, frames=[number])[0]
         labels = renderer.maps(pose[None]).segmentation[0]
         picture = _picture(scene, renderer.probe, name, image, labels, panel_width)
-        files.append(_write(picture, folder / f"{name}.jpg"))
+        files.append(_write(picture, folder / f"{stems[number]}.jpg"))
     if progress:
         progress("render", len(names), len(names))
     return files

@@ -1,4 +1,4 @@
-"""Names of surfaces: as people gave them, in any alphabet, yet fit for a file, a command line and a terminal."""
+"""Names as people gave them, in any alphabet, yet fit for a file, a command line and a terminal."""
 
 from __future__ import annotations
 
