@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from ussim.errors import UssimError
 from ussim.render.backends import BACKENDS
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -52,7 +53,18 @@ def output_option(help: str, metavar: str, name: str = "output", required: bool 
         name: Name of the command's parameter.
         required: False if the command knows another place.
     """
-    return click.option("-o", "--output", name, type=PATH, required=required, metavar=metavar, help=help)
+    return click.option(
+        "-o", "--output", name, type=PATH, required=required, metavar=metavar, help=help, callback=_outside_of_stores
+    )
+
+
+def _outside_of_stores(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse an output within a store, which would be damaged by it."""
+    if path is not None:
+        store = next((parent for parent in path.absolute().parents if (parent / "zarr.json").is_file()), None)
+        if store is not None:
+            raise UssimError(f"{path} lies in the store {store}; choose a place outside of it")
+    return path
 
 
 def set_option(help: str) -> Decorator:

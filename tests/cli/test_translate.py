@@ -144,6 +144,13 @@ def test_ctrl_c_leaves_a_checkpoint_and_exits_with_130(store, tmp_path):
 # Mistakes ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("inside", ["run", "lq/c/run"])
+def test_nothing_is_written_into_a_store_that_does_not_belong_there(run, store, inside):
+    for command in (("train", store), ("apply", run, store), ("evaluate", run, store)):
+        assert f"lies in the store {store}" in refused(*command, "-o", store / inside)
+    assert not (store / inside).exists()
+
+
 def test_mistakes_in_train_are_named(run, store, tmp_path):
     new = tmp_path / "new"
     assert "no such store" in refused("train", tmp_path / "none.zarr", "-o", new)

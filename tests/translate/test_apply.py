@@ -66,6 +66,24 @@ def test_a_store_is_sound_after_apply_and_a_flipped_bit_in_the_array_is_found(ru
     assert any("array 'enhanced', frame 0" in problem for problem in verify(written).problems)
 
 
+@pytest.mark.parametrize("damage", ["empty", "flip", "lost"])
+def test_a_damaged_frame_is_made_again_and_no_other(runs, written, damage):
+    generator = Generator.load(runs / "LM")
+    assert apply_to_store(generator, written) == 12
+    chunk = written / "enhanced" / "c" / "3" / "0" / "0"
+    whole = chunk.read_bytes()
+    match damage:
+        case "empty":
+            chunk.write_bytes(b"")
+        case "flip":
+            chunk.write_bytes(whole[:40] + bytes([whole[40] ^ 1]) + whole[41:])
+        case "lost":
+            chunk.unlink()
+    assert apply_to_store(generator, written) == 1
+    assert chunk.read_bytes() == whole
+    assert verify(written).problems == []
+
+
 def test_two_applies_do_not_write_one_array(runs, written):
     generator = Generator.load(runs / "LM")
     with only_writer(written, "array-enhanced", "another process writes"):

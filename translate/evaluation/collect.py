@@ -224,7 +224,9 @@ class Collector:
                 notes.append(
                     f"Images of {height} × {width} hold {per_image} instead of 4 pieces of {PIECE_PX} × {PIECE_PX}."
                 )
-            if 0 < len(self.piece_frames) <= self.extractor.dimensions:
+            if len(self.piece_frames) == 1:
+                notes.append("No Fréchet distance and no KID: 1 piece, 2 are needed.")
+            elif 0 < len(self.piece_frames) <= self.extractor.dimensions:
                 notes.append(
                     f"The Fréchet distance rests on {len(self.piece_frames)} pieces, fewer than its "
                     f"{self.extractor.dimensions} features: it is biased upwards. Compare rows of this table only, "

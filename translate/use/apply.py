@@ -18,6 +18,7 @@ from translate.data.store import StoreReader
 from translate.use.inference import Generator
 from ussim.dataset.layout import chunk_file, create_array, remove_leftovers
 from ussim.dataset.schema import frame_spec
+from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
 from ussim.files import flush_files, write_text
 from ussim.lock import only_writer
@@ -44,7 +45,7 @@ def apply_to_store(
     frames: str = "all",
     progress: Progress | None = None,
 ) -> int:
-    """Write the generator's images into a store, as an array like its ``lq``; frames that are there are kept.
+    """Write the generator's images into a store, as an array like its ``lq``; sound frames that are there are kept.
 
     Args:
         generator: The generator.
@@ -79,9 +80,11 @@ def apply_to_store(
 
     with only_writer(store, f"array-{name}", f"another process writes array {name!r} here"):
         array = _open_array(reader, generator, name)
-        chunks = {index: chunk_file(store, name, index) for index in chosen}
-        remove_leftovers(chunks.values())
-        pending = [index for index in chosen if not chunks[index].is_file()]
+        remove_leftovers(chunk_file(store, name, index) for index in chosen)
+        written = Dataset.open(store)
+        with ThreadPoolExecutor(4) as pool:
+            sound = list(pool.map(lambda index: _is_sound(written, name, index), chosen))
+        pending = [index for index, is_sound in zip(chosen, sound, strict=True) if not is_sound]
         return _each(pending, read, enhance, f"{store}: array {name}", progress)
 
 
@@ -241,6 +244,15 @@ def _open_array(reader: StoreReader, generator: Generator, name: str) -> zarr.Ar
     if not isinstance(array, zarr.Array) or array.attrs.get("weights_sha256") != generator.digest:
         raise UssimError(f"{reader.path}: array {name!r} is from other weights; choose another --name")
     return array
+
+
+def _is_sound(dataset: Dataset, name: str, index: int) -> bool:
+    """Whether a frame of an array is there and can be read; one that is damaged is made again."""
+    try:
+        dataset.read_frame(name, index)
+    except UssimError:
+        return False
+    return True
 
 
 def _claim(output: Path, generator: Generator) -> None:
