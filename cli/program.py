@@ -88,6 +88,8 @@ class Program(CommandGroup):
             return super().main(*args, standalone_mode=False, **extra)
         with quiet_libraries(say_warning):
             code = self._code(*args, **extra)
+        if self.owns_process:
+            all_is_done()
         sys.exit(_flushed(code))
 
     def _code(self, *args: Any, **extra: Any) -> int:

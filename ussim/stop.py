@@ -35,6 +35,13 @@ def end_on_signals() -> None:
     threading.Thread(target=_watch, args=(reading,), daemon=True, name="ussim-signals").start()
 
 
+def all_is_done() -> None:
+    """From now on signals change nothing: the program has its exit code, and is only being taken down."""
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def exit_code() -> int:
     """What a process that was told to stop ends with: 128 and the signal's number, as a shell has it."""
     return 128 + (_received[0] if _received else signal.SIGINT)
