@@ -7,8 +7,9 @@ from pathlib import Path
 
 from meshes.importing.assemble import ImportedScene, assemble_scene, require_tissues, why_priority
 from meshes.importing.label_map import map_template, read_labels
-from meshes.importing.labels import LabelSurface, label_surfaces, order_labels, read_volume
+from meshes.importing.labels import LabelSurface, label_surfaces, order_labels
 from meshes.importing.nesting import PRIORITY_STEP, find_nesting
+from meshes.importing.volumes.volume import read_volume
 from meshes.importing.writer import ImportedSurface, require_new_folder
 from ussim.errors import UssimError
 from ussim.scene.scene import LARGEST_SURFACE_COUNT

@@ -78,6 +78,7 @@ class Label:
         tissue: A name of the tissue library.
         priority: As given, or None.
         why: How the tissue is known.
+        also: Further values that are the same surface.
     """
 
     value: int
@@ -85,6 +86,12 @@ class Label:
     tissue: str
     priority: int | None
     why: str
+    also: tuple[int, ...] = ()
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """All its values in the volume."""
+        return (self.value, *self.also)
 
 
 def read_labels(
