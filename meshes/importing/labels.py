@@ -68,6 +68,14 @@ def order_labels(volume: LabelVolume, labels: Sequence[Label]) -> list[Label]:
     return sorted(labels, key=lambda label: (-size[label.value], label.value))
 
 
+def labelled_extent(volume: LabelVolume, labels: Sequence[Label]) -> np.ndarray:
+    """(3,) voxels from the first to the last of all labels together, along each axis."""
+    boxes = _Numbered.of(volume, labels).boxes[1:]
+    return np.array(
+        [max(side.stop for side in axis) - min(side.start for side in axis) for axis in zip(*boxes, strict=True)]
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class _Numbered:
     """A volume in which labels that form one surface have one number, from 1 in their order; 0 is all else.

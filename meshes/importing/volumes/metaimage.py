@@ -7,7 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from meshes.importing.volumes.raw import RawVolume, affine, one_line_errors, require_data_file, require_voxels, three_axes
+from meshes.importing.volumes.raw import (
+    RawVolume,
+    affine,
+    one_line_errors,
+    require_data_file,
+    require_voxels,
+    three_axes,
+)
 from ussim.errors import UssimError
 
 _LPS = np.array([[-1.0], [-1.0], [1.0]])

@@ -81,7 +81,7 @@ def _voxels(path: Path, file: BinaryIO, header: Mapping[str, Any], sizes: list[i
     if name is not None and (name.startswith("LIST") or "%" in name):
         raise UssimError(f"{path}: its voxels are in many files; allowed: in one")
     skips = [int(header.get(key, header.get(key.replace(" ", ""), 0))) for key in ("line skip", "byte skip")]
-    source = file if name is None else open(require_data_file(path, name), "rb")  # noqa: SIM115 closed below
+    source = file if name is None else open(require_data_file(path, name), "rb")
     with source:
         for _ in range(min(skips[0], 1_000_000)):
             source.readline(_LONGEST_HEADER)

@@ -20,7 +20,17 @@ SMALLEST_VOXEL_MM, LARGEST_VOXEL_MM = 1e-4, 1e3
 _MOST_OBLONG = 100.0  # of two sides of a voxel
 _FLATTEST = 0.02  # volume of a voxel as a share of that of a right-angled one: a tilt of 89°
 _FARTHEST_MM = 1e5  # float32 steps by 8 µm there
-MILLIMETRES = {"mm": 1.0, "cm": 10.0, "dm": 100.0, "m": 1000.0, "um": 1e-3, "µm": 1e-3, "μm": 1e-3, "nm": 1e-6, "in": 25.4}
+MILLIMETRES = {
+    "mm": 1.0,
+    "cm": 10.0,
+    "dm": 100.0,
+    "m": 1000.0,
+    "um": 1e-3,
+    "µm": 1e-3,
+    "μm": 1e-3,
+    "nm": 1e-6,
+    "in": 25.4,
+}
 MILLIMETRES |= {
     "millimeter": 1.0, "millimeters": 1.0, "millimetre": 1.0, "centimeter": 10.0, "meter": 1000.0, "metre": 1000.0,
     "micron": 1e-3, "micrometer": 1e-3, "micrometre": 1e-3, "inch": 25.4,
@@ -28,7 +38,8 @@ MILLIMETRES |= {
 """Units of length by the names that headers give them."""
 NO_UNIT = "its header states no unit: millimetres assumed"
 NO_ORIENTATION = (
-    "its header states no orientation: assumed that its axes run to the right, to the front and up, the first voxel at 0"
+    "its header states no orientation: assumed that its axes run to the right, to the front and up, with the first "
+    "voxel at 0"
 )
 
 

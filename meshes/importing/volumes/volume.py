@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +27,6 @@ _FORMATS: tuple[tuple[tuple[str, ...], Reader], ...] = (
 _ALLOWED = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr, .seg.nrrd), MetaImage (.mha, .mhd), MGH (.mgh, .mgz)"
 _MOST_MASKS = 1024
 _SAME_GRID_VOXELS = 0.1
-FEWEST_SLICES = 4
-"""Along each axis, of all labels together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +68,7 @@ def read_volume(path: Path) -> LabelVolume:
             holds something else than labels, nothing but zeros, or a geometry that cannot be.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises what a name too long raises
         return _read_masks(path)
     require_file(path)
     reader = _reader(path)
