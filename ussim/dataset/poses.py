@@ -18,12 +18,12 @@ def check_poses(scene: Scene, poses: np.ndarray, max_gap_mm: float = 15.0, sweep
     Args:
         scene: The scene.
         poses: Probe → scene, mm, float64 of shape (n, 4, 4).
-        max_gap_mm: Largest distance from the face's centre, along the beam, to the first surface; where the background
-            is tissue itself, the probe is in contact anyway, and a surface ahead will do.
+        max_gap_mm: Largest distance from the face's centre, along the beam, to the first surface; of no account where
+            the background is tissue itself, which a probe touches wherever it is.
         sweep: Name of the sweep, for the message.
 
     Raises:
-        UssimError: A pose that is not finite or not a rotation and a shift, or that finds no surface in
+        UssimError: A pose that is not finite or not a rotation and a shift, or, in gel, that finds no surface in
             front of the probe. The message names sweep and frame.
     """
     from ussim.render.contact import contact_gap_mm
@@ -33,9 +33,9 @@ def check_poses(scene: Scene, poses: np.ndarray, max_gap_mm: float = 15.0, sweep
         fault = _pose_fault(pose)
         if fault:
             raise UssimError(f"{where}{frame}: {fault}")
-    gaps = contact_gap_mm(scene, poses)
     if scene.media[0].scatters:
-        max_gap_mm = np.finfo(float).max
+        return
+    gaps = contact_gap_mm(scene, poses)
     bad = np.flatnonzero(~(gaps <= max_gap_mm))
     if bad.size:
         frame = int(bad[0])
