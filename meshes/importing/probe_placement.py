@@ -92,12 +92,12 @@ def place_probe(
     if winding_number(target, *meshes[skin]) < 0.5:
         target = _point_inside(target, *meshes[skin])
     if side is None:
-        out = _best_direction(meshes, skin, blocking, target, _FRONT if is_patient else None)
+        out = _best_direction(meshes, skin, blocking, target, _FRONT if is_patient else None, square=not outside)
     else:
         out = side / np.linalg.norm(side)
     points = np.concatenate([meshes[one][0] for one in contents]).astype(np.float64)
     lateral, along = _plane(out, points, is_patient)
-    reach = _PASS_SHARE * np.ptp(points @ along)
+    reach = _PASS_SHARE * (_usual_length(meshes, nesting, contents, along) if outside else np.ptp(points @ along))
     # What lies apart from the body is not in the way of a probe that lies on it.
     body = [mesh for one, mesh in enumerate(meshes) if one == skin or (not outside and nesting.overlaps[skin, one])]
     press_mm = min(PRESS_MM, _PRESS_SHARE * float(np.ptp(meshes[skin][0], axis=0).max()))
@@ -126,18 +126,22 @@ def _organs(nesting: Nesting, skin: int) -> list[int]:
     return [one for one in inside if nesting.volumes_mm3[one] < largest] or inside or [skin]
 
 
+def _usual_length(meshes: Sequence[MeshArrays], nesting: Nesting, chosen: Sequence[int], along: np.ndarray) -> float:
+    """How long surfaces are in a direction, on average by volume, mm: one long vessel does not lead the probe away."""
+    lengths = [float(np.ptp(meshes[one][0].astype(np.float64) @ along)) for one in chosen]
+    return float(np.average(lengths, weights=nesting.volumes_mm3[list(chosen)]))
+
+
 def _hull(meshes: Sequence[MeshArrays]) -> MeshArrays:
     """A convex skin around all surfaces, a little outside of them, where there is none."""
     points = np.concatenate([vertices for vertices, _ in meshes]).astype(np.float64)
     found = ConvexHull(points)
-    vertices = points[found.vertices]
-    triangles = np.searchsorted(found.vertices, found.simplices, sorter=(order := np.argsort(found.vertices)))
-    triangles = order[triangles]
+    used, triangles = np.unique(found.simplices, return_inverse=True)
+    vertices, triangles = points[used], triangles.reshape(-1, 3)
     corners = vertices[triangles]
-    facing = np.einsum(
-        "ij,ij->i", np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), found.equations[:, :3]
-    )
-    triangles[facing < 0] = triangles[facing < 0][:, ::-1]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    inwards = (across * found.equations[:, :3]).sum(axis=1) < 0
+    triangles[inwards] = triangles[inwards][:, ::-1]
     middle = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
     away = vertices - middle
     margin = _AROUND_SHARE * np.ptp(vertices, axis=0).max()
@@ -179,9 +183,17 @@ def _directions(prefer: np.ndarray | None) -> Iterator[tuple[np.ndarray, float]]
 
 
 def _best_direction(
-    meshes: Sequence[MeshArrays], skin: int, blocking: Sequence[bool], target: np.ndarray, prefer: np.ndarray | None
+    meshes: Sequence[MeshArrays],
+    skin: int,
+    blocking: Sequence[bool],
+    target: np.ndarray,
+    prefer: np.ndarray | None,
+    square: bool,
 ) -> np.ndarray:
-    """The direction from the target to the skin along which it is best seen, (3,)."""
+    """The direction from the target to the skin along which it is best seen, (3,).
+
+    It is best met at a right angle, unless nothing real is there that could be met askew: ``square`` is False then.
+    """
     # A ray through the middle of a symmetric mesh runs along edges, where it meets two triangles at once.
     target = target + _NUDGE * np.ptp(meshes[skin][0], axis=0).max()
     best: tuple[float, np.ndarray] | None = None
@@ -198,7 +210,8 @@ def _best_direction(
             for mesh, blocks in zip(meshes, blocking, strict=True)
             if blocks
         )
-        cost = factor * (distances[-1] + (_BLOCKED_MM + _BLOCKED_SHARE * blocked if blocked else 0)) / facing**2
+        cost = factor * (distances[-1] + (_BLOCKED_MM + _BLOCKED_SHARE * blocked if blocked else 0))
+        cost /= facing**2 if square else 1.0
         if best is None or cost < best[0]:
             best = cost, direction
     if best is None:
