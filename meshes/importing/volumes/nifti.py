@@ -37,6 +37,7 @@ def read_nifti(path: Path) -> RawVolume:
     with one_line_errors(path, "NIfTI"), _quiet(nibabel):
         image: Any = nibabel.load(path)  # nibabel types what all its formats have
         require_voxels(path, image.shape)
+        _require_sizes(path, image, nibabel)
         to_mm, notes = _place(image)
         scale, unit_note = _unit_mm(image.header)
         to_mm[:3] *= scale
@@ -90,6 +91,16 @@ def _voxels(path: Path, image: Any) -> np.ndarray:
 
 def _scaling(image: Any) -> tuple[float, float]:
     return float(image.dataobj.slope), float(image.dataobj.inter)
+
+
+def _require_sizes(path: Path, image: Any, nibabel: ModuleType) -> None:
+    """Refuse voxels of no size where nothing else states it: nibabel would take 1."""
+    with nibabel.openers.ImageOpener(path) as file:
+        header = image.header_class.from_fileobj(file, check=False)
+    sizes = header["pixdim"][1:4]
+    if header["sform_code"] == 0 and not (np.isfinite(sizes) & (sizes != 0)).all():
+        told = " × ".join(f"{size:g}" for size in sizes)
+        raise UssimError(f"{path}: voxels of {told}; allowed: three numbers above 0")
 
 
 def _place(image: Any) -> tuple[np.ndarray, list[str]]:

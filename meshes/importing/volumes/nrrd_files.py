@@ -32,7 +32,7 @@ _SPACES = {
     "left-anterior-superior": (-1, 1, 1), "las": (-1, 1, 1),
     "left-posterior-superior": (-1, -1, 1), "lps": (-1, -1, 1),
 }  # fmt: skip
-_UNPACKERS = {"gzip": gzip.GzipFile, "gz": gzip.GzipFile, "bzip2": bz2.BZ2File, "bz2": bz2.BZ2File}
+_UNPACKERS: dict[str, Any] = {"gzip": gzip.open, "gz": gzip.open, "bzip2": bz2.open, "bz2": bz2.open}
 
 
 def read_nrrd(path: Path) -> RawVolume:

@@ -167,8 +167,8 @@ def affine(directions: np.ndarray, origin: np.ndarray) -> np.ndarray:
     return to_mm
 
 
-def slabs(data: np.ndarray, voxels: int = 1 << 22) -> Iterator[tuple[slice, np.ndarray]]:
-    """Pieces of a volume along its last axis, each of some million voxels, with their place."""
+def slabs(data: np.ndarray, voxels: int = 1 << 20) -> Iterator[tuple[slice, np.ndarray]]:
+    """Pieces of a volume along its last axis, each of about a million voxels, with their place."""
     step = max(1, voxels // max(1, data[..., 0].size))
     for start in range(0, data.shape[-1], step):
         part = slice(start, start + step)
