@@ -33,8 +33,10 @@ BLUR_VOXELS = 1.3
 # Where a label is too thin for that, it is blurred less: a sheet of one voxel keeps two thirds of its height.
 _THIN_BLUR_VOXELS = 0.5
 _THICK = 0.56  # the blur leaves this much in the middle of a sheet of two voxels
+_THIN_SHARE = 0.02
 _DEPTH_STEPS = 2.0  # how far a surface reaches beneath its neighbour of higher priority, in steps of the grid
 _RECESS_STEPS = 1.0
+_ROUGH_STEPS = 0.6
 _MOST_CELLS = 8_000_000  # of the grid on which one surface is made: about 300 MB while it is
 _SIMPLIFY_STEPS = 0.08  # simplification moves no surface by more than this share of the grid's step
 _BODY_VOXELS = 4  # a separate body of fewer voxels is a speck
@@ -200,11 +202,14 @@ def _surface(volume: LabelVolume, numbered: _Numbered, number: int, label: Label
     own, dropped = _without_specks(grid.labels == number, grid.voxel_mm)
     united = own | (grid.labels > number)
     has_neighbours = bool((united != own).any())
-    own_mm, thin = grid.distance(own, far=has_neighbours)
+    wall = grid.wall(own, far=has_neighbours)
+    own_mm = wall.distance
     if has_neighbours:
-        united_mm, _ = grid.distance(united)
+        united_mm = grid.wall(united).distance
         most = _RECESS_STEPS * grid.step_mm
-        recess = np.clip(own_mm - united_mm, 0, most)
+        # A thin label's own wall is rough: beside a smooth one that is its wall too, it would seem to lie within it.
+        rough = _ROUGH_STEPS * grid.step_mm * wall.thin
+        recess = np.clip(own_mm - united_mm - rough, 0, most)
         value = np.maximum(own_mm - _DEPTH_STEPS * grid.step_mm, united_mm + recess)
         # What the label encloses is filled as far as it is of higher priority: no ray sees a wall in there.
         filled_mm = grid.rough_distance(own | _enclosed(own))
@@ -212,7 +217,7 @@ def _surface(volume: LabelVolume, numbered: _Numbered, number: int, label: Label
     else:
         value = own_mm
     mesh = grid.surface(value, label)
-    return LabelSurface(label, mesh, dropped, grid.step_mm, thin, numbered.cut_by_the_edge(number))
+    return LabelSurface(label, mesh, dropped, grid.step_mm, wall.thin_share, numbered.cut_by_the_edge(number))
 
 
 def _without_specks(mask: np.ndarray, voxel_mm: np.ndarray) -> tuple[np.ndarray, float]:
@@ -225,6 +230,21 @@ def _without_specks(mask: np.ndarray, voxel_mm: np.ndarray) -> tuple[np.ndarray,
         return mask, 0.0
     kept = large[bodies]
     return kept, float((mask & ~kept).sum() * np.prod(voxel_mm))
+
+
+@dataclass(frozen=True, eq=False)
+class _Wall:
+    """The wall of a mask.
+
+    Attributes:
+        distance: Signed distance to it at the points of a grid, mm, negative inside; float32.
+        thin: From 0 to 1 at the points of the grid: is the mask thinner than two voxels there?
+        thin_share: Share of the mask's voxels where it is.
+    """
+
+    distance: np.ndarray
+    thin: np.ndarray | float
+    thin_share: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,30 +287,47 @@ class _Grid:
         shape = tuple(int(size) for size in np.floor(extent / step + 1e-6).astype(int) + 1)
         return cls(labels, sides, step, shape, to_mm)
 
-    def distance(self, mask: np.ndarray, far: bool = False) -> tuple[np.ndarray, float]:
-        """Signed distance to the smoothed wall of a mask at the points of the grid, mm, negative inside; float32.
+    def wall(self, mask: np.ndarray, far: bool = False) -> _Wall:
+        """The smoothed wall of a mask.
 
-        It is that of the blurred mask, relative to the level at which it encloses the volume of its voxels: to a flat
-        wall the blurred mask is the normal distribution of the distance. That holds for two steps of the grid to both
-        sides; beyond, the value stays at two steps, or with ``far`` is the distance to the nearest point inside.
-
-        Returns:
-            The distance, and the share of the mask that is thinner than two voxels.
+        The distance is that of the blurred mask, relative to the level at which it encloses the volume of its voxels:
+        to a flat wall the blurred mask is the normal distribution of the distance. That holds for two steps of the grid
+        to both sides; beyond, the value stays at two steps, or with ``far`` is the distance to the nearest point inside.
         """
-        blurred, thin = _blurred(mask)
+        blurred, thin, thin_share = _blurred(mask)
         level = _level(blurred, int(mask.sum()))
         fine = self._at_points(blurred)
         bent = ndtri(np.clip(fine, 1e-4, 1 - 1e-4)) - np.float32(ndtri(level))
         slope = np.sqrt(sum(part**2 for part in np.gradient(bent, self.step_mm)))
         reach = 2 * self.step_mm
         distance = np.clip(-bent / np.maximum(slope, 0.1 / self.step_mm), -reach, reach).astype(np.float32)
+        if thin_share > _THIN_SHARE:
+            distance += self._offset(distance, float(mask.sum() * np.prod(self.voxel_mm)))
         if far and (distance < 0).any():
             outside = (ndimage.distance_transform_edt(distance >= 0) - 0.5) * self.step_mm
             distance = np.where(outside > reach, outside, distance).astype(np.float32)
-        return distance, thin
+        return _Wall(distance, 0.0 if thin is None else self._at_points(thin), thin_share)
+
+    def _offset(self, distance: np.ndarray, volume_mm3: float) -> np.float32:
+        """What to add to a distance, mm, for its zero surface to enclose a volume.
+
+        A sheet of a voxel or two has not the slope of a flat wall.
+        """
+        wanted = volume_mm3 / self.step_mm**3
+        moved = 0.0
+        for _ in range(3):
+            field = distance / np.float32(self.step_mm) - np.float32(moved)
+            if not field.min() < 0 < field.max():
+                break
+            vertices, triangles, _, _ = marching_cubes(field, 0.0, gradient_direction="descent")
+            corners = vertices[triangles].astype(np.float64)
+            across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+            volume = (corners[:, 0] * across).sum() / 6
+            moved += float(np.clip((wanted - abs(volume)) / (0.5 * np.linalg.norm(across, axis=1).sum()), -0.5, 0.5))
+        return np.float32(-np.clip(moved, -0.5, 0.5) * self.step_mm)
 
     def rough_distance(self, mask: np.ndarray) -> np.ndarray:
-        """As :meth:`distance` within a voxel of the wall, constant beyond."""
+        """As the distance of :meth:`wall` within a voxel of the wall, constant beyond."""
         blurred = ndimage.gaussian_filter(mask.astype(np.float32), BLUR_VOXELS, mode="constant")
         return (1 - 2 * self._at_points(blurred)) * np.float32(self.step_mm)
 
@@ -325,18 +362,18 @@ class _Grid:
         return Mesh(placed.astype(np.float32), mesh.triangles)
 
 
-def _blurred(mask: np.ndarray) -> tuple[np.ndarray, float]:
-    """The blurred mask, float32, and the share of it that is thinner than two voxels, where it is blurred less."""
+def _blurred(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, float]:
+    """The blurred mask, float32, blurred less where it is thinner than two voxels; where that is, and its share."""
     blurred = ndimage.gaussian_filter(mask.astype(np.float32), BLUR_VOXELS, mode="constant")
     thick = ndimage.maximum_filter((blurred > _THICK).astype(np.uint8), 5)
     thin = mask & (thick == 0)
     count = int(thin.sum())
     if not count:
-        return blurred, 0.0
+        return blurred, None, 0.0
     near = ndimage.maximum_filter(thin.astype(np.float32), 3)
-    less = ndimage.gaussian_filter(near, 1.0, mode="constant")
+    weight = np.clip(ndimage.gaussian_filter(near, 1.0, mode="constant"), 0, 1)
     narrow = ndimage.gaussian_filter(mask.astype(np.float32), _THIN_BLUR_VOXELS, mode="constant")
-    return blurred + np.clip(less, 0, 1) * (narrow - blurred), count / int(mask.sum())
+    return blurred + weight * (narrow - blurred), weight, count / int(mask.sum())
 
 
 def _level(blurred: np.ndarray, count: int) -> float:

@@ -35,7 +35,7 @@ def save(
 ) -> Path:
     """A NIfTI file, by its affine or the sides of its voxels."""
     affine = np.asarray(to_mm, dtype=float)
-    image = nibabel.Nifti1Image(labels, np.diag([*affine, 1.0]) if affine.ndim == 1 else affine)
+    image = nibabel.Nifti1Image(labels, np.diag([*affine, 1.0]) if affine.ndim == 1 else affine, dtype=labels.dtype)
     image.header.set_xyzt_units(unit)
     nibabel.save(image, path)
     return path
