@@ -98,7 +98,7 @@ class _Numbered:
             for number, label in enumerate(labels, start=1)
             for value in label.values
         ]
-        most = max(int(volume.labels.max()), *(value for value, _ in stored))
+        most = max([int(volume.labels.max()), *(value for value, _ in stored)])
         table = np.zeros(most + 1, np.uint8 if len(labels) < 256 else np.uint16)
         for value, number in stored:
             table[value] = number
@@ -292,7 +292,7 @@ class _Grid:
 
         The distance is that of the blurred mask, relative to the level at which it encloses the volume of its voxels:
         to a flat wall the blurred mask is the normal distribution of the distance. That holds for two steps of the grid
-        to both sides; beyond, the value stays at two steps, or with ``far`` is the distance to the nearest point inside.
+        to both sides; beyond, it stays at two steps, or with ``far`` is the distance to the nearest point inside.
         """
         blurred, thin, thin_share = _blurred(mask)
         level = _level(blurred, int(mask.sum()))
@@ -385,7 +385,7 @@ def _level(blurred: np.ndarray, count: int) -> float:
     low, high = 0.2, 0.6
     certain = int((blurred > high + slope).sum())
     near = blurred[(blurred > low - slope) & (blurred <= high + slope)]
-    for _ in range(20):
+    for _ in range(13):
         level = 0.5 * (low + high)
         enclosed = certain + np.clip((near - level) / slope + 0.5, 0, 1).sum(dtype=np.float64)
         low, high = (level, high) if enclosed > count else (low, level)

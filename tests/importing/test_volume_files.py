@@ -360,6 +360,9 @@ def test_a_metaimage_cut_short_or_empty_is_refused_in_one_line(tmp_path, capfd, 
     (tmp_path / name).write_bytes(whole[: len(whole) // 3])
     with pytest.raises(UssimError, match="cannot be read as MetaImage"):
         read_volume(tmp_path / name)
+    (tmp_path / name).write_bytes(whole.replace(b"DimSize", b"DinSize"))
+    with pytest.raises(UssimError, match="cannot be read as MetaImage"):
+        read_volume(tmp_path / name)
     (tmp_path / name).write_bytes(b"")
     with pytest.raises(UssimError, match="it has no ElementDataFile"):
         read_volume(tmp_path / name)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +39,7 @@ def read_metaimage(path: Path) -> RawVolume:
         ) from None
     _require_own_voxels(path)
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
-    with one_line_errors(path, "MetaImage"):
+    with one_line_errors(path, "MetaImage"), _mute():
         reader = SimpleITK.ImageFileReader()
         reader.SetImageIO("MetaImageIO")
         reader.SetFileName(str(path))
@@ -54,6 +57,20 @@ def read_metaimage(path: Path) -> RawVolume:
         to_mm = affine(directions, np.array(image.GetOrigin()[:3]))
         to_mm[:3] *= _LPS
         return RawVolume(data, to_mm)
+
+
+@contextlib.contextmanager
+def _mute() -> Iterator[None]:
+    """Nothing on stderr: the C++ below ITK writes there what it then raises."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # stderr may be closed
+            kept = os.dup(2)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, 2)
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            stack.callback(os.close, nothing)
+            os.dup2(nothing, 2)
+        yield
 
 
 def _require_own_voxels(path: Path) -> None:
