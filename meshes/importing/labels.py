@@ -276,7 +276,7 @@ class _Grid:
         # edge of the volume cuts open is closed there.
         box = numbered.box(number, np.ceil((_DEPTH_STEPS + 2) * step / sides).astype(int) + 2)
         # Voxels that are much finer than the grid are thinned out: the memory is the grid's, however many there are.
-        stride = np.maximum(np.floor(step / sides).astype(int), 1)
+        stride = np.maximum(np.rint(step / sides).astype(int), 1)
         sides = sides * stride
         rim = np.ceil(2.5 * step / sides).astype(int) + 3
         thinned = tuple(slice(side.start, side.stop, by) for side, by in zip(box, stride, strict=True))

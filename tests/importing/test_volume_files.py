@@ -369,6 +369,23 @@ def test_a_metaimage_cut_short_or_empty_is_refused_in_one_line(tmp_path, capfd, 
     assert capfd.readouterr() == ("", "")
 
 
+BAD_HEADERS = {
+    "NDims = 3": ["NDims = -1", "NDims = 0", "NDims = 3000", "", "NDims = 3\nNDims = 3"],
+    "DimSize = 20 18 16": ["DimSize = 20 18", "DimSize = x y z", "DimSize = 20 18 16 4 4"],
+    "ElementNumberOfChannels": ["ElementNumberOfChannels = -1"],
+}
+
+
+@pytest.mark.parametrize(("line", "bad"), [(line, bad) for line, every in BAD_HEADERS.items() for bad in every])
+def test_a_metaimage_header_at_which_itk_would_crash_is_refused_before(tmp_path, line, bad):
+    whole = write_meta(tmp_path / "v.mha").read_bytes()
+    text = whole.replace(line.encode(), bad.encode(), 1)
+    if text == whole:
+        text = whole.replace(b"ElementType", bad.encode() + b"\nElementType", 1)
+    (tmp_path / "v.mha").write_bytes(text)
+    assert "v.mha: cannot be read as MetaImage: " in refused(tmp_path / "v.mha", "-o", tmp_path / "s")
+
+
 @pytest.mark.parametrize("place", ["/dev/zero", "../v.raw", "LIST", "v%03d.raw 1 9 1", "missing.raw"])
 def test_voxels_anywhere_else_than_beside_the_header_are_refused(tmp_path, place):
     write_nrrd(tmp_path / "v.nhdr", encoding="raw")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,12 @@ from ussim.errors import UssimError
 
 _LPS = np.array([[-1.0], [-1.0], [1.0]])
 _HEADER_BYTES = 1 << 16
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?")
+# Fields with as many numbers as the volume has axes, to this power.
+_COUNTS = {"TransformMatrix": 2, "Rotation": 2, "Orientation": 2} | dict.fromkeys(
+    ("DimSize", "ElementSpacing", "ElementSize", "Offset", "Position", "Origin", "CenterOfRotation"), 1
+)
+_LENGTHS = ("CompressedDataSize", "HeaderSize", "ElementNumberOfChannels", "ID", "ParentID")
 
 
 def read_metaimage(path: Path) -> RawVolume:
@@ -37,7 +43,7 @@ def read_metaimage(path: Path) -> RawVolume:
         raise UssimError(
             "SimpleITK, which reads MetaImage files, is not installed: pip install 'ussim[labels]'"
         ) from None
-    _require_own_voxels(path)
+    _require_header(path)
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     with one_line_errors(path, "MetaImage"), _mute():
         reader = SimpleITK.ImageFileReader()
@@ -73,18 +79,44 @@ def _mute() -> Iterator[None]:
         yield
 
 
-def _require_own_voxels(path: Path) -> None:
-    """Refuse a header whose voxels are anywhere else than in a file beside it, before ITK opens that."""
+def _require_header(path: Path) -> None:
+    """Refuse a header that ITK would stumble over, and voxels anywhere else than in a file beside it."""
     with open(path, "rb") as file:
         head = file.read(_HEADER_BYTES)
     found = re.search(rb"^\s*ElementDataFile\s*=\s*([^\r\n]*)", head, flags=re.MULTILINE)
     if found is None:
         raise UssimError(f"{path}: cannot be read as MetaImage: it has no ElementDataFile")
+    rows = [line.partition("=") for line in head[: found.start()].decode("utf-8", "replace").splitlines()]
+    mistake = _mistake([(key.strip(), value.split()) for key, equals, value in rows if equals])
+    if mistake:
+        raise UssimError(f"{path}: cannot be read as MetaImage: {mistake}")
     name = found[1].decode("utf-8", "replace").strip()
     if name.upper().startswith("LIST") or "%" in name:
         raise UssimError(f"{path}: its voxels are in many files; allowed: in one")
     if name.upper() != "LOCAL":
         require_data_file(path, name)
+
+
+def _mistake(fields: Sequence[tuple[str, list[str]]]) -> str:
+    """What is wrong with the fields of a header and their words, or nothing.
+
+    A number of axes below 1, or fewer numbers than axes, makes the C++ below ITK read past its memory.
+    """
+    keys = [key for key, _ in fields]
+    if len(set(keys)) < len(keys):
+        return "a field is there twice"
+    axes = dict(fields).get("NDims", [])
+    if axes not in (["2"], ["3"], ["4"]):
+        return "NDims must be there, 2 to 4"
+    if next(key for key in keys if key in _COUNTS or key == "NDims") != "NDims":
+        return "NDims must come before what it counts"
+    for key, value in fields:
+        wanted = int(axes[0]) ** _COUNTS.get(key, 0)
+        if key in _COUNTS and (len(value) != wanted or not all(_NUMBER.fullmatch(one) for one in value)):
+            return f"{key} must be {wanted} numbers"
+        if key in _LENGTHS and (len(value) != 1 or not re.fullmatch(r"-?\d{1,15}", value[0])):
+            return f"{key} must be a whole number"
+    return ""
 
 
 def _last_line(error: Exception) -> str:
