@@ -205,7 +205,7 @@ def _surface(volume: LabelVolume, numbered: _Numbered, number: int, label: Label
     wall = grid.wall(own, far=has_neighbours)
     own_mm = wall.distance
     if has_neighbours:
-        united_mm = grid.wall(united).distance
+        united_mm = grid.wall(united, may_be_thin=wall.thin_share > 0).distance
         most = _RECESS_STEPS * grid.step_mm
         # A thin label's own wall is rough: beside a smooth one that is its wall too, it would seem to lie within it.
         rough = _ROUGH_STEPS * grid.step_mm * wall.thin
@@ -287,14 +287,14 @@ class _Grid:
         shape = tuple(int(size) for size in np.floor(extent / step + 1e-6).astype(int) + 1)
         return cls(labels, sides, step, shape, to_mm)
 
-    def wall(self, mask: np.ndarray, far: bool = False) -> _Wall:
+    def wall(self, mask: np.ndarray, far: bool = False, may_be_thin: bool = True) -> _Wall:
         """The smoothed wall of a mask.
 
         The distance is that of the blurred mask, relative to the level at which it encloses the volume of its voxels:
         to a flat wall the blurred mask is the normal distribution of the distance. That holds for two steps of the grid
         to both sides; beyond, it stays at two steps, or with ``far`` is the distance to the nearest point inside.
         """
-        blurred, thin, thin_share = _blurred(mask)
+        blurred, thin, thin_share = _blurred(mask, may_be_thin)
         level = _level(blurred, int(mask.sum()))
         fine = self._at_points(blurred)
         bent = ndtri(np.clip(fine, 1e-4, 1 - 1e-4)) - np.float32(ndtri(level))
@@ -362,9 +362,11 @@ class _Grid:
         return Mesh(placed.astype(np.float32), mesh.triangles)
 
 
-def _blurred(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, float]:
+def _blurred(mask: np.ndarray, may_be_thin: bool = True) -> tuple[np.ndarray, np.ndarray | None, float]:
     """The blurred mask, float32, blurred less where it is thinner than two voxels; where that is, and its share."""
     blurred = ndimage.gaussian_filter(mask.astype(np.float32), BLUR_VOXELS, mode="constant")
+    if not may_be_thin:
+        return blurred, None, 0.0
     thick = ndimage.maximum_filter((blurred > _THICK).astype(np.uint8), 5)
     thin = mask & (thick == 0)
     count = int(thin.sum())
