@@ -11,7 +11,7 @@ import click
 
 from cli.say import quiet_libraries, say_error, say_warning
 from ussim.errors import UssimError, refusal
-from ussim.stop import exit_code, in_words
+from ussim.stop import all_is_done, exit_code, in_words
 
 USAGE_ERROR = 2
 PIPE_CLOSED = 141  # as a shell has it of a program whose reader, such as head, has seen enough
@@ -88,8 +88,7 @@ class Program(CommandGroup):
             return super().main(*args, standalone_mode=False, **extra)
         with quiet_libraries(say_warning):
             code = self._code(*args, **extra)
-        if self.owns_process:
-            all_is_done()
+        all_is_done()
         sys.exit(_flushed(code))
 
     def _code(self, *args: Any, **extra: Any) -> int:

@@ -104,6 +104,13 @@ def scene_init(
 @click.option(
     "--ignore", "ignored", type=int, multiple=True, metavar="LABEL", help="A label to leave out; again for more."
 )
+@click.option(
+    "--names",
+    type=PATH,
+    default=None,
+    metavar="FILE",
+    help="What the labels are called: JSON, ITK-SNAP, FreeSurfer or TSV.  [default: what the volume says]",
+)
 @background_option
 @side_option
 @click.option("--write-map", type=PATH, default=None, metavar="FILE", help="Write a map to fill in, and make no scene.")
@@ -113,22 +120,25 @@ def scene_from_labels(
     label_map: Path | None,
     tissues: tuple[str, ...],
     ignored: tuple[int, ...],
+    names: Path | None,
     background: str,
     side: str | None,
     write_map: Path | None,
 ) -> None:
-    """Make a scene of a labelled volume, NIfTI: a smooth closed surface for each label.
+    """Make a scene of a labelled volume: a smooth closed surface for each label.
 
-    Every label needs a tissue, from --map or --tissue, or is left out with --ignore. A probe is put on the front of the
-    body. Needs nibabel: pip install 'ussim[labels]'.
+    Reads NIfTI, NRRD, MetaImage and MGH, or a folder of masks, one for each structure. Every label needs a tissue, from
+    --map or --tissue, or is left out with --ignore. A probe is put on the front of the body. Needs
+    pip install 'ussim[labels]'.
     """
     from meshes.importing import from_labels
 
     if (output is None) == (write_map is None):
         raise click.UsageError("give either -o DIR or --write-map FILE")
     if write_map is not None:
-        count = from_labels.write_map(volume, write_map)
-        click.echo(f"wrote {write_map}: {count} labels to fill in")
+        count, surfaces = from_labels.write_map(volume, write_map, ignored=ignored, names=names, say=say)
+        joined = f", joined to {surfaces} surfaces," if surfaces < count else ""
+        click.echo(f"wrote {write_map}: {count} labels{joined} to look over and fill in")
         return
     imported = from_labels.scene_from_labels(
         volume,
@@ -136,6 +146,7 @@ def scene_from_labels(
         label_map=label_map,
         tissues=_by_label(_pairs(tissues, "--tissue")),
         ignored=ignored,
+        names=names,
         background=background,
         side=side,
         say=say,
@@ -145,7 +156,7 @@ def scene_from_labels(
 
 def _by_label(pairs: dict[str, str]) -> dict[int, str]:
     for label in pairs:
-        if not label.isdecimal():
+        if not label.isdecimal() or len(label) > 19:
             raise UssimError(f"--tissue {label}={pairs[label]}: write LABEL=TISSUE, as in 3=liver")
     return {int(label): tissue for label, tissue in pairs.items()}
 

@@ -103,7 +103,10 @@ def _place(loc: Iterable[str | int], data: Any) -> str:
 
 
 def _short(value: Any, length: int = 60) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer, in hexadecimal, of more digits than Python writes
+        return "a number of thousands of digits"
     return text if len(text) <= length else text[: length - 1] + "…"
 
 

@@ -20,6 +20,7 @@ PATIENCE_S = 5.0
 """So long a signal may wait for Python to run again; a compiler may keep it from that for much longer."""
 
 _received: list[int] = []
+_ends_on_signals = threading.Event()
 _handled = threading.Event()
 _patient = threading.Event()  # set while whoever works ends by itself when it is told to stop
 
@@ -32,12 +33,13 @@ def end_on_signals() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    _ends_on_signals.set()
     threading.Thread(target=_watch, args=(reading,), daemon=True, name="ussim-signals").start()
 
 
 def all_is_done() -> None:
     """From now on signals change nothing: the program has its exit code, and is only being taken down."""
-    if threading.current_thread() is threading.main_thread():
+    if _ends_on_signals.is_set():
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 

@@ -34,7 +34,7 @@ class ImportedScene:
         surfaces: Its surfaces with what is known about them, by priority.
         units: Unit of the files; None for a labelled volume.
         placement: Where the probe is.
-        probe_on: Name of the surface that the probe lies on.
+        probe_on: What the probe lies on, in words: a surface, or the background.
         warnings: One sentence each on what may need a hand.
         frame: What the axes are and how that is known; empty for a labelled volume.
         moved: By how much everything was moved to the origin, and how to undo it; empty if it was not.
@@ -59,10 +59,10 @@ def assemble_scene(
     *,
     units: Units | None = None,
     frame: str = "",
-    doubts: Sequence[str] = (),
     shift_mm: np.ndarray | None = None,
     side: str | None = None,
     is_patient: bool = False,
+    notes: Sequence[str] = (),
 ) -> ImportedScene:
     """Place the probe, write the folder, collect what to say.
 
@@ -74,10 +74,10 @@ def assemble_scene(
         nesting: How they lie in each other, in the same order.
         units: Unit of the files they are from, if that is known.
         frame: What their axes are, if that is to be told.
-        doubts: Sentences on what was guessed and may be wrong.
         shift_mm: (3,) by which they have been moved to the origin; None moves them here if they are too far away.
         side: Where the probe shall lie, a key of ``SIDES``; None chooses.
         is_patient: True if the coordinates are a patient's, x to the right, y to the front, z up.
+        notes: What else to say, as of what was guessed and may be wrong, one sentence each.
 
     Raises:
         UssimError: No place for the probe, the scene fails a check, or the folder cannot be written.
@@ -89,9 +89,11 @@ def assemble_scene(
     library = TissueLibrary.load()
     blocking = [library[surface.tissue].attenuation_db_cm_mhz > _BLOCKING_DB_CM_MHZ for surface in surfaces]
     meshes = [(surface.vertices_mm, surface.triangles) for surface in surfaces]
-    placement = place_probe(meshes, nesting, blocking, SIDES[side] if side else None, is_patient)
+    outside = nesting.has_no_body and library[background].scatters
+    placement = place_probe(meshes, nesting, blocking, SIDES[side] if side else None, is_patient, outside)
     advice = " ".join(f"--set {setting}" for setting in placement.settings)
-    name, probe_on = folder.absolute().name, surfaces[placement.on].name
+    name = folder.absolute().name
+    probe_on = f"the {background} around all" if placement.on is None else surfaces[placement.on].name
     title = "".join(letter if letter.isprintable() else "_" for letter in name)[:64] or "scene"
     store = shlex.quote(f"{name}.zarr")
     lines = [
@@ -103,7 +105,7 @@ def assemble_scene(
     ]
     scene = write_scene(folder, title, lines, background, surfaces, placement.sweep)
     ordered = tuple(sorted(surfaces, key=lambda surface: surface.priority))
-    warnings = (*doubts, *_warnings(surfaces, nesting))
+    warnings = (*notes, *_warnings(surfaces, nesting, background, library[background].scatters))
     return ImportedScene(scene, ordered, units, placement, probe_on, warnings, frame, moved)
 
 
@@ -148,7 +150,9 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names) if left < 2 else f"{', '.join(names[:_MOST_NAMED])} and {left} more"
 
 
-def _warnings(surfaces: Sequence[ImportedSurface], nesting: Nesting) -> list[str]:
+def _warnings(
+    surfaces: Sequence[ImportedSurface], nesting: Nesting, background: str, background_scatters: bool
+) -> list[str]:
     found = []
     for first, second, share in nesting.touching:
         found.append(
@@ -156,11 +160,16 @@ def _warnings(surfaces: Sequence[ImportedSurface], nesting: Nesting) -> list[str
             "walls only nearly coincide, slivers show between them; let the one of lower priority reach 0.5 mm into "
             "the other"
         )
-    outside = [
-        surface.name
-        for number, surface in enumerate(surfaces)
-        if number != nesting.outermost and not nesting.containers(number) and not nesting.overlaps[number].any()
-    ]
-    if outside:
-        found.append(f"apart from the body, in the background: {', '.join(outside)}")
+    body = surfaces[nesting.outermost].name
+    apart = ", ".join(surfaces[number].name for number in nesting.apart_from(nesting.outermost))
+    if not nesting.has_no_body:
+        found += [f"apart from the body, in the background: {apart}"] if apart else []
+    elif background_scatters:
+        found.append(f"no body: no surface holds the others, so {background} does, and the probe looks in from outside")
+    else:
+        found.append(
+            f"no body: no surface holds the others, and the probe lies on {body} itself; "
+            f"{f'apart from it, in the background: {apart}; ' if apart else ''}--background soft_tissue puts them all "
+            "into tissue"
+        )
     return found

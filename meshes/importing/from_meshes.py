@@ -100,7 +100,7 @@ def scene_from_meshes(
         nesting,
         units=unit,
         frame=axes.why,
-        doubts=doubts,
+        notes=doubts,
         shift_mm=shift,
         side=side,
         is_patient=axes.is_patient,

@@ -12,12 +12,9 @@ inside of the walls of what is higher where those border on something else. The 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from pathlib import Path
-from typing import Any
 
 import manifold3d
 import numpy as np
@@ -26,104 +23,24 @@ from scipy.special import ndtri
 from skimage.measure import marching_cubes
 
 from meshes.importing.label_map import Label
+from meshes.importing.volumes.raw import slabs
+from meshes.importing.volumes.volume import LabelVolume
 from meshes.shapes.mesher import Mesh, to_mesh, without_pinches, without_specks
 from ussim.errors import UssimError
 
 BLUR_VOXELS = 1.3
 """Standard deviation of the blur of a label along each axis: takes the steps of the voxels away."""
-OVERLAP_MM = 1.5
-"""A surface reaches at least so far beneath its neighbour of higher priority."""
-MOST_VOXELS = 512 * 512 * 2048
-"""Of a volume; with 4 bytes each they take 2 GiB."""
-_RECESS_MM = 0.6
+# Where a label is too thin for that, it is blurred less: a sheet of one voxel keeps two thirds of its height.
+_THIN_BLUR_VOXELS = 0.5
+_THICK = 0.56  # the blur leaves this much in the middle of a sheet of two voxels
+_THIN_SHARE = 0.02
+_DEPTH_STEPS = 2.0  # how far a surface reaches beneath its neighbour of higher priority, in steps of the grid
+_RECESS_STEPS = 1.0
+_ROUGH_STEPS = 0.6
 _MOST_CELLS = 8_000_000  # of the grid on which one surface is made: about 300 MB while it is
-_FINEST_STEP_MM = 0.3
-_SIMPLIFY_SHARE = 0.08  # simplification moves no surface by more than this share of the grid's step
-_SMALLEST_BODY_MM3 = 0.3
+_SIMPLIFY_STEPS = 0.08  # simplification moves no surface by more than this share of the grid's step
 _BODY_VOXELS = 4  # a separate body of fewer voxels is a speck
-
-
-@dataclass(frozen=True, eq=False)
-class LabelVolume:
-    """A labelled volume.
-
-    Attributes:
-        path: Its file.
-        labels: (I, J, K) int32.
-        to_mm: (4, 4) voxel index → mm: x right, y front, z up, as NIfTI has it.
-        counts: Voxels by label, without 0, by value.
-    """
-
-    path: Path
-    labels: np.ndarray = field(repr=False)
-    to_mm: np.ndarray
-    counts: dict[int, int]
-
-    @property
-    def voxel_mm(self) -> np.ndarray:
-        """(3,) sides of a voxel."""
-        return np.linalg.norm(self.to_mm[:3, :3], axis=0)
-
-
-def read_volume(path: Path) -> LabelVolume:
-    """Read a NIfTI file of whole numbers, .nii or .nii.gz.
-
-    Raises:
-        UssimError: nibabel is missing, or the file is missing, unreadable, not three-dimensional, holds something else
-            than whole numbers from 0 on, nothing but zeros, or a geometry that cannot be.
-    """
-    try:
-        import nibabel
-    except ModuleNotFoundError:
-        raise UssimError("nibabel, which reads NIfTI files, is not installed: pip install 'ussim[labels]'") from None
-    path = Path(path)
-    if not path.is_file():
-        raise UssimError(f"{path}: no such file")
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
-        raise UssimError(f"{path}: no format known here; allowed: NIfTI, .nii or .nii.gz")
-    try:
-        image: Any = nibabel.load(path)  # nibabel types what all its formats have
-        _require_voxels(path, image.shape)  # before they are read: what is packed may unfold a thousandfold
-        data = np.asanyarray(image.dataobj)
-        affine = np.asarray(image.affine, dtype=np.float64)
-        unit = image.header.get_xyzt_units()[0]
-    except UssimError:
-        raise
-    except Exception as error:  # a broken file shows in as many ways as there are
-        reason = str(error).strip().split("\n")[0] or "no reason given"
-        raise UssimError(f"{path}: cannot be read as NIfTI: {type(error).__name__}: {reason}") from None
-    affine[:3] *= {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)
-    labels = _whole_numbers(path, data)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
-        raise UssimError(f"{path}: its affine is singular; allowed: one that maps voxels to space")
-    values, counts = np.unique(labels, return_counts=True)
-    found = {int(value): int(count) for value, count in zip(values, counts, strict=True) if value}
-    if not found:
-        raise UssimError(f"{path}: all voxels are 0; allowed: labels of 1 and more")
-    return LabelVolume(path, labels, affine, found)
-
-
-def _require_voxels(path: Path, shape: Sequence[int]) -> None:
-    count = math.prod(int(side) for side in shape)
-    if count > MOST_VOXELS:
-        sides = " × ".join(map(str, shape))
-        raise UssimError(f"{path}: {sides} voxels; allowed: at most {MOST_VOXELS:,}; crop it, or use larger voxels")
-
-
-def _whole_numbers(path: Path, data: np.ndarray) -> np.ndarray:
-    """The data as (I, J, K) int32."""
-    while data.ndim > 3 and data.shape[-1] == 1:
-        data = data[..., 0]
-    if data.ndim != 3:
-        raise UssimError(f"{path}: {data.ndim} axes of {data.shape} voxels; allowed: a volume of three axes")
-    if data.dtype.kind not in "biuf":
-        raise UssimError(f"{path}: holds {data.dtype}; allowed: whole numbers from 0 on")
-    if not (np.isfinite(data).all() and data.min() >= 0 and data.max() < 2**31 and (data == np.floor(data)).all()):
-        raise UssimError(
-            f"{path}: holds values from {data.min():g} to {data.max():g} that are no labels; allowed: whole numbers "
-            "from 0 on (an image of grey values has to be segmented first)"
-        )
-    return data.astype(np.int32)
+_SMALLEST_PIECE = 0.3  # volume of a separate piece of a surface, in cubes of the grid
 
 
 def order_labels(volume: LabelVolume, labels: Sequence[Label]) -> list[Label]:
@@ -135,42 +52,90 @@ def order_labels(volume: LabelVolume, labels: Sequence[Label]) -> list[Label]:
     Raises:
         UssimError: Two labels that touch have the same given priority, or only some have one.
     """
+    numbered = _Numbered.of(volume, labels)
+    numbers = {label.value: number for number, label in enumerate(labels, start=1)}
     given = [label for label in labels if label.priority is not None]
     if given and len(given) < len(labels):
         missing = next(label for label in labels if label.priority is None)
         raise UssimError(f"label {missing.value} has no priority, but {given[0].value} has: give one to all or to none")
     if given:
         for one, other in combinations(labels, 2):
-            if one.priority == other.priority and _touch(volume.labels, one.value, other.value):
+            if one.priority == other.priority and numbered.touch(numbers[one.value], numbers[other.value]):
                 raise UssimError(
                     f"priority = {one.priority} of both label {one.value} and {other.value}, which touch; allowed: "
                     "different ones"
                 )
         return sorted(labels, key=lambda label: (label.priority, label.value))
-    size = {label.value: _filled_voxels(volume.labels, label.value) for label in labels}
+    size = {value: numbered.filled_voxels(number) for value, number in numbers.items()}
     return sorted(labels, key=lambda label: (-size[label.value], label.value))
 
 
-def _box(labels: np.ndarray, value: int, margin: Iterable[int] = (0, 0, 0)) -> tuple[slice, ...]:
-    """The box around a label, wider by a margin of voxels along each axis, cut to the volume."""
-    box = ndimage.find_objects((labels == value).astype(np.uint8))[0]
-    return tuple(
-        slice(max(side.start - more, 0), min(side.stop + more, size))
-        for side, size, more in zip(box, labels.shape, margin, strict=True)
+def labelled_extent(volume: LabelVolume, labels: Sequence[Label]) -> np.ndarray:
+    """(3,) voxels from the first to the last of all labels together, along each axis."""
+    boxes = _Numbered.of(volume, labels).boxes[1:]
+    return np.array(
+        [max(side.stop for side in axis) - min(side.start for side in axis) for axis in zip(*boxes, strict=True)]
     )
 
 
-def _touch(labels: np.ndarray, one: int, other: int) -> bool:
-    box = _box(labels, one, (1, 1, 1))
-    return bool((ndimage.binary_dilation(labels[box] == one) & (labels[box] == other)).any())
+@dataclass(frozen=True, eq=False)
+class _Numbered:
+    """A volume in which labels that form one surface have one number, from 1 in their order; 0 is all else.
 
+    Attributes:
+        voxels: (I, J, K) uint8 or uint16.
+        boxes: Around each number, from 1 on; the first entry is of none.
+    """
 
-def _filled_voxels(labels: np.ndarray, value: int) -> int:
-    """Voxels of a label with what it encloses, also where the edge of the volume cuts it open."""
-    mask = labels[_box(labels, value)] == value
-    stride = int(np.ceil((mask.size / _MOST_CELLS) ** (1 / 3)))
-    mask = mask[::stride, ::stride, ::stride]  # an estimate will do
-    return int((mask | _enclosed(mask)).sum()) * stride**3
+    voxels: np.ndarray = field(repr=False)
+    boxes: tuple[tuple[slice, ...], ...]
+
+    @classmethod
+    def of(cls, volume: LabelVolume, labels: Sequence[Label]) -> _Numbered:
+        """Number the voxels of a volume."""
+        stored = [
+            (volume.number_of.get(value, value), number)
+            for number, label in enumerate(labels, start=1)
+            for value in label.values
+        ]
+        most = max([int(volume.labels.max()), *(value for value, _ in stored)])
+        table = np.zeros(most + 1, np.uint8 if len(labels) < 256 else np.uint16)
+        for value, number in stored:
+            table[value] = number
+        voxels = np.empty(volume.labels.shape, table.dtype, order="F")
+        for part, slab in slabs(volume.labels):
+            voxels[..., part] = table[slab]
+        found = ndimage.find_objects(voxels, len(labels))
+        for label, box in zip(labels, found, strict=True):
+            if box is None:
+                raise UssimError(f"{volume.path} has no label {label.value}")
+        return cls(voxels, ((), *found))
+
+    def box(self, number: int, margin: Iterable[int] = (0, 0, 0)) -> tuple[slice, ...]:
+        """The box around a label, wider by a margin of voxels along each axis, cut to the volume."""
+        return tuple(
+            slice(max(side.start - more, 0), min(side.stop + more, size))
+            for side, size, more in zip(self.boxes[number], self.voxels.shape, margin, strict=True)
+        )
+
+    def touch(self, one: int, other: int) -> bool:
+        """True if two labels have voxels side by side."""
+        voxels = self.voxels[self.box(one, (1, 1, 1))]
+        return bool((ndimage.binary_dilation(voxels == one) & (voxels == other)).any())
+
+    def filled_voxels(self, number: int) -> int:
+        """Voxels of a label with what it encloses, also where the edge of the volume cuts it open."""
+        box = self.box(number)
+        cells = np.prod([side.stop - side.start for side in box], dtype=float)
+        stride = int(np.ceil((cells / _MOST_CELLS) ** (1 / 3)))  # an estimate will do
+        mask = self.voxels[tuple(slice(side.start, side.stop, stride) for side in box)] == number
+        return int((mask | _enclosed(mask)).sum()) * stride**3
+
+    def cut_by_the_edge(self, number: int) -> bool:
+        """True if a label has voxels at the edge of the volume."""
+        box = self.boxes[number]
+        sides = zip(box, self.voxels.shape, strict=True)
+        return any(side.start == 0 or side.stop == size for side, size in sides)
 
 
 def _enclosed(mask: np.ndarray) -> np.ndarray:
@@ -197,12 +162,16 @@ class LabelSurface:
         mesh: Closed, outward, mm.
         dropped_mm3: Volume of specks that were left out.
         step_mm: Side of the grid it was made on.
+        thin_share: Share of its voxels where the label is thinner than two voxels.
+        is_cut: The edge of the volume cuts it; it is closed there.
     """
 
     label: Label
     mesh: Mesh
     dropped_mm3: float
     step_mm: float
+    thin_share: float = 0.0
+    is_cut: bool = False
 
 
 def label_surfaces(
@@ -220,34 +189,35 @@ def label_surfaces(
     Raises:
         UssimError: A label is too small for a surface.
     """
+    numbered = _Numbered.of(volume, ordered)
     made = []
-    for number, label in enumerate(ordered):
-        say(f"surface {number + 1} of {len(ordered)}: {label.name}")
-        made.append(_surface(volume, label, [other.value for other in ordered[number + 1 :]]))
+    for number, label in enumerate(ordered, start=1):
+        say(f"surface {number} of {len(ordered)}: {label.name}")
+        made.append(_surface(volume, numbered, number, label))
     return made
 
 
-def _surface(volume: LabelVolume, label: Label, higher: Sequence[int]) -> LabelSurface:
-    grid = _Grid.around(volume, label.value)
-    own, dropped = _without_specks(grid.mask([label.value]), grid.voxel_mm)
-    united = own | grid.mask(higher)
+def _surface(volume: LabelVolume, numbered: _Numbered, number: int, label: Label) -> LabelSurface:
+    grid = _Grid.around(volume, numbered, number)
+    own, dropped = _without_specks(grid.labels == number, grid.voxel_mm)
+    united = own | (grid.labels > number)
     has_neighbours = bool((united != own).any())
-    own_mm = grid.distance(own, far=has_neighbours)
+    wall = grid.wall(own, far=has_neighbours)
+    own_mm = wall.distance
     if has_neighbours:
-        united_mm = grid.distance(united)
-        recess = np.clip(own_mm - united_mm, 0, max(_RECESS_MM, grid.step_mm))
-        value = np.maximum(own_mm - _depth_mm(grid.step_mm), united_mm + recess)
+        united_mm = grid.wall(united, may_be_thin=wall.thin_share > 0).distance
+        most = _RECESS_STEPS * grid.step_mm
+        # A thin label's own wall is rough: beside a smooth one that is its wall too, it would seem to lie within it.
+        rough = _ROUGH_STEPS * grid.step_mm * wall.thin
+        recess = np.clip(own_mm - united_mm - rough, 0, most)
+        value = np.maximum(own_mm - _DEPTH_STEPS * grid.step_mm, united_mm + recess)
         # What the label encloses is filled as far as it is of higher priority: no ray sees a wall in there.
         filled_mm = grid.rough_distance(own | _enclosed(own))
-        value = np.minimum(value, np.maximum(filled_mm, united_mm + max(_RECESS_MM, grid.step_mm)))
+        value = np.minimum(value, np.maximum(filled_mm, united_mm + most))
     else:
         value = own_mm
     mesh = grid.surface(value, label)
-    return LabelSurface(label, mesh, dropped, grid.step_mm)
-
-
-def _depth_mm(step_mm: float) -> float:
-    return max(OVERLAP_MM, 2 * step_mm)
+    return LabelSurface(label, mesh, dropped, grid.step_mm, wall.thin_share, numbered.cut_by_the_edge(number))
 
 
 def _without_specks(mask: np.ndarray, voxel_mm: np.ndarray) -> tuple[np.ndarray, float]:
@@ -260,6 +230,21 @@ def _without_specks(mask: np.ndarray, voxel_mm: np.ndarray) -> tuple[np.ndarray,
         return mask, 0.0
     kept = large[bodies]
     return kept, float((mask & ~kept).sum() * np.prod(voxel_mm))
+
+
+@dataclass(frozen=True, eq=False)
+class _Wall:
+    """The wall of a mask.
+
+    Attributes:
+        distance: Signed distance to it at the points of a grid, mm, negative inside; float32.
+        thin: From 0 to 1 at the points of the grid: is the mask thinner than two voxels there?
+        thin_share: Share of the mask's voxels where it is.
+    """
+
+    distance: np.ndarray
+    thin: np.ndarray | float
+    thin_share: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,49 +266,68 @@ class _Grid:
     to_mm: np.ndarray
 
     @classmethod
-    def around(cls, volume: LabelVolume, value: int) -> _Grid:
+    def around(cls, volume: LabelVolume, numbered: _Numbered, number: int) -> _Grid:
         """The grid for one label: as fine as its finest voxel side, coarser where that would be too much."""
         sides = volume.voxel_mm
-        tight = np.array([side.stop - side.start for side in _box(volume.labels, value)])
+        tight = np.array([side.stop - side.start for side in numbered.boxes[number]])
         room = np.prod((tight + 12) * sides)
-        step = max(float(sides.min()), _FINEST_STEP_MM, float((room / _MOST_CELLS) ** (1 / 3)))
+        step = max(float(sides.min()), float((room / _MOST_CELLS) ** (1 / 3)))
         # What lies further off than the surface can reach has no say in it; beyond that, nothing, so that whatever the
         # edge of the volume cuts open is closed there.
-        margin = np.ceil((_depth_mm(step) + 2 * step) / sides).astype(int) + 2
+        box = numbered.box(number, np.ceil((_DEPTH_STEPS + 2) * step / sides).astype(int) + 2)
+        # Voxels that are much finer than the grid are thinned out: the memory is the grid's, however many there are.
+        stride = np.maximum(np.rint(step / sides).astype(int), 1)
+        sides = sides * stride
         rim = np.ceil(2.5 * step / sides).astype(int) + 3
-        box = _box(volume.labels, value, margin)
-        labels = np.pad(volume.labels[box], np.stack([rim, rim], axis=1))
+        thinned = tuple(slice(side.start, side.stop, by) for side, by in zip(box, stride, strict=True))
+        labels = np.pad(numbered.voxels[thinned], np.stack([rim, rim], axis=1))
         extent = (np.array(labels.shape) - 1) * sides
-        origin = np.array([side.start for side in box]) - rim
-        to_mm = volume.to_mm @ np.block([[np.eye(3), origin[:, None]], [np.zeros(3), 1.0]])
-        shape = tuple(int(size) for size in np.floor(extent / step).astype(int) + 1)
+        origin = np.array([side.start for side in box]) - rim * stride
+        to_mm = volume.to_mm @ np.block([[np.diag(stride), origin[:, None]], [np.zeros(3), 1.0]])
+        shape = tuple(int(size) for size in np.floor(extent / step + 1e-6).astype(int) + 1)
         return cls(labels, sides, step, shape, to_mm)
 
-    def mask(self, values: Sequence[int]) -> np.ndarray:
-        """The voxels of some labels."""
-        return np.isin(self.labels, list(values))
+    def wall(self, mask: np.ndarray, far: bool = False, may_be_thin: bool = True) -> _Wall:
+        """The smoothed wall of a mask.
 
-    def distance(self, mask: np.ndarray, far: bool = False) -> np.ndarray:
-        """Signed distance to the smoothed wall of a mask at the points of the grid, mm, negative inside; float32.
-
-        It is that of the blurred mask, relative to the level at which it encloses the volume of its voxels: to a flat
-        wall the blurred mask is the normal distribution of the distance. That holds for two steps of the grid to both
-        sides; beyond, the value stays at two steps, or with ``far`` is the distance to the nearest point inside.
+        The distance is that of the blurred mask, relative to the level at which it encloses the volume of its voxels:
+        to a flat wall the blurred mask is the normal distribution of the distance. That holds for two steps of the grid
+        to both sides; beyond, it stays at two steps, or with ``far`` is the distance to the nearest point inside.
         """
-        blurred = ndimage.gaussian_filter(mask.astype(np.float32), BLUR_VOXELS, mode="constant")
+        blurred, thin, thin_share = _blurred(mask, may_be_thin)
         level = _level(blurred, int(mask.sum()))
         fine = self._at_points(blurred)
         bent = ndtri(np.clip(fine, 1e-4, 1 - 1e-4)) - np.float32(ndtri(level))
         slope = np.sqrt(sum(part**2 for part in np.gradient(bent, self.step_mm)))
         reach = 2 * self.step_mm
         distance = np.clip(-bent / np.maximum(slope, 0.1 / self.step_mm), -reach, reach).astype(np.float32)
+        if thin_share > _THIN_SHARE:
+            distance += self._offset(distance, float(mask.sum() * np.prod(self.voxel_mm)))
         if far and (distance < 0).any():
             outside = (ndimage.distance_transform_edt(distance >= 0) - 0.5) * self.step_mm
             distance = np.where(outside > reach, outside, distance).astype(np.float32)
-        return distance
+        return _Wall(distance, 0.0 if thin is None else self._at_points(thin), thin_share)
+
+    def _offset(self, distance: np.ndarray, volume_mm3: float) -> np.float32:
+        """What to add to a distance, mm, for its zero surface to enclose a volume.
+
+        A sheet of a voxel or two has not the slope of a flat wall.
+        """
+        wanted = volume_mm3 / self.step_mm**3
+        moved = 0.0
+        for _ in range(3):
+            field = distance / np.float32(self.step_mm) - np.float32(moved)
+            if not field.min() < 0 < field.max():
+                break
+            vertices, triangles, _, _ = marching_cubes(field, 0.0, gradient_direction="descent")
+            corners = vertices[triangles].astype(np.float64)
+            across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+            volume = (corners[:, 0] * across).sum() / 6
+            moved += float(np.clip((wanted - abs(volume)) / (0.5 * np.linalg.norm(across, axis=1).sum()), -0.5, 0.5))
+        return np.float32(-np.clip(moved, -0.5, 0.5) * self.step_mm)
 
     def rough_distance(self, mask: np.ndarray) -> np.ndarray:
-        """As :meth:`distance` within a voxel of the wall, constant beyond."""
+        """As the distance of :meth:`wall` within a voxel of the wall, constant beyond."""
         blurred = ndimage.gaussian_filter(mask.astype(np.float32), BLUR_VOXELS, mode="constant")
         return (1 - 2 * self._at_points(blurred)) * np.float32(self.step_mm)
 
@@ -333,24 +337,45 @@ class _Grid:
         )
 
     def surface(self, value: np.ndarray, label: Label) -> Mesh:
-        """The zero surface of a field on the grid, simplified, in mm."""
+        """The zero surface of a field on the grid, simplified, in mm.
+
+        It is made in steps of the grid, so that a volume ten times as large gives the same shape ten times as large.
+        """
+        value = value / np.float32(self.step_mm)
         value[value == 0] = np.float32(1e-6)  # a zero at a grid point makes triangles without area
         if not value.min() < 0:
             raise UssimError(f"label {label.value} ({label.name}) is too small for a surface: ignore it")
         vertices, triangles, _, _ = marching_cubes(value, 0.0, gradient_direction="descent")
-        to_mm = self.to_mm[:3, :3] * (self.step_mm / self.voxel_mm)
-        if np.linalg.det(to_mm) < 0:
+        directions = self.to_mm[:3, :3] / self.voxel_mm
+        if np.linalg.det(directions) < 0:
             triangles = triangles[:, ::-1]
-        points = (vertices @ to_mm.T + self.to_mm[:3, 3]).astype(np.float32)
+        points = (vertices @ directions.T).astype(np.float32)
         body = manifold3d.Manifold(manifold3d.Mesh(points, np.ascontiguousarray(triangles, dtype=np.uint32)))
         if body.status() != manifold3d.Error.NoError:
             raise UssimError(f"label {label.value} ({label.name}) gives no closed surface: {body.status().name}")
-        tolerance = _SIMPLIFY_SHARE * self.step_mm
-        simple = body.simplify(0.4 * tolerance).simplify(tolerance)
-        pieces = [piece for piece in simple.decompose() if abs(piece.volume()) >= _SMALLEST_BODY_MM3]
+        simple = body.simplify(0.4 * _SIMPLIFY_STEPS).simplify(_SIMPLIFY_STEPS)
+        pieces = [piece for piece in simple.decompose() if abs(piece.volume()) >= _SMALLEST_PIECE]
         if not pieces:
             raise UssimError(f"label {label.value} ({label.name}) is too small for a surface: ignore it")
-        return without_specks(without_pinches(to_mesh(manifold3d.Manifold.compose(pieces))))
+        mesh = without_specks(without_pinches(to_mesh(manifold3d.Manifold.compose(pieces))))
+        placed = mesh.vertices_mm.astype(np.float64) * self.step_mm + self.to_mm[:3, 3]
+        return Mesh(placed.astype(np.float32), mesh.triangles)
+
+
+def _blurred(mask: np.ndarray, may_be_thin: bool = True) -> tuple[np.ndarray, np.ndarray | None, float]:
+    """The blurred mask, float32, blurred less where it is thinner than two voxels; where that is, and its share."""
+    blurred = ndimage.gaussian_filter(mask.astype(np.float32), BLUR_VOXELS, mode="constant")
+    if not may_be_thin:
+        return blurred, None, 0.0
+    thick = ndimage.maximum_filter((blurred > _THICK).astype(np.uint8), 5)
+    thin = mask & (thick == 0)
+    count = int(thin.sum())
+    if not count:
+        return blurred, None, 0.0
+    near = ndimage.maximum_filter(thin.astype(np.float32), 3)
+    weight = np.clip(ndimage.gaussian_filter(near, 1.0, mode="constant"), 0, 1)
+    narrow = ndimage.gaussian_filter(mask.astype(np.float32), _THIN_BLUR_VOXELS, mode="constant")
+    return blurred + weight * (narrow - blurred), weight, count / int(mask.sum())
 
 
 def _level(blurred: np.ndarray, count: int) -> float:
@@ -362,7 +387,7 @@ def _level(blurred: np.ndarray, count: int) -> float:
     low, high = 0.2, 0.6
     certain = int((blurred > high + slope).sum())
     near = blurred[(blurred > low - slope) & (blurred <= high + slope)]
-    for _ in range(20):
+    for _ in range(13):
         level = 0.5 * (low + high)
         enclosed = certain + np.clip((near - level) / slope + 0.5, 0, 1).sum(dtype=np.float64)
         low, high = (level, high) if enclosed > count else (low, level)

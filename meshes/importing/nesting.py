@@ -54,6 +54,21 @@ class Nesting:
         count = len(self.volumes_mm3)
         return max(range(count), key=lambda one: (len(self.contents(one)), self.volumes_mm3[one], -one))
 
+    @property
+    def has_no_body(self) -> bool:
+        """True if even the outermost surface holds less than half of the others."""
+        others = len(self.volumes_mm3) - 1
+        return 2 * len(self.contents(self.outermost)) < others
+
+    def apart_from(self, index: int) -> list[int]:
+        """The surfaces that no chain of surfaces which lie in or overlap each other joins to a surface."""
+        joined, ahead = {index}, [index]
+        while ahead:
+            near = {int(one) for one in np.flatnonzero(self.overlaps[ahead.pop()])} - joined
+            joined |= near
+            ahead += near
+        return [one for one in range(len(self.volumes_mm3)) if one not in joined]
+
     @cached_property
     def levels(self) -> np.ndarray:
         """(n,) int: length of the longest chain of larger surfaces that each lies in or overlaps.

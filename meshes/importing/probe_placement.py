@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from scipy.spatial import ConvexHull
 
 from meshes.importing.nesting import Nesting
 from meshes.importing.rays import crossings, normals
@@ -17,7 +18,9 @@ from ussim.scene.topology import MeshArrays, winding_number
 
 KEYS = 7
 PRESS_MM = 1.0
-"""The face is pressed into the skin by this much."""
+"""The face is pressed into the skin by this much, and by no more than a fiftieth of the body."""
+_PRESS_SHARE = 0.02
+_AROUND_SHARE = 0.03  # skin that is not there lies this share of everything's size outside of it
 _PASS_SHARE = 0.3  # the aim moves by this share of what is looked at to both sides of its middle
 _LAYER_SHARE = 0.35  # what fills more of the body than this is a layer of its wall, not an organ
 _TILT_DEG = 10.0  # and the beam leans outwards by so much at both ends
@@ -40,14 +43,14 @@ class Placement:
 
     Attributes:
         sweep: Key poses on the skin.
-        on: Index of the surface that the probe lies on.
+        on: Index of the surface that the probe lies on; None outside of all of them.
         distance_mm: From the face to the middle of what is looked at.
         settings: ``--set`` assignments with which the body fills the image; empty if the defaults do.
         why_settings: One clause that says why.
     """
 
     sweep: Sweep
-    on: int
+    on: int | None
     distance_mm: float
     settings: tuple[str, ...]
     why_settings: str
@@ -59,6 +62,7 @@ def place_probe(
     blocking: Sequence[bool],
     side: np.ndarray | None = None,
     is_patient: bool = False,
+    outside: bool = False,
 ) -> Placement:
     """Put a probe where the way from the skin to the inner organs is short, square and free of bone.
 
@@ -72,29 +76,36 @@ def place_probe(
         side: (3,) direction from the body to the side on which the probe shall lie; None chooses.
         is_patient: True in a patient's coordinates, x to the right, y to the front and z up: the front is preferred,
             and the image is oriented as sonographers have it.
+        outside: True if the background is the body: the probe lies on a hull around all surfaces, and looks at the
+            middle of all of them.
 
     Raises:
         UssimError: The outermost surface is met from nowhere.
     """
-    skin = nesting.outermost
-    contents = _organs(nesting, skin)
+    if outside:
+        skin, contents = len(meshes), list(range(len(meshes)))
+        meshes, blocking = [*meshes, _hull(meshes)], [*blocking, False]
+    else:
+        skin = nesting.outermost
+        contents = _organs(nesting, skin)
     target = _middle(meshes, contents)
     if winding_number(target, *meshes[skin]) < 0.5:
         target = _point_inside(target, *meshes[skin])
     if side is None:
-        out = _best_direction(meshes, skin, blocking, target, _FRONT if is_patient else None)
+        out = _best_direction(meshes, skin, blocking, target, _FRONT if is_patient else None, square=not outside)
     else:
         out = side / np.linalg.norm(side)
     points = np.concatenate([meshes[one][0] for one in contents]).astype(np.float64)
     lateral, along = _plane(out, points, is_patient)
-    reach = _PASS_SHARE * np.ptp(points @ along)
+    reach = _PASS_SHARE * (_usual_length(meshes, nesting, contents, along) if outside else np.ptp(points @ along))
     # What lies apart from the body is not in the way of a probe that lies on it.
-    body = [mesh for one, mesh in enumerate(meshes) if one == skin or nesting.overlaps[skin, one]]
+    body = [mesh for one, mesh in enumerate(meshes) if one == skin or (not outside and nesting.overlaps[skin, one])]
+    press_mm = min(PRESS_MM, _PRESS_SHARE * float(np.ptp(meshes[skin][0], axis=0).max()))
     keys = []
     for step in np.linspace(-1, 1, KEYS):
         tilt = math.radians(_TILT_DEG) * step
         direction = math.cos(tilt) * out + math.sin(tilt) * along
-        key = _key(body, target + step * reach * along, direction, lateral)
+        key = _key(body, target + step * reach * along, direction, lateral, press_mm)
         if key is not None:
             keys.append(key)
     if not keys:
@@ -104,7 +115,8 @@ def place_probe(
     depth = max(float(np.quantile((points - key.pose()[:3, 3]) @ key.pose()[:3, 2], 0.99)) for key in keys)
     width = float(np.ptp(meshes[skin][0].astype(np.float64) @ lateral))
     settings, why = _settings(depth, width)
-    return Placement(sweep, skin, float((target - middle[:3, 3]) @ middle[:3, 2]), settings, why)
+    on = None if outside else skin
+    return Placement(sweep, on, float((target - middle[:3, 3]) @ middle[:3, 2]), settings, why)
 
 
 def _organs(nesting: Nesting, skin: int) -> list[int]:
@@ -112,6 +124,28 @@ def _organs(nesting: Nesting, skin: int) -> list[int]:
     inside = nesting.contents(skin)
     largest = _LAYER_SHARE * nesting.volumes_mm3[skin]
     return [one for one in inside if nesting.volumes_mm3[one] < largest] or inside or [skin]
+
+
+def _usual_length(meshes: Sequence[MeshArrays], nesting: Nesting, chosen: Sequence[int], along: np.ndarray) -> float:
+    """How long surfaces are in a direction, on average by volume, mm: one long vessel does not lead the probe away."""
+    lengths = [float(np.ptp(meshes[one][0].astype(np.float64) @ along)) for one in chosen]
+    return float(np.average(lengths, weights=nesting.volumes_mm3[list(chosen)]))
+
+
+def _hull(meshes: Sequence[MeshArrays]) -> MeshArrays:
+    """A convex skin around all surfaces, a little outside of them, where there is none."""
+    points = np.concatenate([vertices for vertices, _ in meshes]).astype(np.float64)
+    found = ConvexHull(points)
+    used, triangles = np.unique(found.simplices, return_inverse=True)
+    vertices, triangles = points[used], triangles.reshape(-1, 3)
+    corners = vertices[triangles]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    inwards = (across * found.equations[:, :3]).sum(axis=1) < 0
+    triangles[inwards] = triangles[inwards][:, ::-1]
+    middle = 0.5 * (vertices.min(axis=0) + vertices.max(axis=0))
+    away = vertices - middle
+    margin = _AROUND_SHARE * np.ptp(vertices, axis=0).max()
+    return vertices + margin * away / np.linalg.norm(away, axis=1, keepdims=True), triangles
 
 
 def _middle(meshes: Sequence[MeshArrays], chosen: Sequence[int]) -> np.ndarray:
@@ -149,9 +183,17 @@ def _directions(prefer: np.ndarray | None) -> Iterator[tuple[np.ndarray, float]]
 
 
 def _best_direction(
-    meshes: Sequence[MeshArrays], skin: int, blocking: Sequence[bool], target: np.ndarray, prefer: np.ndarray | None
+    meshes: Sequence[MeshArrays],
+    skin: int,
+    blocking: Sequence[bool],
+    target: np.ndarray,
+    prefer: np.ndarray | None,
+    square: bool,
 ) -> np.ndarray:
-    """The direction from the target to the skin along which it is best seen, (3,)."""
+    """The direction from the target to the skin along which it is best seen, (3,).
+
+    It is best met at a right angle, unless nothing real is there that could be met askew: ``square`` is False then.
+    """
     # A ray through the middle of a symmetric mesh runs along edges, where it meets two triangles at once.
     target = target + _NUDGE * np.ptp(meshes[skin][0], axis=0).max()
     best: tuple[float, np.ndarray] | None = None
@@ -168,7 +210,8 @@ def _best_direction(
             for mesh, blocks in zip(meshes, blocking, strict=True)
             if blocks
         )
-        cost = factor * (distances[-1] + (_BLOCKED_MM + _BLOCKED_SHARE * blocked if blocked else 0)) / facing**2
+        cost = factor * (distances[-1] + (_BLOCKED_MM + _BLOCKED_SHARE * blocked if blocked else 0))
+        cost /= facing**2 if square else 1.0
         if best is None or cost < best[0]:
             best = cost, direction
     if best is None:
@@ -202,13 +245,15 @@ def _plane(out: np.ndarray, points: np.ndarray, is_patient: bool) -> tuple[np.nd
     return (lateral if leading * wanted > 0 else -lateral), along
 
 
-def _key(meshes: Sequence[MeshArrays], aim: np.ndarray, out: np.ndarray, lateral: np.ndarray) -> SweepKey | None:
+def _key(
+    meshes: Sequence[MeshArrays], aim: np.ndarray, out: np.ndarray, lateral: np.ndarray, press_mm: float
+) -> SweepKey | None:
     """The key pose that looks along −out through a point, its face pressed into whatever is met first."""
     ends = [crossings(aim, out, *mesh)[0] for mesh in meshes]
     ends = [distances[-1] for distances in ends if len(distances)]
     if not ends:
         return None
-    position = aim + (max(ends) - PRESS_MM) * out
+    position = aim + (max(ends) - press_mm) * out
     lateral = lateral - out * (lateral @ out)
     lateral = lateral / np.linalg.norm(lateral)
     return SweepKey(tuple(np.round(position, 4)), tuple(np.round(-out, 6)), tuple(np.round(lateral, 6)))

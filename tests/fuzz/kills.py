@@ -1,9 +1,9 @@
 """Kill programs at random moments, go on, and compare what comes out with what an undisturbed run gives.
 
-``python tests/fuzz/kills.py --kind train --kills 50 --seed 1``: so many runs are killed once or twice each, by SIGKILL, at
-moments spread over their whole time, half of them with OMP_NUM_THREADS=1, and then finished with --resume. Whatever is left
-must be equal byte for byte, but for times. A run of ``signals`` sends SIGINT, SIGTERM or SIGHUP instead and expects one line
-and the exit code 130, 143 or 129.
+``python tests/fuzz/kills.py --kind train --kills 50 --seed 1``: so many runs are killed once or twice each, by SIGKILL,
+at moments spread over their whole time, half of them with OMP_NUM_THREADS=1, and then finished with --resume. Whatever
+is left must be equal byte for byte, but for times. With --signals each gets SIGINT, SIGTERM or SIGHUP instead, and must
+end at once with one line and the exit code 130, 143 or 129.
 """
 
 from __future__ import annotations

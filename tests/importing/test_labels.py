@@ -17,7 +17,8 @@ from support.commands import ussim
 from support.scenes import facets, share_along
 
 from meshes.importing.label_map import Label
-from meshes.importing.labels import label_surfaces, order_labels, read_volume
+from meshes.importing.labels import label_surfaces, order_labels
+from meshes.importing.volumes.volume import read_volume
 from ussim.render.contact import contact_gap_mm
 from ussim.scene.scene import Scene
 from ussim.scene.topology import count_bad_edges, face_shapes, winding_number

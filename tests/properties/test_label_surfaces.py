@@ -12,7 +12,8 @@ from scipy import ndimage
 from support.scenes import share_along
 
 from meshes.importing.label_map import Label
-from meshes.importing.labels import LabelVolume, label_surfaces, order_labels
+from meshes.importing.labels import label_surfaces, order_labels
+from meshes.importing.volumes.volume import LabelVolume
 from ussim.errors import UssimError
 from ussim.scene.check import check_surfaces
 from ussim.scene.surface import Surface

@@ -21,11 +21,12 @@ def check_poses(scene: Scene, poses: np.ndarray, max_gap_mm: float = 15.0, sweep
     Args:
         scene: The scene.
         poses: Probe → scene, mm, float64 of shape (n, 4, 4).
-        max_gap_mm: Largest distance from the face's centre, along the beam, to the first surface.
+        max_gap_mm: Largest distance from the face's centre, along the beam, to the first surface; of no account where
+            the background is tissue itself, which a probe touches wherever it is.
         sweep: Name of the sweep, for the message.
 
     Raises:
-        UssimError: A pose that is not finite or not a rotation and a shift, or that finds no surface in
+        UssimError: A pose that is not finite or not a rotation and a shift, or, in gel, that finds no surface in
             front of the probe. The message names sweep and frame.
     """
     from ussim.render.contact import contact_gap_mm
@@ -34,6 +35,8 @@ def check_poses(scene: Scene, poses: np.ndarray, max_gap_mm: float = 15.0, sweep
     suspect = np.flatnonzero(~_are_rigid(poses))
     if len(suspect):
         raise UssimError(f"{where}{suspect[0]}: {_pose_fault(poses[suspect[0]])}")
+    if scene.media[0].scatters:
+        return
     gaps = contact_gap_mm(scene, poses)
     bad = np.flatnonzero(~(gaps <= max_gap_mm))
     if bad.size:

@@ -28,8 +28,10 @@ FLATTEST_TRIANGLE = 1e-7
 # No scene is this small or large in mm; one that is was made in metres or in micrometres.
 SMALLEST_SCENE_MM = 2.0
 LARGEST_SCENE_MM = 10_000.0
-# One surface in metres among others in mm is small and close to the origin; a point target is only small.
+# One surface in metres among others in mm is small, also beside them, and close to the origin; a point target is only
+# small, and so is a vessel of a mouse.
 SMALLEST_SURFACE_MM = 1.0
+SMALLEST_SHARE = 0.01
 CLOSE_TO_ORIGIN_MM = 2.0
 # From here on float32 coordinates lie 1 µm apart, as far as a ray is moved off a wall that it has met.
 FARTHEST_FROM_ORIGIN_MM = 8192.0
@@ -264,7 +266,7 @@ def _check_units(surfaces: Sequence[Surface], reports: list[SurfaceReport]) -> l
     reports = list(reports)
     for number, box in boxes.items():
         size = float((box[1] - box[0]).max())
-        tiny = size < SMALLEST_SURFACE_MM and np.abs(box).max() < CLOSE_TO_ORIGIN_MM
+        tiny = size < min(SMALLEST_SURFACE_MM, SMALLEST_SHARE * scene_mm) and np.abs(box).max() < CLOSE_TO_ORIGIN_MM
         if scene_mm < SMALLEST_SCENE_MM or tiny:
             problem = f"its extent is {size:.3g} mm, which looks like metres; set scale = 1000"
         elif size > LARGEST_SCENE_MM:

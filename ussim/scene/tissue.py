@@ -62,6 +62,11 @@ class Tissue:
         """Acoustic impedance Z = c·ρ, MRayl."""
         return self.speed_m_s * self.density_kg_m3 / 1e6
 
+    @property
+    def scatters(self) -> bool:
+        """True of tissue proper, which shows speckle; gel, air and clear fluids show nothing."""
+        return self.scatter_density > 0
+
     def attenuation_db_cm(self, frequency_mhz: float) -> float:
         """Return the one-way attenuation a·fⁿ in dB/cm at a frequency in MHz."""
         return self.attenuation_db_cm_mhz * frequency_mhz**self.attenuation_exponent

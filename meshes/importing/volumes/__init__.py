@@ -1,0 +1,1 @@
+"""Files of labelled volumes → voxels, place and names."""
