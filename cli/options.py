@@ -5,6 +5,7 @@ A command imports nothing heavy through this file.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,7 +62,7 @@ def output_option(help: str, metavar: str, name: str = "output", required: bool 
 def _outside_of_stores(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
     """Refuse an output within a store, which would be damaged by it."""
     if path is not None:
-        store = next((parent for parent in path.absolute().parents if (parent / "zarr.json").is_file()), None)
+        store = next((parent for parent in path.absolute().parents if os.path.isfile(parent / "zarr.json")), None)
         if store is not None:
             raise UssimError(f"{path} lies in the store {store}; choose a place outside of it")
     return path

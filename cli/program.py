@@ -14,7 +14,6 @@ from ussim.errors import UssimError, refusal
 from ussim.stop import all_is_done, exit_code, in_words
 
 USAGE_ERROR = 2
-PIPE_CLOSED = 141  # as a shell has it of a program whose reader, such as head, has seen enough
 NO_ARGUMENTS = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8.2; before, help was no error
 
 
@@ -112,8 +111,10 @@ class Program(CommandGroup):
             say_error(in_words())
             return exit_code()
         except BrokenPipeError:
-            return PIPE_CLOSED
+            return 1  # its reader, such as head, has seen enough; click says so of other streams
         except Exception as error:
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = "standard output"  # files are named
             refused = refusal(error)
             if not refused:
                 raise

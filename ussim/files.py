@@ -32,12 +32,11 @@ def read_file(path: Path, most_bytes: int = MOST_TEXT_BYTES) -> bytes:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except ValueError:  # a NUL, or half a sign, in its name
         raise OSError(errno.EINVAL, "no path can hold such a name", str(path)) from None
+    if not stat.S_ISREG(mode := os.fstat(handle).st_mode):
+        os.close(handle)
+        what = "a folder, not a file" if stat.S_ISDIR(mode) else "not an ordinary file"
+        raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, what, str(path))
     with os.fdopen(handle, "rb") as file:
-        mode = os.fstat(handle).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, "a folder, not a file", str(path))
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "not an ordinary file", str(path))
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
         raise OSError(errno.EFBIG, f"larger than {most_bytes / 2**20:.0f} MiB", str(path))
@@ -108,6 +107,21 @@ def whole_folder(path: Path) -> Iterator[Path]:
         flush(path.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def require_place(path: Path) -> None:
+    """Refuse a place where nothing can be made, before the work for it is done.
+
+    Raises:
+        UssimError: It is a link that leads nowhere, or the folder that it is to lie in cannot be written.
+    """
+    if path.is_symlink() and not path.exists():
+        raise UssimError(f"{path} is a link that leads nowhere: remove it, or choose another path")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise UssimError(f"{path}: cannot be made: {folder} is a file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UssimError(f"{path}: cannot be made: {folder} cannot be written")
 
 
 def scratch_beside(path: Path) -> Path:

@@ -25,6 +25,7 @@ from ussim.dataset.schema import PHYSICS_VERSION, Header
 from ussim.dataset.store import Dataset, StoreExistsError
 from ussim.dataset.writer_threads import WriteFailedError, Writers
 from ussim.errors import UssimError
+from ussim.files import require_place
 from ussim.progress import Progress
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ def run(
         if dataset is not None and _pending(dataset, part):
             held.enter_context(only_renderer(path, part))
             _compare_machines(dataset, warn)
+        if dataset is None:
+            require_place(path)
         progress("prepare", 0, 1)
         plan.check_poses()
         renderer = None
