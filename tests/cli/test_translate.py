@@ -23,7 +23,7 @@ from support.translate_store import make_store
 from cli.translate import main
 from translate.model.checkpoint import load_state
 
-SMALL = ("--ngf=4", "--crop=32", "--batch=4", "--iterations=4", "--set=depth=4", "--set=log_every=2")
+SMALL = ("--ngf=4", "--crop=32", "--batch=4", "--iterations=4", "--set=depth=4", "--set=log_every=2", "--set=threads=1")
 
 
 @pytest.fixture(autouse=True)

@@ -260,7 +260,7 @@ def test_a_full_disk_keeps_what_is_finished_and_says_how_to_go_on(tmp_path, whol
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UssimError, match=r"file/a\.zarr: cannot create the store"):
+    with pytest.raises(UssimError, match=r"file/a\.zarr: cannot be made"):
         job.run(ball_plan(), tmp_path / "file" / "a.zarr", make_renderer=FakeRenderer)
 
 

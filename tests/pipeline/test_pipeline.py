@@ -16,23 +16,12 @@ import pytest
 from PIL import Image
 from support import ROOT, scenes
 from support.commands import assert_one_line_error
-from support.pipelines import FRAMES, SETTINGS, pipeline
+from support.pipelines import FRAMES, SETTINGS, content, pipeline
 
 from cli.pipeline import STEP_NAMES, steps
 from cli.pipeline.report.evaluation import load_evaluation
+from translate.training.trainer import Trainer
 from ussim.dataset.store import Dataset
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """All that a pipeline computes, without what may differ from run to run: times, logs, checkpoints."""
-    kept = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and (name.startswith(("dataset.zarr/", "enhanced/")) or path.suffix == ".safetensors"):
-            kept[name] = path.read_bytes()
-    report = json.loads((folder / "evaluation" / "report.json").read_text())
-    report.pop("seconds")
-    return {**kept, "report": json.dumps(report).encode()}
 
 
 def states(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -178,10 +167,10 @@ def test_a_run_stopped_in_any_step_goes_on_to_the_same_result(step, ball_scene, 
     assert json.loads((folder / "steps" / f"{step}.json").read_text())["sessions"] == 2
 
 
-def test_a_killed_process_can_be_resumed_to_the_same_result(ball_scene, finished, tmp_path):
+def test_a_process_that_is_killed_and_resumed_with_fewer_threads_gives_the_same_result(ball_scene, finished, tmp_path):
     folder = tmp_path / "out"
     command = [sys.executable, "-m", "cli.ussim_pipeline", "run", str(ball_scene), "-o", str(folder), *SETTINGS]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not (folder / "runs" / "LM" / "checkpoint_last.pt").exists():
@@ -190,9 +179,44 @@ def test_a_killed_process_can_be_resumed_to_the_same_result(ball_scene, finished
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    result = pipeline("run", "-o", folder, "--resume")
-    assert result.exit_code == 0, result.output
+    subprocess.run([*command, "--resume"], cwd=ROOT, env=environment, check=True, capture_output=True)
     assert content(folder) == content(finished)
+
+
+@pytest.mark.parametrize("damage", ["cut", "lost", "flip"])
+def test_a_training_whose_weights_are_damaged_goes_on_from_its_checkpoint(finished, copied, monkeypatch, damage):
+    run = copied / "runs" / "LM"
+    stop_at(monkeypatch, "translate.training.trainer.Trainer.step", 9, KeyboardInterrupt())  # in that of LMSA
+    assert pipeline("run", "-o", copied, "--from", "train").exit_code == 130
+    monkeypatch.undo()
+    weights = run / "generator.safetensors"
+    whole = weights.read_bytes()
+    match damage:
+        case "cut":
+            weights.write_bytes(whole[:100])
+        case "lost":
+            weights.unlink()
+        case "flip":
+            weights.write_bytes(whole[:-40] + bytes([whole[-40] ^ 1]) + whole[-39:])
+    steps_done: list[int] = []
+    step = Trainer.step
+    monkeypatch.setattr(Trainer, "step", lambda self, batch: (steps_done.append(self.iteration), step(self, batch))[1])
+    result = pipeline("run", "-o", copied, "--resume")
+    assert result.exit_code == 0, result.output
+    assert weights.read_bytes() == whole
+    assert len(steps_done) < 6, "what LM had learnt is not learnt again"
+    assert content(copied) == content(finished)
+
+
+def test_a_training_whose_checkpoint_is_damaged_is_named_and_kept(copied, monkeypatch):
+    stop_at(monkeypatch, "translate.training.trainer.Trainer.step", 4, KeyboardInterrupt())
+    assert pipeline("run", "-o", copied, "--from", "train").exit_code == 130
+    monkeypatch.undo()
+    checkpoint = copied / "runs" / "LM" / "checkpoint_last.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+    before = {path: path.read_bytes() for path in (copied / "runs").rglob("*") if path.is_file()}
+    assert_one_line_error(pipeline("run", "-o", copied, "--resume"), f"{checkpoint}: damaged checkpoint")
+    assert {path: path.read_bytes() for path in (copied / "runs").rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ for program, *arguments in json.loads(sys.argv[1]):
         sys.exit(f"{program} {arguments}: {asked}")
 """
 SMALL = ["--size=96x133", "--set=probe.scanlines=24", "--set=probe.axial_samples=256", "--set=hq.rays=4"]
-TINY = ["--ngf=4", "--crop=32", "--batch=2", "--iterations=2", "--set=depth=4"]
+TINY = ["--ngf=4", "--crop=32", "--batch=2", "--iterations=2", "--set=depth=4", "--set=threads=1"]
 
 
 def test_no_command_opens_a_connection(ball_scene, tmp_path):

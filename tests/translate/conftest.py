@@ -34,7 +34,7 @@ def store(tmp_path_factory) -> Path:
 def runs(store) -> Path:
     """A folder of runs trained on ``store``, to read from: LMSA, LM, SA and fast."""
     folder = store.parent
-    small = {"ngf": 4, "depth": 3, "crop": 32, "batch": 4, "iterations": 6}
+    small = {"ngf": 4, "depth": 3, "crop": 32, "batch": 4, "iterations": 6, "threads": 1}
     with one_thread():
         for inputs in ("LMSA", "LM", "SA"):
             train(TrainSettings.make(**small, inputs=inputs), store, folder / inputs)

@@ -22,7 +22,7 @@ from ussim.probe.settings import build_settings
 from ussim.scene.scene import Scene
 
 FRAMES, SIZE = 32, (272, 377)
-TRAINING = {"ngf": 8, "depth": 6, "crop": 256, "batch": 4, "iterations": 300, "residual": True}
+TRAINING = {"threads": 1, "ngf": 8, "depth": 6, "crop": 256, "batch": 4, "iterations": 300, "residual": True}
 PROBE = ("probe.scanlines=128", "probe.axial_samples=768")
 MARGINS = {"psnr": 3.0, "ssim": 0.05, "pkl": 0.08}
 """What the generator had to be better by, dB, SSIM and a share of the low quality's pKL, when 5.8, 0.109 and 0.31 were

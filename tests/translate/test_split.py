@@ -41,7 +41,7 @@ def runs(many, tmp_path_factory):
 
 
 def settings(split: str) -> TrainSettings:
-    return TrainSettings.make(inputs="LM", ngf=4, depth=3, crop=32, batch=2, iterations=2, split=split)
+    return TrainSettings.make(inputs="LM", ngf=4, depth=3, crop=32, batch=2, iterations=2, threads=1, split=split)
 
 
 def scenes_of(store, frames) -> set[int]:

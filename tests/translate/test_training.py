@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,15 +21,18 @@ from support.translate_store import make_store
 
 from translate.data.store import StoreReader
 from translate.model import losses
-from translate.model.checkpoint import load_state
+from translate.model.checkpoint import load_network, load_state
 from translate.settings import Run, TrainSettings
+from translate.training import loop
 from translate.training.devices import Team, choose_device
 from translate.training.log import read_log
 from translate.training.loop import Session, StoppedError, train
+from translate.training.run_folder import only_training
 from translate.training.trainer import Trainer
+from ussim.cpus import usable_cpus
 from ussim.errors import UssimError
 
-SMALL = {"ngf": 4, "depth": 4, "crop": 32, "batch": 4, "iterations": 8, "log_every": 2}
+SMALL = {"ngf": 4, "depth": 4, "crop": 32, "batch": 4, "iterations": 8, "threads": 1, "log_every": 2}
 
 
 def settings(**given) -> TrainSettings:
@@ -286,6 +290,100 @@ def test_a_checkpoint_of_another_network_is_an_error(store, finished, tmp_path):
     Run(train=settings(ngf=8), data=StoreReader(store).info()).save(run)
     with pytest.raises(UssimError, match="is of another run than the settings"):
         train(settings(ngf=8), store, run, resume=True)
+
+
+@pytest.mark.parametrize("at", [0.02, 0.3, 0.6, 0.9])
+def test_one_flipped_bit_in_a_checkpoint_is_found(store, finished, tmp_path, at):
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    file = run / "checkpoint_last.pt"
+    with zipfile.ZipFile(file) as archive:
+        tensors = [one for one in archive.infolist() if one.file_size > 200 and "/data/" in one.filename]
+    place = tensors[int(at * len(tensors))]
+    data = bytearray(file.read_bytes())
+    data[place.header_offset + 300 + place.file_size // 2] ^= 4
+    file.write_bytes(data)
+    with pytest.raises(UssimError, match=r"checkpoint_last\.pt: damaged checkpoint"):
+        train(settings(iterations=12), store, run, resume=True)
+
+
+def test_every_flipped_bit_in_weights_is_found(finished, tmp_path):
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    whole = (run / "generator.safetensors").read_bytes()
+    for at in range(8, len(whole), len(whole) // 40):
+        (run / "generator.safetensors").write_bytes(whole[:at] + bytes([whole[at] ^ 16]) + whole[at + 1 :])
+        with pytest.raises(UssimError, match=r"damaged weights|another run|weights of another network"):
+            load_network(run, Run.load(run))
+
+
+def test_weights_can_be_read_by_everybody(finished):
+    assert (finished / "generator.safetensors").stat().st_mode & 0o044 == 0o044
+
+
+def test_a_checkpoint_of_another_run_of_the_same_networks_is_an_error(store, finished, tmp_path):
+    train(settings(seed=1, iterations=2), store, tmp_path / "other")
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    shutil.copy(tmp_path / "other" / "checkpoint_last.pt", run)
+    with pytest.raises(UssimError, match=r"checkpoint_last\.pt: is of another run than the settings"):
+        train(settings(iterations=12), store, run, resume=True)
+
+
+# Two at once, and none at all -------------------------------------------------------------------------
+
+
+def test_a_second_training_in_a_folder_is_refused_and_changes_nothing(store, tmp_path):
+    run = tmp_path / "run"
+    with only_training(run, resume=False):
+        for resume in (False, True):
+            with pytest.raises(UssimError, match="another training is at work here"):
+                train(settings(), store, run, resume=resume)
+        assert [path.name for path in run.iterdir()] == [".lock.training"]
+    assert not run.exists()
+
+
+@pytest.mark.parametrize("left", ["lock", "partial", "settings"])
+def test_a_training_that_was_killed_before_its_first_checkpoint_begins_again(store, finished, tmp_path, left):
+    run = tmp_path / "run"
+    run.mkdir()
+    match left:
+        case "lock":
+            (run / ".lock.training").write_text("")
+        case "partial":
+            (run / f".settings.json.{'0' * 32}.partial").write_text("half")
+        case "settings":
+            for name in ("settings.json", "environment.json", "log.jsonl"):
+                shutil.copy(finished / name, run)
+    train(settings(), store, run, resume=True)
+    train(settings(), store, tmp_path / "whole")
+    assert same(trained_state(run), trained_state(tmp_path / "whole"))
+    assert losses_of(run) == losses_of(tmp_path / "whole")
+    assert not list(run.glob(".*"))
+
+
+def test_a_finished_training_is_not_loaded_again(store, finished, tmp_path, monkeypatch):
+    run = Path(shutil.copytree(finished, tmp_path / "run"))
+    monkeypatch.setattr(loop, "Session", None)
+    summary = train(settings(iterations=Run.load(run).train.iterations), store, run, resume=True)
+    assert summary.losses.keys() == {"discriminator", "adversarial", "fidelity", "features"}
+
+
+# Threads ----------------------------------------------------------------------------------------------
+
+
+def test_a_training_uses_the_threads_it_began_with_whatever_used_the_process_before(store, tmp_path, monkeypatch):
+    seen = []
+    step = Trainer.step
+
+    def noted(self: Trainer, batch: object) -> object:
+        seen.append(torch.get_num_threads())
+        return step(self, batch)
+
+    monkeypatch.setattr(Trainer, "step", noted)
+    for before, stop in ((1, 4), (3, 8)):
+        torch.set_num_threads(before)
+        train(settings(iterations=stop, threads=0), store, tmp_path / "run", resume=stop == 8)
+        assert torch.get_num_threads() == before
+    assert seen == [usable_cpus()] * 8
+    assert Run.load(tmp_path / "run").threads == usable_cpus()
 
 
 def test_a_damaged_checkpoint_is_an_error(store, finished, tmp_path):
