@@ -21,6 +21,8 @@ from ussim.scene.tissue import TissueLibrary
 _BLOCKING_DB_CM_MHZ = 3.0
 SIDES = {f"{sign}{axis}": float(f"{sign}1") * np.eye(3)["xyz".index(axis)] for axis in "xyz" for sign in "+-"}
 """Sides of the body on which a probe may be put: ``+x``, ``-x`` and so on, in the axes of the meshes."""
+THREAD_MM = 0.6
+"""About the distance between the scanlines of a convex probe at 10 cm."""
 _MOST_NAMED = 2
 _WHOLLY_INSIDE = 0.9  # the rest is rounding, or a vessel that looks out
 
@@ -172,4 +174,19 @@ def _warnings(
             f"{f'apart from it, in the background: {apart}; ' if apart else ''}--background soft_tissue puts them all "
             "into tissue"
         )
+    thin = [surface.name for surface in surfaces if _is_thread(surface)]
+    if thin:
+        found.append(
+            f"thinner than {THREAD_MM:g} mm, about the distance between scanlines, which may pass by: "
+            f"{', '.join(thin)}; for pins and wires take [[point]]"
+        )
     return found
+
+
+def _is_thread(surface: ImportedSurface) -> bool:
+    """Whether a surface is as thin as a wire: its diameter, were it one, is four times its volume over its area."""
+    corners = surface.vertices_mm[surface.triangles].astype(np.float64)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area, volume = 0.5 * np.linalg.norm(normals, axis=1).sum(), abs(np.einsum("ij,ij", corners[:, 0], normals)) / 6
+    longest = np.ptp(surface.vertices_mm, axis=0).max()
+    return bool(4 * volume < THREAD_MM * area and longest > 10 * THREAD_MM)

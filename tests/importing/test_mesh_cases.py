@@ -191,6 +191,14 @@ def test_a_surface_of_a_name_that_was_taken_stands_beside_its_file(tmp_path):
     assert any(line.startswith("liver_2  liver.stl ") for line in result.stdout.splitlines())
 
 
+def test_a_wire_that_scanlines_may_pass_by_is_told(tmp_path):
+    body, thin, thick = box_mesh((200, 160, 200)), box_mesh((0.1, 0.1, 100)), box_mesh((2, 2, 100), (40, 0, 0))
+    paths = save(tmp_path, body=body, wire=thin, needle=thick)
+    result = ussim("scene", "init", *paths, "-o", tmp_path / "scene", "--units", "mm")
+    (note,) = [line for line in result.stdout.splitlines() if "thinner than" in line]
+    assert "which may pass by: wire; for pins and wires take [[point]]" in note
+
+
 # Files that are none ------------------------------------------------------------------------------------
 
 
