@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict
 
 from meshes.errors import OutputError
 from ussim.errors import UssimError
-from ussim.files import file_digest, flush, flush_tree, remove_partial, scratch_beside, write_text
+from ussim.files import file_digest, flush, flush_tree, write_text
 from ussim.lock import only_writer
 from ussim.scene.file import SCENE_FILE_NAME
+from ussim.scratch import remove_partial, scratch_beside
 from ussim.settings import read_json
 
 MARK, PHANTOM_MARK = "made by: ussim scene build", "made by: ussim scene phantom"

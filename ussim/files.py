@@ -7,16 +7,14 @@ import hashlib
 import os
 import shutil
 import stat
-import uuid
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ussim.errors import UssimError
+from ussim.scratch import remove_orphans, scratch_beside
 
-PARTIAL = ".partial"
-"""Ending of what is not whole yet; a leftover of that name is from a process that was killed."""
 MOST_TEXT_BYTES = 64 * 2**20
 """Of a file that is read as a whole: settings, attributes, a log."""
 LITTER = (".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX")
@@ -99,6 +97,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         OSError: It cannot be written, or the path is taken by the time the folder is whole.
     """
     scratch = scratch_beside(path)
+    remove_orphans(path)
     try:
         scratch.mkdir(parents=True)
         yield scratch
@@ -122,22 +121,6 @@ def require_place(path: Path) -> None:
         raise UssimError(f"{path}: cannot be made: {folder} is a file")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UssimError(f"{path}: cannot be made: {folder} cannot be written")
-
-
-def scratch_beside(path: Path) -> Path:
-    """A name in the same folder that no other process uses."""
-    return path.absolute().with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")
-
-
-def is_partial(path: Path) -> bool:
-    """Whether a name is that of a scratch file or folder, left by a process that was killed if nobody writes."""
-    return path.name.startswith(".") and path.name.endswith(PARTIAL)
-
-
-def remove_partial(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder; call it only while nobody writes there."""
-    for path in folder.glob(f".*{PARTIAL}"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ussim.errors import UssimError
-from ussim.files import is_partial
+from ussim.scratch import is_partial
 
 PREFIX = ".lock."
 

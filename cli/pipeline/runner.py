@@ -13,8 +13,8 @@ from cli.pipeline.records import Record, Records, load_settings, save_settings
 from cli.pipeline.settings import PipelineSettings
 from cli.pipeline.steps import STEPS, Step
 from ussim.errors import UssimError, is_out_of_memory
-from ussim.files import remove_partial
 from ussim.lock import only_writer
+from ussim.scratch import remove_partial
 
 
 class StoppedPipelineError(UssimError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from meshes.importing.volumes.names import read_names
 from meshes.importing.volumes.volume import LabelVolume, read_volume
 from meshes.importing.writer import ImportedSurface, require_new_folder
 from ussim.errors import UssimError
+from ussim.files import write_text
 from ussim.scene.check import SMALLEST_SCENE_MM
 from ussim.scene.scene import LARGEST_SURFACE_COUNT
 
@@ -117,7 +119,7 @@ def write_map(
         say: Called with one line of text for each note.
 
     Returns:
-        The number of labels, and that of the surfaces that they make.
+        The number of labels that are not ignored, and that of the surfaces that they make.
 
     Raises:
         UssimError: The volume cannot be read, or the file is there or cannot be written.
@@ -126,16 +128,12 @@ def write_map(
     called = volume.names | (read_names(names) if names else {})
     require_background(volume.counts, ignored, volume.labels.size, volume.path)
     text, surfaces = map_template(volume.counts, called, ignored, path)
-    try:
-        with open(file, "x", encoding="utf-8") as stream:
-            stream.write(text)
-    except FileExistsError:
-        raise UssimError(f"{file} exists already; allowed: a new file") from None
-    except (OSError, ValueError) as error:
-        raise UssimError(f"cannot write {file}: {getattr(error, 'strerror', None) or error}") from None
+    if os.path.lexists(file):
+        raise UssimError(f"{file} exists already; allowed: a new file")
+    write_text(file, text)
     for note in volume.notes:
         say(f"note: {note}")
-    return len(volume.counts), surfaces
+    return len(volume.counts.keys() - set(ignored)), surfaces
 
 
 def _require_a_body(volume: LabelVolume, labels: Sequence[Label]) -> float:

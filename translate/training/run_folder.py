@@ -19,8 +19,9 @@ from translate.settings import MAY_CHANGE, DataInfo, Run, TrainSettings
 from translate.training.devices import describe
 from translate.training.trainer import Trainer
 from ussim.errors import UssimError
-from ussim.files import remove_partial, write_text
+from ussim.files import write_text
 from ussim.lock import is_begun, only_writer
+from ussim.scratch import remove_partial
 
 
 @contextmanager

@@ -19,10 +19,11 @@ from ussim.dataset.layout import chunk_file, create_array
 from ussim.dataset.schema import ArraySpec, array_specs, frame_spec, make_split, spread_over_scenes
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
-from ussim.files import PARTIAL, is_litter, read_file
+from ussim.files import is_litter, read_file
 from ussim.lock import PREFIX
 from ussim.probe.probe import KINDS
 from ussim.probe.retired import without_retired
+from ussim.scratch import PARTIAL
 
 ATTENUATION_LIMIT = 1.002
 """Largest physical a(z): 1, and the rounding of float16."""
