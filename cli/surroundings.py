@@ -14,8 +14,8 @@ _POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 def prepare() -> None:
     """Make the surroundings of a program the same for everybody."""
     end_on_signals()
-    _fix_threads()
     _fix_streams()
+    _fix_threads()
 
 
 def _fix_threads() -> None:
@@ -23,6 +23,10 @@ def _fix_threads() -> None:
 
     ``torchrun`` divides the CPUs among its processes itself.
     """
+    asked = os.environ.get("NUMBA_NUM_THREADS", "1")
+    if not (asked.isdecimal() and 0 < int(asked) < 10**6):
+        print(f"error: NUMBA_NUM_THREADS = {asked!a}: must be a whole number from 1 on", file=sys.stderr)
+        sys.exit(2)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return
     count = str(usable_cpus())

@@ -23,11 +23,11 @@ from ussim.files import read_file, require_place
 RENDER = ("--size=60x83", "-n", "4", "--backend=cpu", "--set=probe.scanlines=16", "--set=probe.axial_samples=64")
 
 
-def program(*words: object, **options) -> subprocess.Popen:
+def program(*words: object, threads: str = "1", **options) -> subprocess.Popen:
     """A program in a process of its own, as it is installed."""
     name, *arguments = map(str, words)
     code = f"import sys; from cli.start import {name} as start; sys.argv[0] = '{name}'; start()"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_NUM_THREADS": threads}
     return subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment, text=True, **options)
 
 
@@ -262,6 +262,15 @@ def test_only_warnings_of_ours_are_told(capsys):
         warnings.warn("ours", UssimWarning, stacklevel=1)
     assert told == ["ours"]
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("threads", ["0", "x", "-1", "", "9" * 400])
+def test_a_number_of_threads_that_is_none_is_one_line(threads):
+    process = program("ussim", "--version", stderr=subprocess.PIPE, threads=threads)
+    _, said = process.communicate()
+    assert process.returncode == 2
+    assert said.startswith("error: NUMBA_NUM_THREADS = ")
+    assert said.count("\n") == 1
 
 
 def test_threads_for_sums_are_as_many_as_cpus_whatever_the_caller_says(monkeypatch):
