@@ -53,8 +53,13 @@ def test_a_name_may_be_as_long_as_the_file_system_takes_it(tmp_path, length):
 def test_a_file_that_is_not_finished_leaves_the_old_one_and_nothing_else(tmp_path):
     file = tmp_path / "a.txt"
     write_text(file, "old")
-    with pytest.raises(KeyboardInterrupt), whole_file(file) as scratch:
-        scratch.write_text("half")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with whole_file(file) as scratch:
+            scratch.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert file.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
