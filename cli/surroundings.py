@@ -9,6 +9,7 @@ from ussim.cpus import usable_cpus
 from ussim.stop import end_on_signals
 
 _POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_MOST_THREADS = 4096
 
 
 def prepare() -> None:
@@ -28,6 +29,9 @@ def _fix_threads() -> None:
     count = str(usable_cpus())
     for name in _POOLS:
         os.environ[name] = count
+    wanted = os.environ.get("NUMBA_NUM_THREADS", "1")
+    if not (wanted.isdecimal() and 1 <= int(wanted[:6]) <= _MOST_THREADS):  # Numba refuses it in a traceback
+        del os.environ["NUMBA_NUM_THREADS"]
 
 
 def _fix_streams() -> None:

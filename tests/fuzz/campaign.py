@@ -84,7 +84,9 @@ def _campaign(name: str, options: argparse.Namespace, work: Path) -> dict[str, o
     counts: Counter[str] = Counter()
     causes: Counter[tuple[str, str]] = Counter()
     cases = set()
-    for outcome in outcomes(kind, name, options.seed, range(options.first, options.first + options.cases), template, work):
+    for outcome in outcomes(
+        kind, name, options.seed, range(options.first, options.first + options.cases), template, work
+    ):
         verdict = outcome.verdict
         counts["accepted" if verdict.code == 0 else "refused"] += not verdict.fault
         cases.add(outcome.case)

@@ -193,4 +193,3 @@ def _reset_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         pass  # then the peak is that of all cases so far, which bounds it
-

@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
+
 from fuzz.damage import damage_bytes, damage_text, mistakes
 from fuzz.judge import Command, command
 
@@ -73,7 +74,9 @@ def damage_map(rng: random.Random, folder: Path) -> list[Command]:
 
 
 def _import(folder: Path, volume: Path) -> Command:
-    return command("ussim", "scene", "from-labels", volume, "--map", folder / "labels.toml", "-o", folder / "out" / "scene")
+    return command(
+        "ussim", "scene", "from-labels", volume, "--map", folder / "labels.toml", "-o", folder / "out" / "scene"
+    )
 
 
 def _whole(rng: random.Random, kind: str) -> int:

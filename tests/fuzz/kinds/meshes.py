@@ -6,11 +6,12 @@ import random
 from pathlib import Path
 
 import numpy as np
+from support.mesh_files import Gltf, obj_text, ply_bytes, stl_bytes, stl_text
+from support.scenes import sphere_mesh, write_scene
+
 from fuzz.damage import damage_bytes, damage_json, damage_text, mistakes
 from fuzz.judge import Command, command
 from fuzz.values import value
-from support.mesh_files import Gltf, obj_text, ply_bytes, stl_bytes, stl_text
-from support.scenes import sphere_mesh, write_scene
 
 SWEEP = """
 [[sweep]]

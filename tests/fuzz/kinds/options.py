@@ -27,7 +27,21 @@ PIPELINE_KEYS = [
     "render.unit", "render.seed", "train.variants", "evaluate.crop", "evaluate.crops", "evaluate.images",
     "evaluate.seed", "apply.split", *(f"train.{key}" for key in TRAIN_KEYS), *RENDER_KEYS,
 ]  # fmt: skip
-NUMBERS = ["-1", "0", "1", "2", "31", "64", "100000", "1000000", "10000000", "1000000000000", "9" * 30, "7" * 5000, "-0"]
+NUMBERS = [
+    "-1",
+    "0",
+    "1",
+    "2",
+    "31",
+    "64",
+    "100000",
+    "1000000",
+    "10000000",
+    "1000000000000",
+    "9" * 30,
+    "7" * 5000,
+    "-0",
+]
 DEVICES = ["cpu", "cpu:1", "cpu:-1", "cuda", "cuda:99", "cuda:x", "meta", "mps", "", "x" * 3000]
 
 
@@ -43,7 +57,9 @@ def damage(rng: random.Random, folder: Path) -> list[Command]:
         return [_render(rng, folder)]
     if kind == "settings":
         assigned = [f"--set={_key(rng, TRAIN_KEYS)}={word(rng)}" for _ in range(rng.choice([1, 1, 2, 3]))]
-        return [command("translate", "train", folder / "data.zarr", "-o", folder / "out" / "run", *assigned, "--settings")]
+        return [
+            command("translate", "train", folder / "data.zarr", "-o", folder / "out" / "run", *assigned, "--settings")
+        ]
     if kind == "pipeline":
         assigned = [f"--set={_key(rng, PIPELINE_KEYS)}={word(rng)}" for _ in range(rng.choice([1, 1, 2, 3]))]
         where = [folder / "scene"] if rng.random() < 0.5 else []
@@ -96,7 +112,9 @@ def _evaluate(rng: random.Random, folder: Path) -> Command:
     one = rng.choice(list(small))
     small[one] = rng.choice(DEVICES) if one == "--device" else _number(rng)
     pairs = [part for pair in small.items() for part in pair]
-    return command("translate", "evaluate", folder / "run", folder / "data.zarr", "-o", folder / "out" / "report", *pairs)
+    return command(
+        "translate", "evaluate", folder / "run", folder / "data.zarr", "-o", folder / "out" / "report", *pairs
+    )
 
 
 def _apply(rng: random.Random, folder: Path) -> Command:

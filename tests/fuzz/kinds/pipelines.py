@@ -48,7 +48,11 @@ def damage(rng: random.Random, folder: Path) -> list[Command]:
         case "tree":
             _damage_tree(rng, rng.choice([settings, whole / "steps", *records, whole / "runs", whole / "evaluation"]))
     assigned = [f"--set=train.seed={word(rng)}"] if rng.random() < 0.1 else []
-    start = ["--from", rng.choice(["scene", "render", "train", "evaluate", "apply", "report"])] if rng.random() < 0.1 else []
+    start = (
+        ["--from", rng.choice(["scene", "render", "train", "evaluate", "apply", "report"])]
+        if rng.random() < 0.1
+        else []
+    )
     commands = [command("ussim-pipeline", "run", "-o", whole, *assigned, *start, "--dry-run")]
     if rng.random() < 0.05:
         commands.append(command("ussim-pipeline", "run", "-o", whole, "--from", "report", "--resume"))

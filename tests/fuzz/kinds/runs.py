@@ -21,11 +21,21 @@ FILES = [
 def make(folder: Path) -> None:
     """A store and a run trained on it for two updates."""
     from support.translate_store import make_store
+
     from translate.settings import TrainSettings
     from translate.training.loop import train
 
     store = make_store(folder / "data.zarr", frames=12, size=(40, 52))
-    small = {"ngf": 4, "ndf": 4, "depth": 2, "crop": 32, "batch": 2, "iterations": 2, "checkpoint_every": 2, "log_every": 1}
+    small = {
+        "ngf": 4,
+        "ndf": 4,
+        "depth": 2,
+        "crop": 32,
+        "batch": 2,
+        "iterations": 2,
+        "checkpoint_every": 2,
+        "log_every": 1,
+    }
     train(TrainSettings.make(**small), store, folder / "run", device="cpu")
 
 

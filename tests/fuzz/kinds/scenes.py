@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from support import scenes
+
 from fuzz.damage import damage_text
 from fuzz.judge import Command, command
-from support import scenes
 
 TISSUES = """format = 1
 [[tissue]]
@@ -37,7 +38,7 @@ SCENE = (
         for name, tissue, priority in (("ball", "jelly", 10), ("stone", "stone", 11))
     )
     + scenes.SWEEP
-    + '\n[[point]]\nposition_mm = [0.0, 0.0, 30.0]\nstrength_db = 1.0\n'
+    + "\n[[point]]\nposition_mm = [0.0, 0.0, 30.0]\nstrength_db = 1.0\n"
 )
 SMALL = (
     "--set", "probe.scanlines=16", "--set", "probe.axial_samples=64", "--set", "probe.depth_mm=100", "--size", "24x33",

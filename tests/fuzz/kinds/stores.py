@@ -19,6 +19,7 @@ def make(folder: Path) -> None:
     """A scene, a store of it whose frames are hashes, and a generator that has learnt nothing."""
     from support.jobs import SMALL, FakeRenderer
     from support.translate_runs import untrained_run
+
     from translate.settings import TrainSettings
     from ussim.dataset import job
     from ussim.dataset.plan import make_plan
@@ -33,7 +34,9 @@ def make(folder: Path) -> None:
 
 def damage(rng: random.Random, folder: Path) -> list[Command]:
     store = folder / "data.zarr"
-    match rng.choice(["root", "root", "signed", "signed", "signed", "array", "array", "array", "chunk", "chunk", "tree"]):
+    match rng.choice(
+        ["root", "root", "signed", "signed", "signed", "array", "array", "array", "chunk", "chunk", "tree"]
+    ):
         case "root":
             damage_json(rng, store / "zarr.json")
         case "signed":
