@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fuzz.judge import HANGS_AFTER_S, MOST_BYTES, Command, Verdict, judge, resident
+from fuzz.judge import HANGS_AFTER_S, MOST_BYTES, Command, Verdict, invoke, judge, resident
 
 GRACE_S = 10
 ADDRESS_BYTES = 12 * 2**30  # beyond it nothing is given, so that a wild request cannot take the machine down
@@ -28,12 +28,14 @@ class Kind:
 
     Attributes:
         make: Writes the valid input into a folder.
+        sound: Commands that must take the valid input; they also compile what the cases then find compiled.
         damage: Damages a copy of it, and says what commands to run.
         may_write: Entries of the folder, beside ``out``, that the commands may change.
         heavy: Modules to import before forking.
     """
 
     make: Callable[[Path], None]
+    sound: Callable[[Path], list[Command]]
     damage: Callable[[random.Random, Path], list[Command]]
     may_write: tuple[str, ...] = ()
     heavy: tuple[str, ...] = ()
@@ -56,11 +58,26 @@ def fill(kind: Kind, template: Path) -> None:
         try:
             _silence()
             kind.make(template)
+            _try_out(kind, template)
             code = 0
+        except BaseException as error:
+            template.with_name("error.txt").write_text(repr(error))
         finally:
             os._exit(code)
     if os.waitpid(child, 0)[1]:
-        raise RuntimeError(f"the valid input could not be made in {template}")
+        error = template.with_name("error.txt")
+        raise RuntimeError(f"no valid input: {error.read_text() if error.is_file() else 'the process fell'}")
+
+
+def _try_out(kind: Kind, template: Path) -> None:
+    """See that the valid input is taken, in a copy of it."""
+    copy = template.with_name("sound") / "case"
+    shutil.copytree(template, copy)
+    (copy / "out").mkdir()
+    for one in kind.sound(copy):
+        result = invoke(one)
+        if result.exit_code:
+            raise RuntimeError(f"{one}: {result.output}")
 
 
 def build(kind: Kind, name: str, seed: int, number: int, template: Path, area: Path) -> tuple[Path, list[Command]]:

@@ -13,13 +13,13 @@ _TORCH = (
 _ALL = (*_SCENES, *_TORCH, "cli.pipeline.runner")
 
 KINDS: dict[str, Kind] = {
-    "scene": Kind(scenes.make, scenes.damage_scene, heavy=_SCENES),
-    "tissues": Kind(scenes.make, scenes.damage_tissues, heavy=_SCENES),
-    "set": Kind(options.make, options.damage, may_write=("data.zarr",), heavy=_ALL),
-    "nifti": Kind(labels.make, labels.damage_volume, heavy=("nibabel", "meshes.importing.from_labels")),
-    "labels": Kind(labels.make, labels.damage_map, heavy=("nibabel", "meshes.importing.from_labels")),
-    "store": Kind(stores.make, stores.damage, may_write=("data.zarr",), heavy=(*_SCENES, *_TORCH)),
-    "mesh": Kind(meshes.make, meshes.damage, heavy=(*_SCENES, "meshes.importing.from_meshes")),
-    "run": Kind(runs.make, runs.damage, may_write=("run", "data.zarr"), heavy=_TORCH),
-    "pipeline": Kind(pipelines.make, pipelines.damage, may_write=("whole",), heavy=_ALL),
+    "scene": Kind(scenes.make, scenes.sound, scenes.damage_scene, heavy=_SCENES),
+    "tissues": Kind(scenes.make, scenes.sound, scenes.damage_tissues, heavy=_SCENES),
+    "set": Kind(options.make, options.sound, options.damage, may_write=("data.zarr",), heavy=_ALL),
+    "nifti": Kind(labels.make, labels.sound, labels.damage_volume, heavy=("nibabel", "meshes.importing.from_labels")),
+    "labels": Kind(labels.make, labels.sound, labels.damage_map, heavy=("nibabel", "meshes.importing.from_labels")),
+    "store": Kind(stores.make, stores.sound, stores.damage, may_write=("data.zarr",), heavy=(*_SCENES, *_TORCH)),
+    "mesh": Kind(meshes.make, meshes.sound, meshes.damage, heavy=(*_SCENES, "meshes.importing.from_meshes")),
+    "run": Kind(runs.make, runs.sound, runs.damage, may_write=("run", "data.zarr"), heavy=_TORCH),
+    "pipeline": Kind(pipelines.make, pipelines.sound, pipelines.damage, may_write=("whole",), heavy=_ALL),
 }

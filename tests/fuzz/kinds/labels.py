@@ -49,6 +49,10 @@ def make(folder: Path) -> None:
     (folder / "labels.toml").write_text(MAP)
 
 
+def sound(folder: Path) -> list[Command]:
+    return [_import(folder, folder / "volume.nii")]
+
+
 def damage_volume(rng: random.Random, folder: Path) -> list[Command]:
     path = folder / "volume.nii"
     packed = rng.random() < 0.3

@@ -43,6 +43,15 @@ def make(folder: Path) -> None:
         gltf.save(files / f"parts.{ending}", buffer=files / "parts.bin" if ending == "gltf" else None, uri="parts.bin")
 
 
+def sound(folder: Path) -> list[Command]:
+    files = folder / "files"
+    made = [one for one in sorted(files.iterdir()) if one.suffix in (".stl", ".obj", ".ply", ".off", ".glb", ".gltf")]
+    return [
+        command("ussim", "scene", "info", files),
+        *(command("ussim", "scene", "init", one, "-o", folder / "out" / one.name) for one in made),
+    ]
+
+
 def damage(rng: random.Random, folder: Path) -> list[Command]:
     files = folder / "files"
     name = rng.choice(

@@ -51,6 +51,15 @@ def make(folder: Path) -> None:
     runs.make(folder)
 
 
+def sound(folder: Path) -> list[Command]:
+    out = folder / "out"
+    return [
+        *scenes.sound(folder),
+        command("translate", "apply", folder / "run", folder / "data.zarr", "-o", out / "pictures", "--device", "cpu"),
+        command("ussim-pipeline", "run", folder / "scene", "-o", out / "pipeline", "--dry-run"),
+    ]
+
+
 def damage(rng: random.Random, folder: Path) -> list[Command]:
     kind = rng.choice(["render", "render", "render", "render", "settings", "settings", "pipeline", "pipeline", "work"])
     if kind == "render":

@@ -29,12 +29,23 @@ def make(folder: Path) -> None:
         raise RuntimeError(result.output)
 
 
-def damage(rng: random.Random, folder: Path) -> list[Command]:
-    whole = folder / "whole"
-    settings = whole / "pipeline.json"  # it names the scene where it lay when it was made
+def sound(folder: Path) -> list[Command]:
+    _move_scene(folder)
+    return [command("ussim-pipeline", "run", "-o", folder / "whole", "--dry-run")]
+
+
+def _move_scene(folder: Path) -> None:
+    """Name the scene where it lies now: the pipeline remembers where it lay when it was made."""
+    settings = folder / "whole" / "pipeline.json"
     text = settings.read_text()
     before = text.partition('"scene_path": "')[2].partition('"')[0]
     settings.write_text(text.replace(before, str(folder / "scene")))
+
+
+def damage(rng: random.Random, folder: Path) -> list[Command]:
+    whole = folder / "whole"
+    settings = whole / "pipeline.json"
+    _move_scene(folder)
     records = sorted((whole / "steps").glob("*.json"))
     match rng.choice(["settings", "settings", "record", "record", "record", "file", "tree"]):
         case "settings":

@@ -39,6 +39,14 @@ def make(folder: Path) -> None:
     train(TrainSettings.make(**small), store, folder / "run", device="cpu")
 
 
+def sound(folder: Path) -> list[Command]:
+    run, store = folder / "run", folder / "data.zarr"
+    return [
+        command("translate", "train", store, "-o", run, "--resume", "--iterations", 3, "--device", "cpu"),
+        command("translate", "evaluate", run, store, "-o", folder / "out" / "report", "--crops", 1, "--crop", 32),
+    ]
+
+
 def damage(rng: random.Random, folder: Path) -> list[Command]:
     run = folder / "run"
     path = run / rng.choice(FILES)

@@ -63,6 +63,10 @@ def damage_tissues(rng: random.Random, folder: Path) -> list[Command]:
     return _commands(rng, folder)
 
 
+def sound(folder: Path) -> list[Command]:
+    return _commands(random.Random(0), folder)
+
+
 def _commands(rng: random.Random, folder: Path) -> list[Command]:
     """A look at the scene, and a plan for it."""
     scene = folder / "scene"

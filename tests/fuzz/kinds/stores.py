@@ -32,6 +32,10 @@ def make(folder: Path) -> None:
     untrained_run(folder / "run", folder / "data.zarr", TrainSettings.make(ngf=4, depth=2, crop=32))
 
 
+def sound(folder: Path) -> list[Command]:
+    return [*_looks(folder), *_uses(folder)]
+
+
 def damage(rng: random.Random, folder: Path) -> list[Command]:
     store = folder / "data.zarr"
     match rng.choice(
@@ -86,15 +90,20 @@ def _damage_tree(rng: random.Random, store: Path) -> None:
 
 
 def _commands(rng: random.Random, folder: Path) -> list[Command]:
+    json_too = rng.random() < 0.5
+    looks = [command(one.program, *one.arguments, *(["--json"] if json_too else [])) for one in _looks(folder)]
+    return [*looks, rng.choice(_uses(folder))]
+
+
+def _looks(folder: Path) -> list[Command]:
+    return [command("ussim", name, folder / "data.zarr") for name in ("info", "verify")]
+
+
+def _uses(folder: Path) -> list[Command]:
     store, out = folder / "data.zarr", folder / "out"
-    scene = folder / "scene"
     return [
-        command("ussim", "info", store, *rng.choice([(), ("--json",)])),
-        command("ussim", "verify", store, *rng.choice([(), ("--json",)])),
-        rng.choice([
-            command("ussim", "preview", store, 0, 5, "-o", out / "sheet.png", "--width", 100),
-            command("ussim", "render", scene, "-o", store, *RENDER, "--resume", "--dry-run"),
-            command("translate", "apply", folder / "run", store, "--device", "cpu"),
-            command("translate", "apply", folder / "run", store, "-o", out / "pictures", "--device", "cpu"),
-        ]),
-    ]  # fmt: skip
+        command("ussim", "preview", store, 0, 5, "-o", out / "sheet.png", "--width", 100),
+        command("ussim", "render", folder / "scene", "-o", store, *RENDER, "--resume", "--dry-run"),
+        command("translate", "apply", folder / "run", store, "--device", "cpu"),
+        command("translate", "apply", folder / "run", store, "-o", out / "pictures", "--device", "cpu"),
+    ]
