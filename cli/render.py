@@ -14,6 +14,7 @@ from cli.progress import Reporter
 from cli.say import say_warning
 from cli.show import duration, show_json
 from ussim.errors import UssimError
+from ussim.settings import whole_number
 
 
 @command(
@@ -117,7 +118,7 @@ def _read_anatomies(
 
 
 def _parse_size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
+    height, width = map(whole_number, text.lower().partition("x")[::2])
+    if height is None or width is None:
         raise UssimError(f"--size {text}: write height x width in pixels, as in 1000x1386")
-    return int(height), int(width)
+    return height, width

@@ -36,7 +36,7 @@ def quiet_libraries(tell: Callable[[str], None]) -> Iterator[None]:
     Args:
         tell: What one of ours is told with.
     """
-    last_resort = logging.lastResort
+    disabled = logging.root.manager.disable
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         if issubclass(category, UssimWarning):
@@ -46,8 +46,8 @@ def quiet_libraries(tell: Callable[[str], None]) -> Iterator[None]:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UssimWarning)
         warnings.showwarning = show
-        logging.lastResort = None
+        logging.disable()  # some libraries bring a handler of their own
         try:
             yield
         finally:
-            logging.lastResort = last_resort
+            logging.disable(disabled)

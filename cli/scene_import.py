@@ -13,6 +13,7 @@ from cli.program import command
 from cli.say import say
 from cli.show import show_table
 from ussim.errors import UssimError, printable
+from ussim.settings import whole_number
 
 if TYPE_CHECKING:
     from meshes.importing.assemble import ImportedScene
@@ -156,7 +157,7 @@ def scene_from_labels(
 
 def _by_label(pairs: dict[str, str]) -> dict[int, str]:
     for label in pairs:
-        if not label.isdecimal() or len(label) > 19:
+        if whole_number(label) is None:
             raise UssimError(f"--tissue {label}={pairs[label]}: write LABEL=TISSUE, as in 3=liver")
     return {int(label): tissue for label, tissue in pairs.items()}
 

@@ -24,6 +24,12 @@ Split = Literal["frame", "scene"]
 tenth of the anatomies, at least one, are seen in testing only."""
 
 
+LARGEST_SEED = 2**63 - 1
+MOST_ITERATIONS = 10**9
+MOST_CROPS = 1000
+"""Of a test image in an evaluation: more overlap so much that they add work and no knowledge."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -85,7 +91,7 @@ class TrainSettings(_Frozen):
     attenuation: Literal["linear", "decibel"] = "linear"
     # what it is trained on
     split: Split = "frame"
-    iterations: Annotated[int, Field(ge=1)] = 50_000
+    iterations: Annotated[int, Field(ge=1, le=MOST_ITERATIONS)] = 50_000
     batch: Annotated[int, Field(ge=1, le=4096)] = 16
     crop: Annotated[int, Field(ge=16, le=8192)] = 512
     flip: bool = False
@@ -99,14 +105,14 @@ class TrainSettings(_Frozen):
     adversarial_weight: Annotated[float, Field(ge=0)] = 1.0
     feature_matching: Annotated[float, Field(ge=0)] = 0.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     # how it runs
     threads: Annotated[int, Field(ge=0, le=4096)] = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Literal["auto", "yes", "no"] = "auto"
-    log_every: Annotated[int, Field(ge=1)] = 20
-    checkpoint_every: Annotated[int, Field(ge=1)] = 1000
-    preview_every: Annotated[int, Field(ge=1)] = 1000
+    log_every: Annotated[int, Field(ge=1, le=MOST_ITERATIONS)] = 20
+    checkpoint_every: Annotated[int, Field(ge=1, le=MOST_ITERATIONS)] = 1000
+    preview_every: Annotated[int, Field(ge=1, le=MOST_ITERATIONS)] = 1000
 
     @model_validator(mode="after")
     def _fits(self) -> TrainSettings:

@@ -17,6 +17,7 @@ from ussim.files import read_file
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_MOST_DIGITS = 18
 _ENDS = "']0123456789"  # of the name or number of a table
 # What pydantic calls a key that does not belong: in a model, in a dataclass.
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
@@ -105,7 +106,7 @@ def _place(loc: Iterable[str | int], data: Any) -> str:
 def _short(value: Any, length: int = 60) -> str:
     try:
         text = repr(value)
-    except ValueError:  # an integer, in hexadecimal, of more digits than Python writes
+    except ValueError:  # Python writes no number of thousands of digits, which TOML reads where they are hexadecimal
         return "a number of thousands of digits"
     return text if len(text) <= length else text[: length - 1] + "…"
 
@@ -188,6 +189,11 @@ def parse_assignments(
             raise UssimError(f"{option} {section}{'.' if section else ''}{field} is given twice")
         values[section][field] = value
     return values
+
+
+def whole_number(text: str) -> int | None:
+    """A whole number as it is typed; None if it is none, or longer than any that could be meant."""
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else None
 
 
 def literal(text: str) -> Any:

@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from translate.settings import Inputs, TrainSettings
+from translate.settings import LARGEST_SEED, MOST_CROPS, Inputs, TrainSettings
 from ussim.errors import UssimError
 from ussim.probe.settings import SECTIONS as RENDER_SECTIONS
 from ussim.probe.settings import Settings, build_settings
-from ussim.settings import literal, parse_assignments, validated
+from ussim.settings import literal, parse_assignments, validated, whole_number
 
 
 class _Section(BaseModel):
@@ -68,10 +68,10 @@ class RenderSettings(_Section):
     @property
     def shape(self) -> tuple[int, int]:
         """(H, W) of the images [px]."""
-        height, _, width = self.size.lower().partition("x")
-        if not (height.isdecimal() and width.isdecimal()):
+        height, width = map(whole_number, self.size.lower().partition("x")[::2])
+        if height is None or width is None:
             raise UssimError(f"render.size = {self.size!r}: write height x width in pixels, as in 500x693")
-        return int(height), int(width)
+        return height, width
 
 
 class EvaluateSettings(_Section):
@@ -84,10 +84,10 @@ class EvaluateSettings(_Section):
         seed: Seed of crops and bootstrap.
     """
 
-    crops: Annotated[int, Field(ge=1)] = 4
+    crops: Annotated[int, Field(ge=1, le=MOST_CROPS)] = 4
     crop: Annotated[int | None, Field(ge=32)] = None
     images: Annotated[int | None, Field(ge=1)] = None
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
 
 
 class ApplySettings(_Section):

@@ -81,10 +81,12 @@ class SceneStep:
         return digest_of(scene_key(scene.detail, scene.seed, scene.age_weeks))
 
     def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
+        if "digest" not in outputs:
+            return False
         if context.settings.scene.count > 1:  # kept in the user's cache, built again if it is gone
             return True
         try:
-            return digest_of(_scene_files(context.scene_folder)) == outputs["files"]
+            return digest_of(_scene_files(context.scene_folder)) == outputs.get("files")
         except UssimError:
             return False
 
@@ -138,7 +140,7 @@ class RenderStep:
 
         try:
             dataset = Dataset.open(context.store)
-            return dataset.complete and dataset.digest == outputs["dataset"]
+            return dataset.complete and dataset.digest == outputs.get("dataset")
         except UssimError:
             return False
 
@@ -217,7 +219,7 @@ class EvaluateStep:
         return digest_of([context.outputs["render"], context.outputs["train"], list(settings.variants), asked])
 
     def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
-        return file_digest(context.evaluation / "report.json") == outputs["report"]
+        return file_digest(context.evaluation / "report.json") == outputs.get("report")
 
     def run(self, context: Context) -> Result:
         from translate.evaluation.evaluate import evaluate
@@ -248,7 +250,7 @@ class ApplyStep:
         return digest_of([context.outputs["render"], primary, context.outputs["train"][primary], frames])
 
     def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
-        return _image_digest(context.enhanced) == outputs["images"] and (context.store / ENHANCED).is_dir()
+        return _image_digest(context.enhanced) == outputs.get("images") and (context.store / ENHANCED).is_dir()
 
     def run(self, context: Context) -> Result:
         from translate.use.apply import apply_to_store
@@ -290,7 +292,7 @@ class ReportStep:
         return digest_of([context.outputs[name] for name in self.needs])
 
     def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
-        return file_digest(context.report) == outputs["page"]
+        return file_digest(context.report) == outputs.get("page")
 
     def run(self, context: Context) -> Result:
         from cli.pipeline.report.page import write_page

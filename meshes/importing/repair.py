@@ -12,6 +12,7 @@ from ussim.scene.topology import body_of_triangle, count_bad_edges, face_shapes,
 
 MERGE_SHARE = 1e-5
 """Vertices nearer than this share of the size of a surface become one."""
+_AS_GOOD_AS_INFINITE = 1e100  # the square of what is larger is infinite
 
 
 @dataclass
@@ -54,7 +55,7 @@ def _plural(count: int, one: str, many: str = "") -> str:
 
 
 def _drop_bad_vertices(work: _Work) -> None:
-    good = np.isfinite(work.vertices).all(axis=1)
+    good = (np.abs(work.vertices) < _AS_GOOD_AS_INFINITE).all(axis=1)
     keep = good[work.triangles].all(axis=1)
     if not keep.all():
         work.changes.append(f"removed {_plural(int((~keep).sum()), 'face')} with NaN or infinite coordinates")

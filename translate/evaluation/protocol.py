@@ -8,6 +8,7 @@ import numpy as np
 
 from translate.data.split import Split, is_held_out
 from translate.evaluation.metrics import PKL_PATCH_PX
+from translate.settings import LARGEST_SEED, MOST_CROPS
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
 
@@ -55,6 +56,10 @@ class EvaluationProtocol:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UssimError(f"{name} = {value}: must be at least 1")
+        if self.crops > MOST_CROPS:
+            raise UssimError(f"crops = {self.crops}: must be at most {MOST_CROPS}")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise UssimError(f"seed = {self.seed}: must be a whole number from 0 to {LARGEST_SEED}")
 
 
 def frames_to_use(dataset: Dataset, protocol: EvaluationProtocol) -> np.ndarray:

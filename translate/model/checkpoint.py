@@ -111,7 +111,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             about = file.metadata() or {}
             about = {**json.loads(about[_NOTE])} if _NOTE in about else dict(about)  # as ussim 0.1.0 has it
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         raise UssimError(f"{path}: damaged weights: {_one_line(error)}") from None
     digest = about.pop("sha256", None)
     if digest not in (None, _digest(tensors, about)):  # ussim 0.1.0 wrote none

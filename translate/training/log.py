@@ -82,6 +82,6 @@ def read_log(run: Path) -> list[dict[str, Any]]:
             lines.append(line)
     except OSError as error:
         raise UssimError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UssimError(f"{path}: line {len(lines) + 1} is damaged: {error}; remove it and what follows") from None
     return lines

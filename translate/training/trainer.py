@@ -14,7 +14,9 @@ from translate.data.crops import Batch
 from translate.model import checkpoint, losses
 from translate.model.networks import PatchDiscriminator, make_generator
 from translate.settings import TrainSettings
+from translate.training.adam import take_over_adam
 from translate.training.devices import Team
+from ussim.errors import UssimError
 
 LOSSES = ("discriminator", "adversarial", "fidelity", "features")
 """What an update reports, in this order."""
@@ -153,11 +155,14 @@ class Trainer:
         """Take over a state.
 
         Raises:
-            UssimError: It belongs to other networks.
+            UssimError: It belongs to other networks, or is damaged.
         """
         for name in ("generator", "discriminator", "average"):
             checkpoint.fill(getattr(self, name), state[name], f"checkpoint, {name}")
-        self.generator_adam.load_state_dict(state["generator_adam"])
-        self.discriminator_adam.load_state_dict(state["discriminator_adam"])
-        torch.set_rng_state(state["rng"])
+        for name in ("generator_adam", "discriminator_adam"):
+            take_over_adam(getattr(self, name), state[name], f"checkpoint, {name}")
+        try:
+            torch.set_rng_state(state["rng"])
+        except (RuntimeError, TypeError) as error:
+            raise UssimError(f"checkpoint, rng: damaged: {error}") from None
         self.iteration, self.seconds = state["iteration"], state["seconds"]

@@ -267,7 +267,7 @@ def _claim(output: Path, generator: Generator) -> None:
             return
         output.mkdir(parents=True, exist_ok=True)
         write_text(note, json.dumps(_about(generator), indent=2) + "\n")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UssimError(f"{output}: cannot be used: {error}") from None
 
 

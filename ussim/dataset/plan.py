@@ -21,6 +21,7 @@ from ussim.dataset.schema import (
 from ussim.errors import UssimError
 from ussim.probe.settings import Settings
 from ussim.render.backends import BACKENDS
+from ussim.settings import whole_number
 
 if TYPE_CHECKING:
     from ussim.dataset.series import Series
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 UNIT_FRAMES = 8
 """Frames in a work unit unless asked otherwise."""
 
+
+MOST_WORK_BYTES = 128 * 2**30
+"""Of the arrays on which one frame is made."""
 
 # bytes on disk per byte of array, zstd level 1, measured on speckle that fills the sector: an upper estimate
 DISK_SHARE = {"lq": 0.56, "hq": 0.56, "segmentation": 0.01, "attenuation": 0.22}
@@ -72,6 +76,18 @@ class Plan:
         if self.backend not in BACKENDS:
             raise UssimError(f"backend = {self.backend!r} is not allowed: must be one of {', '.join(BACKENDS)}")
         self.scene.sweep(self.sweep)
+        self._refuse_too_much()
+
+    def _refuse_too_much(self) -> None:
+        """Refuse what no machine has the memory for; what this one has shows when it renders."""
+        for name, needed in self.work_bytes().items():
+            if needed > MOST_WORK_BYTES:
+                quality, probe = self.settings.qualities[name], self.settings.probe
+                raise UssimError(
+                    f"{name}.rays = {quality.rays} with {name}.layers = {quality.layers}, {probe.scanlines} "
+                    f"scanlines and {probe.axial_samples} axial samples: a frame needs {needed / 1e9:.0f} "
+                    f"GB of memory; allowed: at most {MOST_WORK_BYTES / 1e9:.0f} GB"
+                )
 
     @property
     def poses(self) -> np.ndarray:
@@ -136,6 +152,13 @@ class Plan:
         sizes = dict.fromkeys(self.settings.qualities, pixels)
         return {**sizes, "segmentation": pixels, "attenuation": 2 * pixels}
 
+    def work_bytes(self) -> dict[str, int]:
+        """Memory that a frame takes while it is made, by quality."""
+        from ussim.render.aperture.arrays import fastest_of, work_bytes  # what compiles is imported when it is needed
+
+        probe, imaging, fastest = self.settings.probe, self.settings.imaging, fastest_of(self.scene)
+        return {name: work_bytes(probe, imaging, one, fastest) for name, one in self.settings.qualities.items()}
+
     def bytes_on_disk(self) -> int:
         """About how much the store will take, from measured compression."""
         return int(sum(DISK_SHARE[name] * size for name, size in self.bytes_in_memory().items()))
@@ -165,9 +188,9 @@ def parse_shard(text: str) -> tuple[int, int]:
     Raises:
         UssimError: Another form, or a number out of range.
     """
-    first, slash, second = text.partition("/")
-    if slash and first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second):
-        return int(first), int(second)
+    first, second = map(whole_number, text.partition("/")[::2])
+    if first is not None and second is not None and 1 <= first <= second:
+        return first, second
     raise UssimError(f"--shard {text}: write i/n with 1 <= i <= n, as in 1/4")
 
 

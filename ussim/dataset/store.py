@@ -111,7 +111,9 @@ class Dataset:
                 files = CheckedFiles(path, sizes, read_only=mode == "r")
                 group = zarr.open_group(files, mode=mode, zarr_format=3)
                 dataset = cls(path, group, header)
-            except (KeyError, ValueError, TypeError, OSError) as error:
+            except (UssimError, MemoryError):
+                raise
+            except Exception as error:  # damaged metadata raise what they like
                 raise UssimError(f"{path}: damaged store: {_one_line(error)}") from None
         for name, spec in array_specs(header).items():
             array = dataset._arrays[name]

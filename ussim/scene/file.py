@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -118,10 +119,9 @@ class SceneFile(BaseModel):
     @field_validator("surface", "sweep")
     @classmethod
     def _names_are_unique(cls, entries: list) -> list:
-        names = [entry.name for entry in entries]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"{names.count(name)} of them are named '{name}'; allowed: every name once")
+        for name, count in Counter(entry.name for entry in entries).items():
+            if count > 1:
+                raise ValueError(f"{count} of them are named '{name}'; allowed: every name once")
         return entries
 
 

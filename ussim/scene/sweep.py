@@ -161,6 +161,8 @@ def _vector(field: str, value: tuple[float, ...]) -> np.ndarray:
 
 def _direction(field: str, value: tuple[float, ...]) -> np.ndarray:
     vector = _vector(field, value)
+    if np.abs(vector).max() > 1e100:  # its square would be infinite
+        vector = vector / np.abs(vector).max()
     length = np.linalg.norm(vector)
     if length < 1e-9:
         raise UssimError(f"{field} = {list(value)} has no length: allowed: a direction [x, y, z], not zero")

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ussim.errors import UssimError
 from ussim.probe.imaging import Imaging
-from ussim.probe.probe import SPEED_ASSUMED_M_S, Probe
+from ussim.probe.probe import Probe
 from ussim.probe.quality import Quality
-from ussim.render.aperture.inputs import WALL_FIELDS, ApertureBeam, Reflected, Sheets
-from ussim.render.aperture.reverberate import BIN_MM
+from ussim.render.aperture.arrays import fastest_of, work_bytes, work_shapes
+from ussim.render.aperture.inputs import ApertureBeam, Reflected, Sheets
 from ussim.render.aperture.side_lobes import side_lobe_table
-from ussim.render.aperture.tables import aperture_table, point_table, reach
+from ussim.render.aperture.tables import aperture_table, point_table
 from ussim.render.kernels.inputs import Array, Display, Geometry, Media
 from ussim.render.workspace import Workspace
 from ussim.scene.scene import Scene
@@ -62,7 +59,7 @@ class ApertureLines:
     def __init__(self, scene: Scene, probe: Probe, imaging: Imaging, seed: int, backend: Any, workspace: Workspace):
         self._backend, self._workspace = backend, workspace
         self._probe, self._imaging, self._seed = probe, imaging, seed
-        self._fastest = max(tissue.speed_m_s for tissue in scene.media) / SPEED_ASSUMED_M_S
+        self._fastest = fastest_of(scene)
         self._points = backend.put(point_table(scene.points))
         lobes = side_lobe_table(probe)
         self._lobes = None if lobes is None else backend.put(lobes)
@@ -78,8 +75,7 @@ class ApertureLines:
 
     def bytes_per_frame(self, quality: Quality) -> int:
         """Size of the work arrays of a frame."""
-        arrays = self._shapes(1, quality).values()
-        return sum(math.prod(np.atleast_1d(shape)) * np.dtype(dtype).itemsize for shape, dtype in arrays)
+        return work_bytes(self._probe, self._imaging, quality, self._fastest)
 
     def _check_memory(self, quality: Quality) -> None:
         """Refuse a quality whose frame this machine cannot hold.
@@ -139,36 +135,8 @@ class ApertureLines:
 
     def arrays(self, frames: int, quality: Quality) -> Work:
         """The arrays of a batch, which hold what was rendered last."""
-        arrays = {
-            name: self._workspace.array(name, shape, dtype)
-            for name, (shape, dtype) in self._shapes(frames, quality).items()
-        }
+        shapes = work_shapes(self._probe, self._imaging, quality, self._fastest, frames)
+        arrays = {name: self._workspace.array(name, shape, dtype) for name, (shape, dtype) in shapes.items()}
         sheets = Sheets(*(arrays.pop(name) for name in Sheets._fields))
         reflected = Reflected(*(arrays.pop(f"reflected_{name}") for name in Reflected._fields))
         return Work(sheets=sheets, reflected=reflected, **arrays)
-
-    def _shapes(self, frames: int, quality: Quality) -> dict[str, tuple[int | tuple[int, ...], Any]]:
-        """Shapes and types of the arrays of a batch."""
-        scanlines, samples, walls = self._probe.scanlines, self._probe.axial_samples, self._imaging.max_segments
-        (_, nodes), bins = reach(self._probe, self._fastest), math.ceil(self._probe.depth_mm / BIN_MM) + 2
-        lines, sheets = frames * scanlines, frames * scanlines * quality.layers
-        flat = (lines, samples), np.float32
-        return {
-            "medium": ((sheets, samples), np.int32),
-            "fuzz_mm": ((sheets, samples), np.float32),
-            "loud": ((sheets, samples), np.int32),
-            "shown_mm": ((sheets, nodes), np.float32),
-            "wall": ((sheets, walls, WALL_FIELDS), np.float32),
-            "wall_count": (sheets, np.int32),
-            "around": (sheets, np.uint64),
-            "hit": ((sheets, walls, 6), np.float32),
-            "hit_triangle": ((sheets, walls), np.int32),
-            "hit_inside": ((sheets, walls), np.uint64),
-            "reflected_span": ((lines, 2), np.int32),
-            "reflected_real": flat,
-            "reflected_imag": flat,
-            "reflected_energy": ((lines, bins), np.float32),
-            "passed": ((frames * quality.layers * quality.rays, nodes, scanlines), np.float32),
-            "seen": ((sheets, nodes), np.float32),
-            **{name: flat for name in ("real", "imag", "out_real", "out_imag", "power", "grey")},
-        }

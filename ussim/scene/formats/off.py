@@ -41,7 +41,7 @@ def _read_blocks(blocks: Iterator[list[bytes]]) -> tuple[np.ndarray, np.ndarray]
     """Vertices and triangles of lines that come some thousands at a time, the first of which counts them."""
     lines = next((block for block in blocks if block), [])
     sizes = parse_numbers(lines[0]) if lines else np.empty(0)
-    if len(sizes) < 2 or not (0 <= sizes).all():
+    if len(sizes) < 2 or not (sizes >= 0).all() or (sizes[:2] % 1).any():  # of a part of a line there is no end
         raise _cut_off()
     points_left, faces_left = float(sizes[0]), float(sizes[1])  # floats, as they may be of any size
     points, triangles, face_count = [np.empty((0, 3))], [np.empty((0, 3), np.int64)], 0

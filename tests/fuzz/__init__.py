@@ -1,0 +1,1 @@
+"""A campaign of damaged inputs against the commands: see ``campaign.py``."""
