@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import os
 
 import numpy as np
 import pytest
@@ -18,7 +17,6 @@ from cli.pipeline.settings import make_settings
 from cli.pipeline.steps import STEPS
 from cli.render import _parse_size
 from cli.say import quiet_libraries
-from cli.surroundings import _fix_threads
 from meshes.importing.repair import repair_surface
 from translate.evaluation.protocol import EvaluationProtocol
 from translate.settings import TrainSettings
@@ -181,15 +179,6 @@ def test_a_step_whose_record_lacks_its_outputs_is_not_whole(tmp_path):
 
 
 # Surroundings -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("given", "kept"), [("0", None), ("-1", None), ("x", None), (LONG, None), ("2", "2")])
-def test_a_number_of_threads_that_numba_would_refuse_is_left_out(monkeypatch, given, kept):
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(name, "1")
-    monkeypatch.setenv("NUMBA_NUM_THREADS", given)
-    _fix_threads()
-    assert os.environ.get("NUMBA_NUM_THREADS") == kept
 
 
 def test_a_library_that_brings_a_handler_of_its_own_is_quiet(capsys):
