@@ -11,7 +11,7 @@ import click
 
 from cli.say import quiet_libraries, say_error, say_warning
 from ussim.errors import UssimError, refusal
-from ussim.stop import all_is_done, exit_code, in_words
+from ussim.stop import all_is_done, exit_code, in_words, nothing_received
 
 USAGE_ERROR = 2
 NO_ARGUMENTS = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8.2; before, help was no error
@@ -85,6 +85,7 @@ class Program(CommandGroup):
         extra.setdefault("complete_var", self.complete_var)
         if not standalone_mode:
             return super().main(*args, standalone_mode=False, **extra)
+        nothing_received()
         with quiet_libraries(say_warning):
             code = self._code(*args, **extra)
         all_is_done()

@@ -44,14 +44,19 @@ def all_is_done() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
+def nothing_received() -> None:
+    """Forget earlier signals: a program begins, perhaps not the first of its process."""
+    _received.clear()
+
+
 def exit_code() -> int:
     """What a process that was told to stop ends with: 128 and the signal's number, as a shell has it."""
-    return 128 + (_received[0] if _received else signal.SIGINT)
+    return 128 + (_received[-1] if _received else signal.SIGINT)
 
 
 def in_words() -> str:
     """The signal in words."""
-    return WORDS[signal.Signals(_received[0]).name] if _received else WORDS["SIGINT"]
+    return WORDS[signal.Signals(_received[-1]).name] if _received else WORDS["SIGINT"]
 
 
 @contextmanager
