@@ -71,6 +71,11 @@ def test_a_direction_whose_square_is_infinite_is_one():
     assert np.isclose(np.linalg.det(pose[:3, :3]), 1)
 
 
+def test_a_position_beyond_all_bounds_is_refused():
+    with pytest.raises(UssimError, match="position_mm"):
+        SweepKey(position_mm=(0, 0, -1e300), axial=(0, 0, 1), lateral=(1, 0, 0)).pose()
+
+
 # Sizes ------------------------------------------------------------------------------------------------
 
 
