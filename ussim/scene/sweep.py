@@ -43,7 +43,8 @@ class SweepKey:
         """Return the (4, 4) float64 pose, probe → scene, mm: columns lateral, elevational, axial, position.
 
         Raises:
-            UssimError: A vector is not three finite numbers, is too large or has no length, or lateral is parallel to axial.
+            UssimError: A vector is not three finite numbers, is too large or has no length, or lateral is parallel to
+                axial.
         """
         position = _vector("position_mm", self.position_mm)
         if np.abs(position).max() > LARGEST_MM:
