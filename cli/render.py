@@ -14,7 +14,6 @@ from cli.progress import Reporter
 from cli.say import say_warning
 from cli.show import duration, show_json
 from ussim.errors import UssimError
-from ussim.settings import whole_number
 
 
 @command(
@@ -118,6 +117,8 @@ def _read_anatomies(
 
 
 def _parse_size(text: str) -> tuple[int, int]:
+    from ussim.settings import whole_number
+
     height, width = map(whole_number, text.lower().partition("x")[::2])
     if height is None or width is None:
         raise UssimError(f"--size {text}: write height x width in pixels, as in 1000x1386")

@@ -13,7 +13,6 @@ from cli.program import command
 from cli.say import say
 from cli.show import show_table
 from ussim.errors import UssimError, printable
-from ussim.settings import whole_number
 
 if TYPE_CHECKING:
     from meshes.importing.assemble import ImportedScene
@@ -145,6 +144,8 @@ def scene_from_labels(
 
 
 def _by_label(pairs: dict[str, str]) -> dict[int, str]:
+    from ussim.settings import whole_number
+
     for label in pairs:
         if whole_number(label) is None:
             raise UssimError(f"--tissue {label}={pairs[label]}: write LABEL=TISSUE, as in 3=liver")
