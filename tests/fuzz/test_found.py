@@ -24,12 +24,15 @@ from translate.training.adam import take_over_adam
 from translate.training.log import LOG, read_log
 from ussim.dataset import job
 from ussim.dataset.plan import make_plan, parse_shard
+from ussim.dataset.schema import Header
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
+from ussim.probe.probe import make_probe
 from ussim.probe.settings import build_settings
 from ussim.scene.formats.off import read_off
 from ussim.scene.sweep import SweepKey
 from ussim.scene.tissue import TissueLibrary
+from ussim.settings import validated
 
 LONG = "7" * 5000
 DEEP = "[" * 3000
@@ -67,6 +70,11 @@ def test_a_direction_whose_square_is_infinite_is_one():
     pose = SweepKey(position_mm=(0, 0, 0), axial=(0, -1e300, 1), lateral=(1, 0, 0)).pose()
     assert np.allclose(pose[:3, 2], (0, -1, 0))
     assert np.isclose(np.linalg.det(pose[:3, :3]), 1)
+
+
+def test_a_position_beyond_all_bounds_is_refused():
+    with pytest.raises(UssimError, match="position_mm"):
+        SweepKey(position_mm=(0, 0, -1e300), axial=(0, 0, 1), lateral=(1, 0, 0)).pose()
 
 
 # Sizes ------------------------------------------------------------------------------------------------
@@ -168,6 +176,16 @@ def test_a_damaged_description_of_an_array_is_refused(tmp_path, text):
     (tmp_path / "a.zarr" / "lq" / "zarr.json").write_text(text)
     with pytest.raises(UssimError, match="damaged store"):
         Dataset.open(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("kind", [[], {}, None, 1])
+def test_a_probe_of_a_kind_without_a_hash_is_refused(kind):
+    with pytest.raises(UssimError, match=r"probe\.kind"):
+        make_probe(kind)
+    fields = ball_plan(frames=4).header("cpu").model_dump(mode="json")
+    fields["probe"]["kind"] = kind
+    with pytest.raises(UssimError, match="kind"):
+        validated(Header, fields, "")
 
 
 def test_a_step_whose_record_lacks_its_outputs_is_not_whole(tmp_path):

@@ -118,6 +118,7 @@ def _fork(kind: Kind, name: str, seed: int, numbers: range, template: Path, work
     if process:
         os.close(writer)
         return process, reader
+    os.close(reader)  # else it would wait for ever for a parent that is gone
     try:
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES, ADDRESS_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -164,7 +164,7 @@ def _settings(section: str, check: Callable[[_Fields], _Fields]) -> Any:
 
 
 def _probe(fields: _Fields) -> _Fields:
-    if fields.get("kind") not in KINDS:
+    if fields.get("kind") not in tuple(KINDS):  # it may be anything, also what has no hash
         raise ValueError(f"kind is {fields.get('kind')!r}; allowed: {any_of(KINDS)}")
     return _like(KINDS[fields["kind"]])(fields)
 

@@ -233,6 +233,6 @@ def make_probe(kind: str = "convex", **fields: Any) -> Probe:
     Raises:
         UssimError: If the kind is unknown or a setting is out of range.
     """
-    if kind not in KINDS:
+    if kind not in tuple(KINDS):  # it may be anything, also what has no hash
         raise UssimError(f"probe.kind = {kind!r}: must be one of {', '.join(KINDS)}")
     return validated(KINDS[kind], fields, "probe.")

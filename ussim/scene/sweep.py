@@ -12,6 +12,8 @@ from ussim.errors import UssimError
 LARGEST_TURN_DEG = 179.0
 # Axes nearer to parallel than this leave the image plane to rounding.
 SMALLEST_SINE = 1e-3
+LARGEST_MM = 1e9
+"""Of a position; lengths of ways between larger ones may be infinite."""
 
 
 Point = tuple[float, float, float]
@@ -41,9 +43,12 @@ class SweepKey:
         """Return the (4, 4) float64 pose, probe → scene, mm: columns lateral, elevational, axial, position.
 
         Raises:
-            UssimError: A vector is not three finite numbers, has no length, or lateral is parallel to axial.
+            UssimError: A vector is not three finite numbers, is too large or has no length, or lateral is parallel to
+                axial.
         """
         position = _vector("position_mm", self.position_mm)
+        if np.abs(position).max() > LARGEST_MM:
+            raise UssimError(f"position_mm = {list(self.position_mm)}: allowed: at most {LARGEST_MM:g} mm from 0")
         axial = _direction("axial", self.axial)
         lateral = _direction("lateral", self.lateral)
         lateral = lateral - axial * (axial @ lateral)
