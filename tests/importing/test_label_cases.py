@@ -120,6 +120,7 @@ def test_a_slope_in_the_header_is_applied(tmp_path):
         (lambda a: np.where(a == 2, np.nan, a), "voxels are NaN or infinite"),
         (lambda a: np.where(a == 2, np.inf, a), "voxels are NaN or infinite"),
         (lambda a: a * 1e19, "is beyond 2⁶³"),
+        (lambda a: a * 0 - 3e38, "3e+38 is beyond 2⁶³"),
         (lambda a: np.arange(a.size, dtype=float).reshape(a.shape) % 4000 - 1000, "different ones are negative"),
         (lambda a: np.arange(a.size, dtype=np.int32).reshape(a.shape) % 9000, "more than 4096 different ones"),
     ],

@@ -101,7 +101,8 @@ def _count(slab: np.ndarray, raw: RawVolume, census: _Census) -> None:
         values = whole
     census.lowest = min(census.lowest, values.min().item())
     census.highest = max(census.highest, values.max().item())
-    if census.no_label is None and census.highest < _LARGEST and len(census.counts) <= MOST_LABELS:
+    is_counted = -_LARGEST < census.lowest and census.highest < _LARGEST and len(census.counts) <= MOST_LABELS
+    if census.no_label is None and is_counted:
         census.counts.update(_counted(values))
 
 
