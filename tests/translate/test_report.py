@@ -19,8 +19,9 @@ from translate.evaluation.evaluate import compare
 from translate.evaluation.features import Extractor
 from translate.evaluation.metrics import PKL_RULE
 from translate.evaluation.protocol import EvaluationProtocol
-from translate.evaluation.report import FILES, Report
+from translate.evaluation.report import FILES, Report, _cell
 from translate.evaluation.results import HIGH_QUALITY
+from translate.evaluation.tables import Table
 from ussim.errors import UssimError
 
 
@@ -147,3 +148,15 @@ def test_images_too_small_for_a_piece_are_said_to_be_so(dataset):
 
 def test_a_missing_extractor_is_said_in_the_row(result):
     assert "extractor not installed" in Report(result).tables[0].rows[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"), [("=1+1", "'=1+1"), ("@x", "'@x"), ("LMSA", "LMSA"), ("", ""), (-0.5, -0.5)]
+)
+def test_a_name_is_no_formula_to_a_spreadsheet(value, kept):
+    assert _cell(value) == kept
+
+
+def test_a_bar_in_a_name_leaves_the_columns_of_a_table_as_they_are():
+    table = Table("title", "caption", ("", "PSNR"), [("a|b", "1")])
+    assert table.markdown().splitlines()[-1] == "| a\\|b | 1 |"

@@ -175,7 +175,12 @@ def _write_csv(path: Path, lines: list[dict[str, Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(lines[0]))
         writer.writeheader()
-        writer.writerows(lines)
+        writer.writerows({key: _cell(value) for key, value in line.items()} for line in lines)
+
+
+def _cell(value: Any) -> Any:
+    """A value as a spreadsheet takes it; a run called ``=1+1`` is a name to it, too, and no formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@\t") else value
 
 
 def _plain(value: Any) -> Any:

@@ -53,7 +53,7 @@ class Table(BaseModel):
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def all_tables(result: Evaluation) -> list[Table]:
