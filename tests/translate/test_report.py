@@ -158,5 +158,5 @@ def test_a_name_is_no_formula_to_a_spreadsheet(value, kept):
 
 
 def test_a_bar_in_a_name_leaves_the_columns_of_a_table_as_they_are():
-    table = Table("title", "caption", ("", "PSNR"), [("a|b", "1")])
+    table = Table(title="title", caption="caption", columns=("", "PSNR"), rows=[("a|b", "1")])
     assert table.markdown().splitlines()[-1] == "| a\\|b | 1 |"
