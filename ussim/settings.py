@@ -17,7 +17,7 @@ from ussim.files import read_file
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_MOST_DIGITS = 18
+_MOST_DIGITS = 19  # of 2⁶³ − 1
 _ENDS = "']0123456789"  # of the name or number of a table
 # What pydantic calls a key that does not belong: in a model, in a dataclass.
 UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-CASES = 25
+CASES = 15
 SEED = 11
 FAULTS = ("traceback", "hang", "memory", "long line", "noise", "exit code", "outside")
 TOGETHER = (("pipeline", "set", "labels", "nifti"), ("run", "store", "scene", "tissues", "mesh"))
