@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,7 +144,16 @@ def test_images_too_small_for_a_piece_are_said_to_be_so(dataset):
     result = compare([], dataset, PROTOCOL, moments_extractor())
     assert result.rows[0].distance is None
     assert "hold no piece of 299 × 299" in " ".join(result.notes)
-    assert "no pieces" in Report(result).tables[0].rows[0]
+    assert "too few pieces" in Report(result).tables[0].rows[0]
+
+
+def test_one_piece_gives_no_distance_and_only_that_is_said(tmp_path):
+    dataset = make_store(tmp_path / "store.zarr", frames=10, height=320, width=400)  # one test image, of one piece
+    result = compare([], dataset, replace(PROTOCOL, crop=256), moments_extractor())
+    assert result.rows[0].distance is None
+    notes = [note for note in result.notes if "distance" in note]
+    assert notes == ["No Fréchet distance and no KID: 1 piece, 2 are needed."]
+    assert "too few pieces" in Report(result).tables[0].rows[0]
 
 
 def test_a_missing_extractor_is_said_in_the_row(result):

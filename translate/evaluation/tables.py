@@ -100,7 +100,7 @@ def _paper_table(result: Evaluation) -> Table:
         elif not result.extractor["name"]:
             cells += ["extractor not installed"] * 2
         else:
-            cells += ["no pieces"] * 2
+            cells += ["too few pieces"] * 2
         rows.append(tuple(cells))
         means = [row.whole[figure].mean for figure in SCALES]
         values.append([*means, *((d.frechet, d.kid.mean) if d else (math.nan, math.nan))])
