@@ -25,7 +25,13 @@ from translate.model import checkpoint
 from translate.settings import Run, TrainSettings
 from translate.training.devices import Team, describe, fixed_threads, join_team
 from translate.training.log import Log, last_losses
-from translate.training.run_folder import describe_run, has_weights, only_training, run_to_train
+from translate.training.run_folder import (
+    describe_run,
+    has_weights,
+    only_training,
+    run_to_train,
+    state_to_go_on_from,
+)
 from translate.training.trainer import LOSSES, Trainer
 from ussim.errors import UssimError
 from ussim.progress import Progress
@@ -94,8 +100,7 @@ def train(
         data = reader.info(settings.split)
         team.first(lambda: held.enter_context(only_training(run, resume)))
         wanted = held.enter_context(fixed_threads(run_to_train(run, settings, data), team))
-        begun = resume and (run / checkpoint.LAST).is_file()
-        state = checkpoint.load_state(run) if begun else None
+        state = state_to_go_on_from(run, settings.iterations)
         if state and state["iteration"] == settings.iterations and has_weights(run, settings.iterations):
             return TrainingSummary(run, state["iteration"], state["seconds"], describe(team.device), last_losses(run))
         session = Session(wanted, reader, run, team, progress if team.is_first else None)

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,8 +63,7 @@ def run_to_train(run: Path, settings: TrainSettings, data: DataInfo) -> Run:
     """What is to be trained in a folder; what is there already goes on as it began.
 
     Raises:
-        UssimError: The folder holds something else, or a run with other settings, from another store, or that has seen
-            more iterations.
+        UssimError: The folder holds something else, or a run with other settings or from another store.
     """
     if not is_begun(run):
         return Run(train=settings, data=data, threads=settings.threads)
@@ -74,11 +74,21 @@ def run_to_train(run: Path, settings: TrainSettings, data: DataInfo) -> Run:
             raise UssimError(f"{run}: was trained with {name} = {old!r}; it cannot go on with {value!r}")
     if before.data.digest != data.digest:
         raise UssimError(f"{run}: was trained on {before.data.store}, another store than {data.store}")
-    if (run / checkpoint.LAST).is_file():
-        done = checkpoint.load_state(run)["iteration"]
-        if done > settings.iterations:
-            raise UssimError(f"{run}: has seen {done} iterations already, more than {settings.iterations}")
     return Run(train=settings, data=data, threads=before.threads)
+
+
+def state_to_go_on_from(run: Path, iterations: int) -> dict[str, Any] | None:
+    """The state of a run's checkpoint; None if it was stopped before the first.
+
+    Raises:
+        UssimError: The checkpoint is damaged, or has seen more iterations than it is to see.
+    """
+    if not (run / checkpoint.LAST).is_file():
+        return None
+    state = checkpoint.load_state(run)
+    if state["iteration"] > iterations:
+        raise UssimError(f"{run}: has seen {state['iteration']} iterations already, more than {iterations}")
+    return state
 
 
 def has_weights(run: Path, iteration: int) -> bool:
