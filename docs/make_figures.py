@@ -30,6 +30,7 @@ from ussim.probe.imaging import Imaging
 from ussim.probe.probe import ConvexProbe, LinearProbe
 from ussim.probe.quality import HQ, LQ, Quality
 from ussim.render.aperture.inputs import COHERENT_AMPLITUDE, COHERENT_SHOWN, WALL_DEPTH
+from ussim.render.aperture.sheets import scanline_row
 from ussim.render.renderer import Renderer
 from ussim.scene.point import PointTarget
 from ussim.scene.scene import Scene
@@ -244,7 +245,8 @@ def sheets(stage: Stage) -> Image.Image:
     origin, direction = (rays[:, [0, 2]] for rays in PROBE.scanline_rays(np.arange(PROBE.scanlines)))
     for line in range(EVERY_LINE // 2, PROBE.scanlines, EVERY_LINE):
         sheet = line * HQ.layers + HQ.layers // 2
-        walls = work.sheets.wall[sheet, : work.sheets.wall_count[sheet], WALL_DEPTH]
+        row = scanline_row(sheet, beam)
+        walls = work.sheets.wall[row, : work.sheets.wall_count[row], WALL_DEPTH]
         ends = origin[line] + np.array([[0], [PROBE.depth_mm]]) * direction[line]
         axes.plot(*ends.T, color=YELLOW, lw=0.6, alpha=0.8)
         axes.plot(*(origin[line] + walls[:, None] * direction[line]).T, ".", color="white", ms=3)
@@ -329,7 +331,7 @@ def scanline(stage: Stage) -> Image.Image:
     """Media, baseband and envelope of one scanline; its baseband over 3 mm."""
     iq = stage.renderer.baseband(stage.pose, HQ)[0, LINE]
     depth = PROBE.sample_depths_mm
-    _, work = stage.traced(HQ)
+    beam, work = stage.traced(HQ)
     middle = LINE * HQ.layers + HQ.layers // 2
     figure, (top, low, zoom) = plt.subplots(3, 1, figsize=(9.6, 6.6), dpi=100, layout="constrained")
     scale = np.abs(iq).max()
@@ -345,7 +347,8 @@ def scanline(stage: Stage) -> Image.Image:
     low.set(ylabel="level [dB]", ylim=(-110, 35), xlabel="depth [mm]")
     low.legend(loc="lower left", ncols=3, frameon=False)
     _draw_media(stage, (top, low), work.sheets.medium[middle])
-    walls = work.sheets.wall[middle, : work.sheets.wall_count[middle]]
+    row = scanline_row(middle, beam)
+    walls = work.sheets.wall[row, : work.sheets.wall_count[row]]
     echoes = walls[:, COHERENT_SHOWN]
     start = echoes[np.abs(walls[:, COHERENT_AMPLITUDE]).argmax()] - 1.5
     near = (depth >= start) & (depth <= start + 3)

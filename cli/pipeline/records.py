@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cli.pipeline.settings import PipelineSettings
 from cli.show import gigabytes
+from ussim.dataset.digests import attributes_digest
 from ussim.errors import UssimError
 from ussim.files import write_text
 from ussim.lock import is_begun
@@ -33,6 +34,7 @@ class Record(BaseModel):
         sessions: How often it was begun.
         device: What did the work, in words.
         notes: What is worth knowing of the result, by name.
+        sha256: Digest of all of this: what others wrote into a record is no record.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -45,6 +47,11 @@ class Record(BaseModel):
     sessions: int = 0
     device: str = ""
     notes: dict[str, Any] = {}
+    sha256: str = ""
+
+    def digest(self) -> str:
+        """What ``sha256`` has to be."""
+        return attributes_digest(self.model_dump(mode="json"))
 
     @property
     def peak_memory(self) -> str:
@@ -68,13 +75,17 @@ class Records:
         if not path.is_file():
             return None
         try:
-            return read_json(Record, path)
+            record = read_json(Record, path)
+            if record.sha256 != record.digest():
+                raise UssimError(f"{path}: its digest does not fit: it was changed, or made by another version of ussim")
+            return record
         except UssimError as error:
             raise UssimError(f"{error}; redo the step: --from {step}") from None
 
     def put(self, step: str, record: Record) -> None:
         """Write a record, whole or not at all."""
-        write_text(self._folder / f"{step}.json", record.model_dump_json(indent=2) + "\n")
+        sealed = record.model_copy(update={"sha256": record.digest()})
+        write_text(self._folder / f"{step}.json", sealed.model_dump_json(indent=2) + "\n")
 
     def drop(self, step: str) -> None:
         """Forget a step."""

@@ -38,7 +38,9 @@ class SceneSettings(_Section):
     @field_validator("weeks", mode="before")
     @classmethod
     def _number_as_text(cls, value: Any) -> Any:
-        return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
+        if isinstance(value, float):
+            return f"{value:g}"
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @property
     def age_weeks(self) -> float:

@@ -133,6 +133,8 @@ def test_files_that_are_no_json_are_named(copied, name, text):
         (("outputs",), "none", ("outputs = 'none'", "dictionary")),
         (("seconds",), "long", ("seconds = 'long'", "number")),
         (("minutes",), 3, ("unknown key 'minutes'", "allowed: state, key")),
+        (("notes",), {"lms": 0.5}, ("its digest does not fit",)),
+        (("peak_memory_bytes",), 10**400, ("its digest does not fit",)),
     ],
 )
 def test_a_damaged_record_is_named(copied, place, value, words):
@@ -140,6 +142,11 @@ def test_a_damaged_record_is_named(copied, place, value, words):
     change(path, place, value)
     result = pipeline("run", "-o", copied)
     assert_one_line_error(result, f"error: {path}: ", *words, "redo the step: --from report")
+
+
+def test_weeks_of_hundreds_of_digits_are_named(copied):
+    change(copied / "pipeline.json", ("scene", "weeks"), 10**400)
+    assert_one_line_error(pipeline("run", "-o", copied), f"error: {copied / 'pipeline.json'}: ", "weeks")
 
 
 def test_a_step_with_a_damaged_record_can_be_redone(copied):

@@ -12,7 +12,7 @@ from ussim.probe.probe import SPEED_ASSUMED_M_S, Probe
 from ussim.probe.quality import Quality
 from ussim.render.aperture.inputs import WALL_FIELDS
 from ussim.render.aperture.reverberate import BIN_MM
-from ussim.render.aperture.tables import reach
+from ussim.render.aperture.tables import reach, wall_lines_of
 from ussim.scene.scene import Scene
 
 Shapes = dict[str, tuple[int | tuple[int, ...], Any]]
@@ -34,14 +34,15 @@ def work_shapes(probe: Probe, imaging: Imaging, quality: Quality, fastest: float
     scanlines, samples, walls = probe.scanlines, probe.axial_samples, imaging.max_segments
     (_, nodes), bins = reach(probe, fastest), math.ceil(probe.depth_mm / BIN_MM) + 2
     lines, sheets = frames * scanlines, frames * scanlines * quality.layers
+    wall_lines = sheets * wall_lines_of(probe, quality)
     flat = (lines, samples), np.float32
     return {
         "medium": ((sheets, samples), np.int32),
         "fuzz_mm": ((sheets, samples), np.float32),
         "loud": ((sheets, samples), np.int32),
         "shown_mm": ((sheets, nodes), np.float32),
-        "wall": ((sheets, walls, WALL_FIELDS), np.float32),
-        "wall_count": (sheets, np.int32),
+        "wall": ((wall_lines, walls, WALL_FIELDS), np.float32),
+        "wall_count": (wall_lines, np.int32),
         "around": (sheets, np.uint64),
         "hit": ((sheets, walls, 6), np.float32),
         "hit_triangle": ((sheets, walls), np.int32),

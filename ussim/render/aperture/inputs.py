@@ -41,6 +41,8 @@ class ApertureBeam(NamedTuple):
     piece_node: Array  # (pieces + 1,) int32, node at which each of them begins, and the last one
     sheet_mm: Array  # (L, J) elevation of each layer's sheet
     sheet_edge: Array  # (L − 1,) between the sheets: (elevation/σ)² with the sign of the elevation
+    wall_lines: int  # lines of a scanline that look for walls, odd: the middle one is the scanline itself
+    wall_line_starts: Array  # (scanlines·wall_lines, 4) as ``lines``
     lines: Array  # (scanlines, 4) where each begins, x and z [mm]; sine and cosine of its angle to the probe's axis
     strips: Array  # the same of the middle of each strip of scanlines that the scatterers are summed in
     element_mm: Array  # (N,) phased arrays: where a ray starts on the face; 0 otherwise
@@ -68,18 +70,21 @@ class ApertureBeam(NamedTuple):
 
 
 class Sheets(NamedTuple):
-    """What lies on the straight scanlines of every sheet. B = frames × scanlines × layers, in this order."""
+    """What lies on the straight scanlines of every sheet. B = frames × scanlines × layers, in this order.
+
+    K wall lines look for the walls of each of them: the scanline is the middle one.
+    """
 
     medium: Array  # (B, S) int32, at every sample of depth
     fuzz_mm: Array  # (B, S) float32, thickness of the last wall before it
     loud: Array  # (B, S) int32, how many samples down to this one lie in a medium that scatters
     shown_mm: Array  # (B, J) float32, displayed depth of every node: time of flight × 1540 m/s / 2
-    wall: Array  # (B, M, WALL_FIELDS) float32
-    wall_count: Array  # (B,) int32
+    wall: Array  # (B·K, M, WALL_FIELDS) float32
+    wall_count: Array  # (B·K,) int32
     around: Array  # (B,) uint64, the surfaces around where the line begins on the face
-    hit: Array  # (B, M, 6) float32, where the line meets the wall and its direction there, in the scene
+    hit: Array  # (B, M, 6) float32, where the scanline meets the wall and its direction there, in the scene
     hit_triangle: Array  # (B, M) int32
-    hit_inside: Array  # (B, M) uint64, the surfaces around the line before the wall
+    hit_inside: Array  # (B, M) uint64, the surfaces around the scanline before the wall
 
 
 class Reflected(NamedTuple):

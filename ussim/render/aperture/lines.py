@@ -85,9 +85,8 @@ class ApertureLines:
         """
         needed, held = self.bytes_per_frame(quality), self._backend.memory_bytes
         if needed > held:
-            of_one = self.bytes_per_frame(quality.model_copy(update={"rays": 1}))
-            of_next = self.bytes_per_frame(quality.model_copy(update={"rays": 2})) - of_one
-            most = max(0, int(1 + (held - of_one) // of_next))
+            of_one = needed - self.bytes_per_frame(quality.model_copy(update={"rays": quality.rays - 1}))
+            most = max(0, int(quality.rays + (held - needed) // of_one))
             raise UssimError(
                 f"rays = {quality.rays} with layers = {quality.layers}: a frame needs {needed / 1e9:.1f} GB, and there "
                 f"are {held / 1e9:.1f} GB of memory; allowed here: at most {most} rays"

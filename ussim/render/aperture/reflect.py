@@ -26,6 +26,7 @@ from ussim.render.aperture.inputs import COHERENT_SHOWN, REFLECTANCE, WALL_DEPTH
 from ussim.render.aperture.lattice import place_key
 from ussim.render.aperture.ray_starts import line_start, to_scene
 from ussim.render.aperture.reverberate import BIN_MM, scatter_energy, see_tissue, see_wall
+from ussim.render.aperture.sheets import scanline_row
 from ussim.render.kernels.hits import NUDGE_MM, medium_of, next_interface, normal_change, normal_of, smooth_normal_of
 from ussim.render.physics.interface import (
     coherent_fraction,
@@ -65,13 +66,14 @@ def trace_reflected(index, geometry, media, beam, poses, sheets, seen, reflected
     pose = poses[index // beam.scanlines]
     for layer in range(beam.layers):
         sheet = index * beam.layers + layer
-        for wall in range(sheets.wall_count[sheet]):
-            depth, shown = sheets.wall[sheet, wall, WALL_DEPTH], sheets.wall[sheet, wall, COHERENT_SHOWN]
+        row = scanline_row(sheet, beam)
+        for wall in range(sheets.wall_count[row]):
+            depth, shown = sheets.wall[row, wall, WALL_DEPTH], sheets.wall[row, wall, COHERENT_SHOWN]
             node = min(max(np.int32(depth / beam.node_mm - _CLEAR_OF_WALL), np.int32(0)), np.int32(beam.nodes - 2))
             here = seen[sheet, node]
             if here * beam.interface_gain < beam.least_strength or shown > beam.sample_mm * np.float32(beam.samples):
                 break
-            amplitude = here * sheets.wall[sheet, wall, REFLECTANCE]
+            amplitude = here * sheets.wall[row, wall, REFLECTANCE]
             if amplitude * beam.interface_gain < beam.least_strength:
                 continue
             hit = sheets.hit[sheet, wall]
@@ -117,22 +119,23 @@ def mirror_reach(side, sheet, wall, geometry, beam, sheets):
     or nearly so. At the end of the array the aperture ends too, and what is missing there is missed.
     """
     line = (sheet // beam.layers) % beam.scanlines
-    depth = sheets.wall[sheet, wall, WALL_DEPTH]
+    depth = sheets.wall[scanline_row(sheet, beam), wall, WALL_DEPTH]
     triangle = sheets.hit_triangle[sheet, wall]
     surface = geometry.triangle_surface[triangle]
     hit = sheets.hit[sheet, wall]
     cosine = dot(hit[3], hit[4], hit[5], *normal_of(geometry, triangle))
     pitch = beam.linear_pitch_mm + (beam.apex_radius_mm + depth) * beam.angular_pitch_rad
     step_mm = _ONE + _FOUR * pitch / max(np.float32(0.05), abs(cosine))
-    least = np.float32(0.5) * sheets.wall[sheet, wall, REFLECTANCE]
+    least = np.float32(0.5) * sheets.wall[scanline_row(sheet, beam), wall, REFLECTANCE]
     for step in range(1, _WIDEST_MIRROR):
         if line + side * step < 0 or line + side * step >= beam.scanlines:
             return _FAR_MM
         beside = sheet + side * step * beam.layers
+        row = scanline_row(beside, beam)
         found = False
-        for k in range(sheets.wall_count[beside]):
-            at = sheets.wall[beside, k, WALL_DEPTH]
-            if abs(at - depth) < step_mm and sheets.wall[beside, k, REFLECTANCE] > least:
+        for k in range(sheets.wall_count[row]):
+            at = sheets.wall[row, k, WALL_DEPTH]
+            if abs(at - depth) < step_mm and sheets.wall[row, k, REFLECTANCE] > least:
                 other = sheets.hit_triangle[beside, k]
                 direction = sheets.hit[beside, k]
                 facing = dot(direction[3], direction[4], direction[5], *normal_of(geometry, other))

@@ -18,6 +18,7 @@ import math
 import numpy as np
 
 from ussim.jit import device
+from ussim.render.aperture.beside import add_beside, behind_beside, first_beside
 from ussim.render.aperture.lattice import PLACE_MM, cell_hash, cell_place, fluctuation
 from ussim.render.aperture.ray_starts import line_start, point_in_scene, to_scene
 from ussim.render.aperture.sheets import facing_share
@@ -38,7 +39,6 @@ _SIX = np.float32(6)
 _THINNEST_MM = np.float32(1e-3)
 _LEVEL = 64  # of the lattice: apart from those of the scatterers that are seen directly
 _STRIDE = 8  # bins between which amplitudes are interpolated
-_BLOCK = 32  # samples that share the weights of the lateral beam
 
 
 @device
@@ -192,15 +192,6 @@ def add_reflected(index, begin, end, beam, reflected, real, imag):
 
     ``index`` is frame × scanlines + line. Neighbours count as the lateral beam has them.
     """
-    line = index % beam.scanlines
-    reach = beam.wall_spread.shape[0] // 2
-    for step in range(max(-reach, -line), min(reach + 1, beam.scanlines - line)):
-        beside = index + step
-        first, last = max(begin, reflected.span[beside, 0]), min(end, reflected.span[beside, 1])
-        for block in range(first // _BLOCK, (last + _BLOCK - 1) // _BLOCK):
-            middle = np.float32(block * _BLOCK + _BLOCK // 2) * beam.sample_mm
-            weight = beam.wall_spread[reach + step, min(np.int32(middle / beam.node_mm), np.int32(beam.nodes - 1))]
-            if weight > _ZERO:
-                for sample in range(max(first, block * _BLOCK), min(last, (block + 1) * _BLOCK)):
-                    real[index, sample] += weight * reflected.real[beside, sample]
-                    imag[index, sample] += weight * reflected.imag[beside, sample]
+    for step in range(first_beside(index, beam), behind_beside(index, beam)):
+        first, last = max(begin, reflected.span[index + step, 0]), min(end, reflected.span[index + step, 1])
+        add_beside(index, step, first, last, beam, reflected.real, reflected.imag, real, imag)

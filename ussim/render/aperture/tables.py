@@ -37,6 +37,7 @@ _WIDEST_SPREAD = 24  # scanlines
 _LEAST_SPREAD = 0.04  # of a wall's echo on the scanline that meets it: less is left out
 _LEAST_PATHS = 1  # that leave a strong mirror
 _RAYS_PER_PATH = 4
+_RAYS_PER_WALL_LINE = 4
 _LATEST = 1.2  # of what a round wavefront comes late beside a scanline: its width varies between nodes
 _BELOW_NOISE_DB = 10.0  # echoes on reflected paths that are left out
 
@@ -163,8 +164,14 @@ def _levels(finest_mm: float, cell_mm3: np.ndarray, node_mm: float) -> tuple[np.
     return finest_mm * 2 ** (used / _STEPS), np.sqrt(np.where(smooth < 1e-6, 0, smooth))
 
 
-def _rough_gain(spread: np.ndarray, line_pitch_mm: np.ndarray, sheet_mm: np.ndarray) -> np.ndarray:
-    """Amplitude factor that keeps a rough wall equally bright for any number of scanlines and layers, (J,).
+def wall_lines_of(probe: Probe, quality: Quality) -> int:
+    """Lines of a scanline that look for walls: none so thin as PLACE_MM is missed, as far as there are rays enough."""
+    wanted = math.ceil(float(probe.line_pitch_mm(np.array([0.0, probe.depth_mm])).max()) / PLACE_MM)
+    return (min(wanted, max(1, quality.rays // _RAYS_PER_WALL_LINE)) - 1) // 2 * 2 + 1
+
+
+def _rough_gain(spread: np.ndarray, line_pitch_mm: np.ndarray, sheet_mm: np.ndarray, wall_lines: int = 1) -> np.ndarray:
+    """Amplitude factor that keeps a rough wall equally bright for any number of lines and layers, (J,).
 
     Echoes of two places Δ apart have one phase with probability 1 − Δ/PLACE_MM, and then add up in amplitude; else
     they add up in power.
@@ -173,11 +180,15 @@ def _rough_gain(spread: np.ndarray, line_pitch_mm: np.ndarray, sheet_mm: np.ndar
         spread: Weights of neighbouring scanlines, (2·W + 1, J).
         line_pitch_mm: Distance of scanlines, (J,).
         sheet_mm: Elevation of the layers, (L, J); each enters with a weight of 1/√L.
+        wall_lines: Of a scanline; they share its weight.
     """
-    number = np.arange(len(spread))
-    beside = np.abs(number[:, None] - number)[..., None] * line_pitch_mm
+    weights = np.repeat(spread, wall_lines, axis=0) / wall_lines
+    pitch_mm = line_pitch_mm / wall_lines
     above = np.abs(sheet_mm[:, None] - sheet_mm)
-    power = np.einsum("ij,ikj,kj->j", spread, np.maximum(1 - beside / PLACE_MM, 0), spread)
+    power = np.square(weights).sum(axis=0)
+    for step in range(1, min(len(weights), math.ceil(PLACE_MM / pitch_mm.min()))):
+        alike = np.maximum(1 - step * pitch_mm / PLACE_MM, 0)
+        power += 2 * alike * (weights[step:] * weights[:-step]).sum(axis=0)
     return 1 / np.sqrt(power * np.maximum(1 - above / PLACE_MM, 0).sum(axis=(0, 1)) / len(sheet_mm))
 
 
@@ -228,6 +239,8 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
     spread /= spread.sum(axis=0)
     sheet = place[:, None] * elevational
     pieces = _pieces(sheet)
+    wall_lines = wall_lines_of(probe, quality)
+    beside = (np.arange(probe.scanlines * wall_lines) - wall_lines // 2) / wall_lines
     rays = _aperture(probe, quality.rays, depths)
     begins = np.arange(0, probe.scanlines, STRIP)
     late = _LATEST * (REACH * lateral) ** 2 / (2 * np.maximum(1, depths))  # of a round wavefront
@@ -260,6 +273,8 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         sheet_mm=sheet.astype(f32),
         sheet_edge=(edges * np.abs(edges)).astype(f32),
         ray_end=rays["ray_end"].astype(i32),
+        wall_lines=i32(wall_lines),
+        wall_line_starts=_line_starts(probe, beside)[1].astype(f32),
         lines=_line_starts(probe, np.arange(probe.scanlines))[1].astype(f32),
         strips=_line_starts(probe, begins + (np.minimum(STRIP, probe.scanlines - begins) - 1) / 2)[1].astype(f32),
         **as_f32,
@@ -276,6 +291,6 @@ def aperture_table(probe: Probe, imaging: Imaging, quality: Quality, seed: int, 
         face_lateral=(receive_angle**2 / 6).astype(f32),
         face_elevational=(height_angle**2 / 6).astype(f32),
         wall_spread=spread.astype(f32),
-        rough_gain=_rough_gain(spread, line_pitch, sheet).astype(f32),
+        rough_gain=_rough_gain(spread, line_pitch, sheet, wall_lines).astype(f32),
         random_gain=_rough_gain(spread, line_pitch, np.zeros((1, nodes))).astype(f32),
     )

@@ -21,7 +21,7 @@ from ussim.render.aperture.scatterers import INTEGERS, NUMBERS, march_block, str
 from ussim.render.aperture.sheets import trace_sheet
 from ussim.render.aperture.side_lobes import add_side_lobes
 from ussim.render.aperture.transmit import trace_ray
-from ussim.render.aperture.walls import add_walls
+from ussim.render.aperture.walls import spread_walls, write_walls
 from ussim.render.bvh import STACK_SIZE
 from ussim.render.kernels.maps import (
     attenuate_line,
@@ -110,7 +110,10 @@ def _receive(points, beam, display, poses, sheets, seen, real, imag, out_real, o
     for index in prange(lines):
         pulse_span(index, 0, samples, display, real, imag, out_real, out_imag)
         add_points(index, points, beam, display, poses, sheets, seen, out_real, out_imag, 0, 1)
-        add_walls(index, beam, display, sheets, seen, out_real, out_imag, 0, 1)
+        # The echoes of the scatterers have been read, of this line and by this line alone.
+        write_walls(index, beam, display, sheets, seen, real, imag, 0, 1)
+    for index in prange(lines):
+        spread_walls(index, 0, samples, beam, real, imag, out_real, out_imag)
 
 
 @cpu_kernel

@@ -185,7 +185,8 @@ class CudaBackend:
         warps = (real.shape[0],), (kernels.WARP,)
         if points.shape[0]:
             self._run(kernels.points_kernel, *warps, points, beam, display, poses, sheets, seen, out_real, out_imag)
-        self._run(kernels.walls_kernel, *warps, beam, display, sheets, seen, out_real, out_imag)
+        self._run(kernels.walls_kernel, *warps, beam, display, sheets, seen, real, imag)
+        self._over_rows(kernels.spread_kernel, real.shape, beam, real, imag, out_real, out_imag)
 
     def add_side_lobes(self, beam, lobes, real, imag, out_real, out_imag) -> None:
         """Baseband lines with what their neighbours see."""

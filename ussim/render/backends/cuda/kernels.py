@@ -14,7 +14,7 @@ from ussim.render.aperture.scatterers import INTEGERS, NUMBERS, march_block, str
 from ussim.render.aperture.sheets import trace_sheet
 from ussim.render.aperture.side_lobes import with_side_lobes
 from ussim.render.aperture.transmit import trace_ray
-from ussim.render.aperture.walls import add_walls
+from ussim.render.aperture.walls import spread_walls, write_walls
 from ussim.render.bvh import STACK_SIZE
 from ussim.render.kernels.maps import (
     attenuate_line,
@@ -38,7 +38,7 @@ _LIST = 4  # cells of the lattice that one thread works out together
 
 
 def sheets_kernel(geometry, media, beam, poses, sheets):
-    """One thread per line of a sheet."""
+    """One thread per wall line."""
     index = cuda.grid(1)
     if index < sheets.wall_count.size:
         stack = cuda.local.array(STACK_SIZE, int32)
@@ -111,10 +111,17 @@ def points_kernel(points, beam, display, poses, sheets, seen, out_real, out_imag
     add_points(index, points, beam, display, poses, sheets, seen, out_real, out_imag, lane, WARP)
 
 
-def walls_kernel(beam, display, sheets, seen, out_real, out_imag):
+def walls_kernel(beam, display, sheets, seen, real, imag):
     """A warp per scanline, as :func:`points_kernel`."""
     index, lane = cuda.blockIdx.x, cuda.threadIdx.x
-    add_walls(index, beam, display, sheets, seen, out_real, out_imag, lane, WARP)
+    write_walls(index, beam, display, sheets, seen, real, imag, lane, WARP)
+
+
+def spread_kernel(beam, beside_real, beside_imag, real, imag):
+    """One thread per sample."""
+    index, sample = cuda.grid(2)
+    if sample < real.shape[1] and index < real.shape[0]:
+        spread_walls(index, sample, sample + 1, beam, beside_real, beside_imag, real, imag)
 
 
 def side_lobes_kernel(beam, lobes, real, imag, out_real, out_imag):
