@@ -63,7 +63,7 @@ def main() -> None:
 
 
 @main.command(example="translate train data.zarr -o run --inputs LMSA --iterations 50000")
-@click.argument("store", type=PATH)
+@click.argument("stores", metavar="STORE...", type=PATH, nargs=-1, required=True)
 @output_option("Run folder to make.", "RUN", name="run")
 @click.option("--inputs", type=INPUTS, default=None, help="What the generator sees.  [default: LMSA]")
 @click.option(
@@ -84,7 +84,7 @@ def main() -> None:
 @click.option("--tensorboard", is_flag=True, help="Log for TensorBoard too, into RUN/tensorboard.")
 @device_option
 def train(
-    store: Path,
+    stores: tuple[Path, ...],
     run: Path,
     assignments: tuple[str, ...],
     list_settings: bool,
@@ -93,7 +93,7 @@ def train(
     device: str,
     **options: Any,
 ) -> None:
-    """Train a generator on the training split of STORE.
+    """Train a generator on the training split of STORE, or of several.
 
     Several GPUs: torchrun --nproc-per-node=N -m cli.translate train STORE -o RUN …
     """
@@ -106,7 +106,7 @@ def train(
 
     with training_reporter() as progress:
         summary = train_networks(
-            settings, store, run, resume=resume, device=device, tensorboard=tensorboard, progress=progress
+            settings, stores, run, resume=resume, device=device, tensorboard=tensorboard, progress=progress
         )
     losses = "  ".join(f"{name} {value:.4f}" for name, value in summary.losses.items())
     click.echo(f"{run}: {summary.iterations} iterations in {duration(summary.seconds)} on {summary.device}; {losses}")

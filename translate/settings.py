@@ -49,7 +49,8 @@ class TrainSettings(_Frozen):
         decoder_maps: Feed the inputs to every level of the decoder again.
         residual: The generator's output is added to the low-quality image.
         polar: Two more input channels: depth along the scanline and angle.
-        segmentation: One channel scaled to [-1, 1], or one channel for each tissue.
+        segmentation: One channel scaled to [-1, 1], one channel for each tissue, or three channels that say what the
+            tissue is (``acoustic``: impedance, backscatter, attenuation), which mean the same in every scene.
         attenuation: Linear in the stored amplitude, or in decibels over 60 dB.
         split: What is held out for testing: single frames (the store's split), or whole anatomies (``scene``).
         iterations: Updates of both networks.
@@ -72,6 +73,7 @@ class TrainSettings(_Frozen):
         log_every: Iterations between lines of the log.
         checkpoint_every: Iterations between checkpoints.
         preview_every: Iterations between previews.
+        validate_every: Iterations between measurements on held-out frames; 0 measures nothing.
     """
 
     inputs: Inputs = "LMSA"
@@ -87,7 +89,7 @@ class TrainSettings(_Frozen):
     residual: bool = False
     # what the generator sees
     polar: bool = False
-    segmentation: Literal["scaled", "onehot"] = "scaled"
+    segmentation: Literal["scaled", "onehot", "acoustic"] = "scaled"
     attenuation: Literal["linear", "decibel"] = "linear"
     # what it is trained on
     split: Split = "frame"
@@ -113,6 +115,7 @@ class TrainSettings(_Frozen):
     log_every: Annotated[int, Field(ge=1, le=MOST_ITERATIONS)] = 20
     checkpoint_every: Annotated[int, Field(ge=1, le=MOST_ITERATIONS)] = 1000
     preview_every: Annotated[int, Field(ge=1, le=MOST_ITERATIONS)] = 1000
+    validate_every: Annotated[int, Field(ge=0, le=MOST_ITERATIONS)] = 0
 
     @model_validator(mode="after")
     def _fits(self) -> TrainSettings:
@@ -167,27 +170,31 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """What a named model changes of the defaults."""
 
-MAY_CHANGE = {"iterations", "precision", "compile", "log_every", "checkpoint_every", "preview_every"}
+MAY_CHANGE = {"iterations", "precision", "compile", "log_every", "checkpoint_every", "preview_every", "validate_every"}
 """Settings that a resumed run may change."""
 
 
 class DataInfo(_Frozen):
-    """What a run remembers of the store it was trained on.
+    """What a run remembers of the store it was trained on; of several, what they have in common, or the first's.
 
     Attributes:
-        store: Name of its folder.
-        digest: SHA-256 of its attributes.
+        store: Name of its folder, or names.
+        digest: SHA-256 of its attributes; of several, of their digests.
         tissues: Tissue names; position + 1 is the id in a segmentation.
+        acoustics: What these are, see :mod:`translate.data.acoustics`; runs of ussim 0.1.0 do not say.
         image: The pixel grid.
+        mm_per_pixel: Sides of a pixel, the smallest and the largest of all stores; likewise.
         probe: Settings of the probe.
-        train_frames: Frames of its training split.
-        test_frames: Frames of its test split.
+        train_frames: Frames of the training split.
+        test_frames: Frames of the test split.
     """
 
     store: str
     digest: str
     tissues: tuple[str, ...]
+    acoustics: tuple[tuple[float, float, float], ...] = ()
     image: ImageGeometry
+    mm_per_pixel: tuple[float, float] | None = None
     probe: dict[str, Any]
     train_frames: int
     test_frames: int

@@ -77,7 +77,9 @@ class Records:
         try:
             record = read_json(Record, path)
             if record.sha256 != record.digest():
-                raise UssimError(f"{path}: its digest does not fit: it was changed, or made by another version of ussim")
+                raise UssimError(
+                    f"{path}: its digest does not fit: it was changed, or made by another version of ussim"
+                )
             return record
         except UssimError as error:
             raise UssimError(f"{error}; redo the step: --from {step}") from None

@@ -33,7 +33,8 @@ def spots_over_tissue(diameter_mm: float, off_mm: float) -> list[float]:
     found = []
     for x, z in PLACES_MM:
         row, column = (
-            round((mm - begin) / PROBE.mm_per_pixel) for mm, begin in zip((z, x + off_mm), PROBE.image_origin_mm[::-1])
+            round((mm - begin) / PROBE.mm_per_pixel)
+            for mm, begin in zip((z, x + off_mm), PROBE.image_origin_mm[::-1], strict=True)
         )
         spot, around = (
             image[row - reach : row + reach + 1, column - reach : column + reach + 1]

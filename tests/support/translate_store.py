@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -12,6 +14,7 @@ from translate.data.store import StoreReader
 from ussim.dataset.schema import Header, ImageGeometry, SceneReference, SceneRow
 from ussim.dataset.store import Dataset
 from ussim.probe.probe import ConvexProbe
+from ussim.scene.tissue import TissueLibrary
 
 TISSUES = ("gel", "muscle", "fat", "bone")
 
@@ -58,7 +61,7 @@ def make_store(
         probe={**probe.model_dump(mode="json"), "kind": "convex"},
         imaging={"dynamic_range_db": 60.0},
         qualities={name: {} for name in qualities},
-        tissues=tissue_rows(**{name: {} for name in tissues}),
+        tissues=tissue_rows(**{name: _packaged(name) for name in tissues}),
         tgc_db=[0.0],
         scenes=[
             SceneRow(seed=number, weeks=20.0, detail="tiny", digest=f"{number:064d}")
@@ -75,6 +78,12 @@ def make_store(
         wanted = {*qualities, "segmentation", "attenuation", "attenuation_scale"}
         dataset.write_unit(unit, {name: values for name, values in data.items() if name in wanted})
     return path
+
+
+def _packaged(name: str) -> dict[str, Any]:
+    """What the library says of a tissue; nothing of one that is not in it."""
+    library = TissueLibrary.load()
+    return {key: value for key, value in asdict(library[name]).items() if key != "name"} if name in library else {}
 
 
 def _frame(rng: np.random.Generator, mask: np.ndarray, tissues: int) -> dict[str, np.ndarray]:

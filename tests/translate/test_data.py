@@ -162,14 +162,28 @@ def test_frames_that_are_not_on_the_device_are_not_page_locked(store):
     encoder = Encoder(TrainSettings.make(**SMALL), reader.info())
     source = FrameSource(reader, reader.frames("train"), encoder, torch.device("meta"))
     assert not source.resident
-    assert source.data.device.type == "cpu"
-    assert not source.data.is_pinned()
+    assert source.data.home.type == "cpu"
+    assert not source.data[0].is_pinned()
 
 
-def test_frames_that_do_not_fit_in_memory_are_an_error(store, monkeypatch):
-    monkeypatch.setattr(crops, "free_memory_bytes", lambda: 10_000)
-    with pytest.raises(UssimError, match=r"store\.zarr: 0\.0 GB of frames do not fit in the 0\.0 GB that are free"):
-        source_of(store)
+def test_frames_that_do_not_fit_in_memory_are_decoded_again_and_give_the_same_batches(store, monkeypatch):
+    whole = source_of(store)
+    monkeypatch.setattr(crops, "free_memory_bytes", lambda: 8 * 72 * 100 * 5)  # half of that are five frames or fewer
+    streamed = source_of(store)
+    assert (whole.resident, streamed.resident) == (True, False)
+    for iteration in range(6):
+        places = whole.places(0, iteration, 6, 64)
+        upcoming = whole.places(0, iteration + 1, 6, 64)
+        for one, other in zip(
+            fields(whole.crops(places, 64)), fields(streamed.crops(places, 64, upcoming)), strict=True
+        ):
+            assert torch.equal(one, other)
+    for one, other in zip(fields(whole.whole(places[:2, 0])), fields(streamed.whole(places[:2, 0])), strict=True):
+        assert torch.equal(one, other)
+
+
+def fields(batch):
+    return batch.inputs, batch.target, batch.mask
 
 
 # Mistakes ---------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def test_anatomies_without_frames_are_not_held_out(tmp_path):
 def test_training_draws_no_crop_of_a_held_out_anatomy(many, tmp_path):
     reader = StoreReader(many)
     wanted = Run(train=settings("scene"), data=reader.info("scene"))
-    session = Session(wanted, reader, tmp_path, Team(torch.device("cpu")), None)
+    session = Session(wanted, [reader], tmp_path, Team(torch.device("cpu")), None)
     held = scenes_of(many, reader.frames("test", by="scene"))
     assert scenes_of(many, session.source.frames).isdisjoint(held)
     assert scenes_of(many, session.shown.frames) <= held  # previews show what it has not learnt

@@ -149,7 +149,7 @@ def test_averaged_weights_follow_the_trained_ones(store, tmp_path):
 def session(store, run, team=None, **given) -> Session:
     reader = StoreReader(store)
     team = team or Team(torch.device("cpu"))
-    return Session(Run(train=settings(**given), data=reader.info()), reader, run, team, None)
+    return Session(Run(train=settings(**given), data=reader.info()), [reader], run, team, None)
 
 
 # The objective ----------------------------------------------------------------------------------------

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from translate.data.acoustics import CHANNELS, acoustics_table
 from translate.data.store import MAPS
 from translate.settings import DataInfo, TrainSettings
 from ussim.dataset.schema import ImageGeometry
@@ -38,11 +40,19 @@ class Encoder:
     def channels(self) -> int:
         """Number of input channels."""
         count = len(self.settings.inputs) + 2 * self.settings.polar
-        if self.settings.segmentation == "onehot" and "S" in self.settings.inputs:
-            count += len(self.data.tissues)  # one for each tissue and one for outside, instead of one
+        if "S" in self.settings.inputs:
+            kinds = {"scaled": 1, "onehot": len(self.data.tissues) + 1, "acoustic": len(CHANNELS)}
+            count += kinds[self.settings.segmentation] - 1
         return count
 
-    def encode(self, maps: dict[str, Tensor], mask: Tensor, polar: Tensor | None = None) -> Tensor:
+    @cached_property
+    def acoustics(self) -> np.ndarray:
+        """Acoustic channels by id of a segmentation, as its store has them; see :func:`acoustics_table`."""
+        return acoustics_table(self.data.acoustics)
+
+    def encode(
+        self, maps: dict[str, Tensor], mask: Tensor, polar: Tensor | None = None, acoustics: Tensor | None = None
+    ) -> Tensor:
         """Input channels in the order of the variant's letters, then the polar ones.
 
         Args:
@@ -50,6 +60,7 @@ class Encoder:
                 ``as_bytes``: uint8 of shape (N, H, W).
             mask: 1 inside the sector; of shape (N, H, W).
             polar: Depth and angle of each pixel, of shape (N, 2, H, W); needed with polar channels.
+            acoustics: Acoustic channels by id, (256, 3) float32 on the maps' device; default: those of the training.
 
         Returns:
             Float32 of shape (N, channels, H, W), all in [-1, 1].
@@ -59,7 +70,7 @@ class Encoder:
             if letter == "M":
                 parts.append(mask[:, None].float() * 2 - 1)
             elif letter == "S":
-                parts.append(self._segmentation(maps["segmentation"]))
+                parts.append(self._segmentation(maps["segmentation"], acoustics))
             else:
                 parts.append(maps[MAPS[letter]][:, None].float() / 127.5 - 1)
         if self.settings.polar:
@@ -67,8 +78,11 @@ class Encoder:
             parts.append(polar)
         return torch.cat(parts, 1)
 
-    def _segmentation(self, ids: Tensor) -> Tensor:
+    def _segmentation(self, ids: Tensor, acoustics: Tensor | None) -> Tensor:
         count = len(self.data.tissues)
+        if self.settings.segmentation == "acoustic":
+            table = torch.from_numpy(self.acoustics).to(ids.device) if acoustics is None else acoustics
+            return table[ids.int()].movedim(-1, 1)
         if self.settings.segmentation == "scaled":
             return ids[:, None].float() * (2 / count) - 1
         # F.one_hot would take 64-bit ids and give 64-bit channels

@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from translate.data.acoustics import acoustics_table
 from translate.data.channels import Encoder, PolarGrid
+from translate.data.frames import Frames
 from translate.data.memory import free_memory_bytes
 from translate.data.store import StoreReader
 from ussim.errors import UssimError
@@ -21,9 +23,10 @@ DEVICE_RESERVE_BYTES = 16 << 30
 """Left free on a GPU for the networks when the dataset is put there."""
 
 MEMORY_SHARE = 0.9
-"""Of the free memory that the dataset may take."""
+"""Of the free memory that the frames may take if all of them fit."""
 
-READERS = 8
+STREAM_SHARE = 0.5
+"""Of the free memory that they take if not."""
 
 
 def draw(seed: int, iteration: int, count: int, limits: Sequence[int]) -> np.ndarray:
@@ -54,10 +57,22 @@ class Batch:
     mask: Tensor
 
 
-class FrameSource:
-    """Frames of a store, decoded once and kept as bytes: on the device if they fit there, else in memory.
+def draw_places(
+    seed: int, iteration: int, batch: int, crop: int, frames: int, shape: tuple[int, int], flip: bool
+) -> np.ndarray:
+    """Where the crops of an iteration are: position of the frame, row and column, whether to flip; (batch, 4)."""
+    height, width = shape
+    places = draw(seed, iteration, batch, (frames, height - crop + 1, width - crop + 1, 2))
+    if not flip:
+        places[:, 3] = 0
+    return places
 
-    Frames in memory are not page-locked: every batch is gathered from them into fresh memory, and that is.
+
+class FrameSource:
+    """Frames of a store, kept as bytes: on the device if they fit there, else in memory.
+
+    Those that do not fit in memory are decoded again when they are needed. Frames in memory are not page-locked: every
+    batch is gathered from them into fresh memory, and that is.
 
     Args:
         reader: The store.
@@ -65,9 +80,13 @@ class FrameSource:
         encoder: What the networks see.
         device: Where batches are wanted.
         progress: Told how many frames are decoded, and of how many.
+        room: How many are kept in memory; by default as many as fit.
+
+    Attributes:
+        resident: Whether all frames are on the device.
 
     Raises:
-        UssimError: The store lacks an array, is not complete, or does not fit in memory.
+        UssimError: The store lacks an array or is not complete.
     """
 
     def __init__(
@@ -77,33 +96,33 @@ class FrameSource:
         encoder: Encoder,
         device: torch.device,
         progress: Callable[[int, int], None] | None = None,
+        room: int | None = None,
     ):
         self.reader, self.frames, self.encoder, self.device = reader, frames, encoder, device
         self.names = (*encoder.arrays, "hq")
         reader.require(self.names, complete=True)
         if len(frames) == 0:
             raise UssimError(f"{reader.path}: the split has no frames")
-        self.data = self._decode(progress or (lambda done, total: None))
-        self.resident = self.data.device.type == device.type  # "cuda" and "cuda:0" are one device
+        shape = (len(self.names), *reader.shape)
+        size = len(frames) * int(np.prod(shape))
+        home = self._home(size)
+        if home.type != "cpu":
+            room = len(frames)
+        elif room is None:
+            room = frames_that_fit(size, len(frames))
+        self.data = Frames(self._decode, len(frames), shape, max(1, room), home, progress)
+        self.resident = self.data.all_kept and home.type == device.type  # "cuda" and "cuda:0" are one device
         self.mask = torch.tensor(reader.mask, device=device)
+        self.acoustics = torch.from_numpy(acoustics_table(reader.acoustics)).to(device)
         self._ahead: tuple[tuple, Future] | None = None
         self._pool = ThreadPoolExecutor(1)
 
-    def _decode(self, progress: Callable[[int, int], None]) -> Tensor:
-        shape = (len(self.frames), len(self.names), *self.reader.shape)
-        size = int(np.prod(shape))
-        home = self._home(size)
-        data = torch.empty(shape, dtype=torch.uint8, device=home)
+    def __len__(self) -> int:
+        return len(self.frames)
 
-        def load(position: int) -> None:
-            for channel, name in enumerate(self.names):
-                values = self.reader.read(name, self.frames[position])
-                data[position, channel] = self.encoder.as_bytes(name, values).to(home)
-
-        with ThreadPoolExecutor(READERS) as pool:
-            for done, _ in enumerate(pool.map(load, range(len(self.frames))), start=1):
-                progress(done, len(self.frames))
-        return data
+    def _decode(self, position: int) -> Tensor:
+        frame = self.frames[position]
+        return torch.stack([self.encoder.as_bytes(name, self.reader.read(name, frame)) for name in self.names])
 
     def _home(self, size: int) -> torch.device:
         """The device, if the frames fit there beside the networks; else the host."""
@@ -111,11 +130,6 @@ class FrameSource:
             on_device, _ = torch.cuda.mem_get_info(self.device)
             if size + DEVICE_RESERVE_BYTES < on_device:
                 return self.device
-        free = free_memory_bytes()
-        if free is not None and size > MEMORY_SHARE * free:
-            raise UssimError(
-                f"{self.reader.path}: {size / 1e9:.1f} GB of frames do not fit in the {free / 1e9:.1f} GB that are free"
-            )
         return torch.device("cpu")
 
     @cached_property
@@ -135,11 +149,11 @@ class FrameSource:
         height, width = self.reader.shape
         if crop > min(height, width):
             raise UssimError(f"crop {crop} px is larger than the frames of {self.reader.path}: {height} × {width} px")
-        limits = (len(self.frames), height - crop + 1, width - crop + 1, 2)
-        places = draw(seed, iteration, batch, limits)
-        if not self.encoder.settings.flip:
-            places[:, 3] = 0
-        return places
+        return draw_places(seed, iteration, batch, crop, len(self.frames), (height, width), self.encoder.settings.flip)
+
+    def name_of(self, position: int) -> str:
+        """Number of a frame in its store, for people."""
+        return str(self.frames[position])
 
     def crops(self, places: np.ndarray, size: int, upcoming: np.ndarray | None = None) -> Batch:
         """Square crops.
@@ -162,7 +176,7 @@ class FrameSource:
         multiple = self.encoder.settings.multiple
         height, width = self.reader.shape
         pad = (0, -width % multiple, 0, -height % multiple)
-        maps = F.pad(self.data[torch.as_tensor(positions)].to(self.device), pad)
+        maps = F.pad(torch.stack([self.data[int(position)] for position in positions]).to(self.device), pad)
         mask = F.pad(self.mask, pad).expand(len(positions), -1, -1)
         polar = None
         if self.encoder.settings.polar:
@@ -172,7 +186,7 @@ class FrameSource:
 
     def _batch(self, maps: Tensor, mask: Tensor, polar: Tensor | None) -> Batch:
         named = dict(zip(self.names, maps.unbind(1), strict=True))
-        inputs = self.encoder.encode(named, mask, polar)
+        inputs = self.encoder.encode(named, mask, polar, self.acoustics)
         return Batch(inputs, named["hq"][:, None].float() / 127.5 - 1, mask[:, None].float())
 
     def _gather(self, places: np.ndarray, size: int, upcoming: np.ndarray | None) -> Tensor:
@@ -182,16 +196,22 @@ class FrameSource:
         if self._ahead is not None and self._ahead[0] == key:
             host = self._ahead[1].result()
         else:
-            host = self._stack(places, size).pin_memory()
+            host = self._gathered(places, size)
         if upcoming is not None:
-            job = self._pool.submit(lambda: self._stack(upcoming, size).pin_memory())
+            job = self._pool.submit(self._gathered, upcoming, size)
             self._ahead = ((upcoming.tobytes(), size), job)
         return host.to(self.device, non_blocking=True)
 
+    def _gathered(self, places: np.ndarray, size: int) -> Tensor:
+        """Crops on the host, ready to go to the device."""
+        stack = self._stack(places, size)
+        return stack.pin_memory() if self.device.type == "cuda" else stack
+
     def _stack(self, places: np.ndarray, size: int) -> Tensor:
-        return torch.stack(
-            [self.data[frame, :, row : row + size, column : column + size] for frame, row, column, _ in places]
-        )
+        stack = torch.empty((len(places), len(self.names), size, size), dtype=torch.uint8, device=self.data.home)
+        for number, (frame, row, column, _) in enumerate(places):
+            stack[number] = self.data[int(frame)][:, row : row + size, column : column + size]
+        return stack
 
     def _flipped(self, batch: Batch, flips: Tensor) -> Batch:
         chosen = flips[:, None, None, None]
@@ -200,3 +220,101 @@ class FrameSource:
             mirrored[0][:, -1] *= -1  # the angle changes sign: a mirrored crop is one from the other side
         kept = (batch.inputs, batch.target, batch.mask)
         return Batch(*(torch.where(chosen, new, old) for new, old in zip(mirrored, kept, strict=True)))
+
+
+def frames_that_fit(size: int, count: int) -> int:
+    """How many of ``count`` frames, ``size`` bytes in all, are kept in memory."""
+    free = free_memory_bytes()
+    if free is None or size <= MEMORY_SHARE * free:
+        return count
+    return int(count * STREAM_SHARE * free / size)
+
+
+class JointSource:
+    """Frames of several stores, as of one: a batch holds crops of any of them.
+
+    Args:
+        sources: One for each store; their images have one size.
+    """
+
+    def __init__(self, sources: Sequence[FrameSource]):
+        self.sources = list(sources)
+        self.encoder = self.sources[0].encoder
+        self.resident = all(source.resident for source in self.sources)
+        self._begins = np.cumsum([0, *(len(source.frames) for source in self.sources)])
+
+    def __len__(self) -> int:
+        return int(self._begins[-1])
+
+    def places(self, seed: int, iteration: int, batch: int, crop: int) -> np.ndarray:
+        """As of :class:`FrameSource`."""
+        shape, flip = self.sources[0].reader.shape, self.encoder.settings.flip
+        return draw_places(seed, iteration, batch, crop, len(self), shape, flip)
+
+    def name_of(self, position: int) -> str:
+        """Store and number of a frame, for people."""
+        number = int(np.searchsorted(self._begins, position, side="right")) - 1
+        source = self.sources[number]
+        return f"{source.reader.path.name} {source.name_of(position - self._begins[number])}"
+
+    def crops(self, places: np.ndarray, size: int, upcoming: np.ndarray | None = None) -> Batch:
+        """Square crops, by store."""
+        here, next_ = self._split(places), self._split(upcoming) if upcoming is not None else {}
+        return _joined([self.sources[number].crops(part, size, next_.get(number)) for number, part in here.items()])
+
+    def whole(self, positions: np.ndarray) -> Batch:
+        """Whole frames, by store."""
+        parts = self._split(positions[:, None]).items()
+        return _joined([self.sources[number].whole(part[:, 0]) for number, part in parts])
+
+    def _split(self, places: np.ndarray) -> dict[int, np.ndarray]:
+        """Rows by the store that their first column, a position, lies in; positions count within it."""
+        numbers = np.searchsorted(self._begins, places[:, 0], side="right") - 1
+        parts = {int(number): places[numbers == number].copy() for number in np.unique(numbers)}
+        for number, part in parts.items():
+            part[:, 0] -= self._begins[number]
+        return parts
+
+
+def open_frames(
+    readers: Sequence[StoreReader],
+    frames: Sequence[np.ndarray],
+    encoder: Encoder,
+    device: torch.device,
+    progress: Callable[[int, int], None] | None = None,
+) -> FrameSource | JointSource:
+    """The frames of one store or of several.
+
+    Args:
+        readers: The stores; those without frames are left out.
+        frames: Which frames of each.
+        encoder, device, progress: As of :class:`FrameSource`.
+
+    Raises:
+        UssimError: As of :class:`FrameSource`.
+    """
+    used = [(reader, numbers) for reader, numbers in zip(readers, frames, strict=True) if len(numbers)]
+    if len(used) < 2:
+        return FrameSource(*(used or [(readers[0], frames[0])])[0], encoder, device, progress)
+    counts = [len(numbers) for _, numbers in used]
+    size = sum(counts) * (len(encoder.arrays) + 1) * int(np.prod(readers[0].shape))
+    kept = frames_that_fit(size, sum(counts))
+    sources: list[FrameSource] = []
+    for reader, numbers in used:
+        tell = _tell_after(sum(map(len, (source.frames for source in sources))), sum(counts), progress)
+        room = len(numbers) if kept == sum(counts) else kept * len(numbers) // sum(counts)
+        sources.append(FrameSource(reader, numbers, encoder, device, tell, room))
+    return JointSource(sources)
+
+
+def _tell_after(
+    before: int, total: int, progress: Callable[[int, int], None] | None
+) -> Callable[[int, int], None] | None:
+    """Progress of a part, told as that of the whole."""
+    return (lambda done, _: progress(before + done, total)) if progress else None
+
+
+def _joined(batches: list[Batch]) -> Batch:
+    if len(batches) == 1:
+        return batches[0]
+    return Batch(*(torch.cat([getattr(batch, name) for batch in batches]) for name in ("inputs", "target", "mask")))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from translate.data.acoustics import acoustics_of
 from translate.data.split import Split, is_held_out
-from translate.settings import DataInfo
+from translate.settings import DataInfo, TrainSettings
 from ussim.dataset.schema import ImageGeometry
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
@@ -25,6 +27,7 @@ class StoreReader:
         mask: 1 inside the sector, uint8 of shape (H, W).
         split: The store's split by frame: 0 train, 1 test; uint8 of shape (n,).
         tissues: Tissue names; position + 1 is the id in a segmentation.
+        acoustics: What they are, see :mod:`translate.data.acoustics`.
         probe: Settings of the probe.
         image: The pixel grid.
         digest: SHA-256 of the store's attributes, which decide all it holds.
@@ -42,8 +45,9 @@ class StoreReader:
         self.shape = (header.image.height, header.image.width)
         self.mask = self._dataset.mask
         self.split = self._dataset.split
-        names = {row["id"]: row["name"] for row in header.tissues if row["id"] > 0}  # 0 is outside the sector
-        self.tissues = tuple(names[number] for number in range(1, len(names) + 1))
+        rows = sorted((row for row in header.tissues if row["id"] > 0), key=lambda row: row["id"])  # 0 is outside
+        self.tissues = tuple(row["name"] for row in rows)
+        self.acoustics = tuple(acoustics_of(row) for row in rows)
         self.probe: dict[str, Any] = header.probe
         self.digest = self._dataset.digest
 
@@ -111,11 +115,44 @@ class StoreReader:
             store=self.path.name,
             digest=self.digest,
             tissues=self.tissues,
+            acoustics=self.acoustics,
             image=self.image,
+            mm_per_pixel=(self.image.mm_per_pixel, self.image.mm_per_pixel),
             probe=self.probe,
             train_frames=len(self.frames("train", by)),
             test_frames=len(self.frames("test", by)),
         )
+
+
+def joint_info(readers: Sequence[StoreReader], settings: TrainSettings) -> DataInfo:
+    """What a run remembers of the stores it is trained on.
+
+    Raises:
+        UssimError: Images of different sizes or, where the segmentation enters as a number, different tissues.
+    """
+    first, *others = readers
+    info = first.info(settings.split)
+    if not others:
+        return info
+    for reader in others:
+        if reader.shape != first.shape:
+            sizes = " and ".join(f"{height} × {width}" for height, width in (first.shape, reader.shape))
+            raise UssimError(f"{reader.path}: its images are not of the size of those of {first.path}: {sizes} px")
+        if reader.tissues != first.tissues and "S" in settings.inputs and settings.segmentation != "acoustic":
+            raise UssimError(
+                f"{reader.path}: has other tissues than {first.path}; train on both with --set segmentation=acoustic"
+            )
+    sides = [reader.image.mm_per_pixel for reader in readers]
+    parts = [reader.info(settings.split) for reader in readers]
+    return info.model_copy(
+        update={
+            "store": ", ".join(part.store for part in parts),
+            "digest": hashlib.sha256("\n".join(part.digest for part in parts).encode()).hexdigest(),
+            "mm_per_pixel": (min(sides), max(sides)),
+            "train_frames": sum(part.train_frames for part in parts),
+            "test_frames": sum(part.test_frames for part in parts),
+        }
+    )
 
 
 MAPS = {"L": "lq", "S": "segmentation", "A": "attenuation"}

@@ -19,14 +19,15 @@ class Log:
         run: The run folder.
         iteration: Where training goes on; what was logged after it is trained, and logged, again.
         tensorboard: Write for TensorBoard too.
+        name: Of the log.
 
     Raises:
         UssimError: The log that is there is damaged or cannot be written, or TensorBoard is not installed.
     """
 
-    def __init__(self, run: Path, iteration: int, tensorboard: bool):
-        kept = [line for line in read_log(run) if line["iteration"] <= iteration]
-        path = run / LOG
+    def __init__(self, run: Path, iteration: int, tensorboard: bool = False, name: str = LOG):
+        kept = [line for line in read_log(run, name) if line["iteration"] <= iteration]
+        path = run / name
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._writer = None
@@ -37,11 +38,11 @@ class Log:
                 raise UssimError("TensorBoard is not installed: pip install tensorboard") from None
             self._writer = SummaryWriter(run / "tensorboard", purge_step=iteration)
 
-    def write(self, iteration: int, losses: dict[str, float], seconds: float) -> None:
-        """Add a line: mean losses since the last, and the time spent on the run so far [s]."""
-        self._file.write(json.dumps({"iteration": iteration, **losses, "seconds": round(seconds, 3)}) + "\n")
+    def write(self, iteration: int, values: dict[str, float], seconds: float) -> None:
+        """Add a line: values by name, such as the mean losses since the last, and the time spent so far [s]."""
+        self._file.write(json.dumps({"iteration": iteration, **values, "seconds": round(seconds, 3)}) + "\n")
         if self._writer:
-            for name, value in losses.items():
+            for name, value in values.items():
                 self._writer.add_scalar(name, value, iteration)
 
     def close(self) -> None:
@@ -61,15 +62,15 @@ def last_losses(run: Path) -> dict[str, float]:
     return {name: value for name, value in last.items() if name not in ("iteration", "seconds")}
 
 
-def read_log(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log, none if there is no log: ``iteration``, the losses by name and ``seconds``.
+def read_log(run: Path, name: str = LOG) -> list[dict[str, Any]]:
+    """The lines of a log of a run, none if there is no log: ``iteration``, values by name and ``seconds``.
 
     A last line without an end was cut off when its process was killed, and is left out.
 
     Raises:
         UssimError: It is damaged, or cannot be read.
     """
-    path = run / LOG
+    path = run / name
     if not path.exists():
         return []
     lines = []

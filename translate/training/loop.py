@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,9 @@ import torch
 from torch import Tensor
 
 from translate.data.channels import Encoder
-from translate.data.crops import Batch, FrameSource, draw
+from translate.data.crops import Batch, FrameSource, draw, open_frames
 from translate.data.images import save_png
-from translate.data.store import StoreReader
+from translate.data.store import StoreReader, joint_info
 from translate.model import checkpoint
 from translate.settings import Run, TrainSettings
 from translate.training.devices import Team, describe, fixed_threads, join_team
@@ -33,6 +34,7 @@ from translate.training.run_folder import (
     state_to_go_on_from,
 )
 from translate.training.trainer import LOSSES, Trainer
+from translate.training.validation import CURVE, Validation
 from ussim.errors import UssimError
 from ussim.progress import Progress
 from ussim.stop import ask_to_stop
@@ -67,7 +69,7 @@ class TrainingSummary:
 
 def train(
     settings: TrainSettings,
-    store: Path,
+    store: Path | Sequence[Path],
     run: Path,
     *,
     resume: bool = False,
@@ -78,11 +80,11 @@ def train(
     """Train the networks on the training split of a store.
 
     The run folder receives ``settings.json``, ``environment.json``, ``log.jsonl``, ``checkpoint_last.pt``,
-    ``generator.safetensors`` (moving average), ``mask.png`` and ``previews/``.
+    ``generator.safetensors`` (moving average), ``mask.png``, ``previews/`` and, if wanted, ``validation.jsonl``.
 
     Args:
         settings: What to train, and how.
-        store: The dataset.
+        store: The dataset, or several whose images have one size.
         run: Folder to make, or to go on in.
         resume: Go on from the last checkpoint; without one, from the beginning.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
@@ -96,41 +98,43 @@ def train(
     """
     run = Path(run)
     with join_team(device) as team, ExitStack() as held, ask_to_stop() as stop:
-        reader = StoreReader(store)
-        data = reader.info(settings.split)
+        readers = [StoreReader(path) for path in ([store] if isinstance(store, Path | str) else store)]
+        data = joint_info(readers, settings)
         team.first(lambda: held.enter_context(only_training(run, resume)))
         wanted = held.enter_context(fixed_threads(run_to_train(run, settings, data), team))
         state = state_to_go_on_from(run, settings.iterations)
         if state and state["iteration"] == settings.iterations and has_weights(run, settings.iterations):
             return TrainingSummary(run, state["iteration"], state["seconds"], describe(team.device), last_losses(run))
-        session = Session(wanted, reader, run, team, progress if team.is_first else None)
+        session = Session(wanted, readers, run, team, progress if team.is_first else None)
         if state:
             session.take_over(state)
-        team.first(lambda: describe_run(run, wanted, session.trainer, reader.mask))
+        team.first(lambda: describe_run(run, wanted, session.trainer, readers[0].mask))
         return session.run_until_done(stop, tensorboard)
 
 
 class Session:
     """A trainer, the frames it learns from and the folder it writes to."""
 
-    def __init__(self, wanted: Run, reader: StoreReader, run: Path, team: Team, progress: Progress | None):
+    def __init__(self, wanted: Run, readers: Sequence[StoreReader], run: Path, team: Team, progress: Progress | None):
         self.wanted, self.settings, self.run, self.team = wanted, wanted.train, run, team
         self.progress = progress or (lambda phase, done, total, note="": None)
         encoder = Encoder(wanted.train, wanted.data)
-        frames, held_out = (reader.frames(name, wanted.train.split) for name in ("train", "test"))
-        if len(frames) == 0:
-            raise UssimError(f"{reader.path}: its training split has no frames")
-        if wanted.train.crop > min(reader.shape):
-            raise UssimError(
-                f"crop {wanted.train.crop} px is larger than the frames of {reader.path}: "
-                f"{reader.shape[0]} × {reader.shape[1]} px"
-            )
+        frames, held_out = ([one.frames(name, wanted.train.split) for one in readers] for name in ("train", "test"))
+        path, (height, width) = readers[0].path, readers[0].shape
+        if not any(map(len, frames)):
+            raise UssimError(f"{path}: its training split has no frames")
+        if wanted.train.crop > min(height, width):
+            raise UssimError(f"crop {wanted.train.crop} px is larger than the frames of {path}: {height} × {width} px")
         team.share(self.settings.batch)
-        self.source = FrameSource(
-            reader, frames, encoder, team.device, lambda done, total: self.progress("load", done, total)
+        self.source = open_frames(
+            readers, frames, encoder, team.device, lambda done, total: self.progress("load", done, total)
         )
-        shown = held_out if len(held_out) else frames
+        pairs = [pair for part in (held_out, frames) for pair in zip(readers, part, strict=True)]
+        reader, shown = next(pair for pair in pairs if len(pair[1]))
         self.shown = FrameSource(reader, shown[:PREVIEWS], encoder, team.device)
+        self.validation: Validation | None = None
+        if self.settings.validate_every and team.is_first:
+            self.validation = Validation(readers, held_out, encoder, self.settings, team.device)
         self.trainer = Trainer(self.settings, encoder, team)
 
     def take_over(self, state: dict[str, Any]) -> None:
@@ -143,6 +147,9 @@ class Session:
         """The loop: updates, log, previews, checkpoints."""
         trainer, settings, total = self.trainer, self.settings, self.settings.iterations
         log = Log(self.run, trainer.iteration, tensorboard) if self.team.is_first else None
+        curve = Log(self.run, trainer.iteration, name=CURVE) if self.validation else None
+        if self.validation and curve and trainer.iteration == 0:
+            curve.write(0, self.validation.low_quality(), 0.0)
         pending: list[Tensor] = []
         latest: dict[str, float] = {}
         started = time.perf_counter() - trainer.seconds
@@ -163,14 +170,17 @@ class Session:
                 if log:
                     log.write(done, latest, trainer.seconds)
                 self.progress("train", done, total, _note(latest))
+            if self.validation and curve and done % settings.validate_every == 0:
+                curve.write(done, self.validation.measure(trainer.average), time.perf_counter() - started)
             if due[settings.preview_every]:
                 self.team.first(self.preview)
             if stopping or due[settings.checkpoint_every]:
                 self.checkpoint()
             if stopping:
                 raise StoppedError(f"interrupted: {self.run} has a checkpoint at iteration {done} of {total}")
-        if log:
-            log.close()
+        for one in (log, curve):
+            if one:
+                one.close()
         return TrainingSummary(self.run, trainer.iteration, trainer.seconds, describe(self.team.device), latest)
 
     def batch(self, iteration: int) -> Batch:
@@ -190,7 +200,7 @@ class Session:
 
     def _full_positions(self, iteration: int) -> np.ndarray:
         count = max(self.settings.full_batch, self.team.size)
-        return draw(self.settings.seed, iteration, count, (len(self.source.frames),))[:, 0]
+        return draw(self.settings.seed, iteration, count, (len(self.source),))[:, 0]
 
     def _flush(self, pending: list[Tensor]) -> dict[str, float]:
         """Mean losses since the last time. They are looked at only now, so that a GPU never has to wait.
@@ -210,10 +220,10 @@ class Session:
     def _not_finite(self, iteration: int, values: list[float]) -> str:
         named = ", ".join(f"{name} {value:g}" for name, value in zip(LOSSES, values, strict=True))
         if iteration >= self.settings.full_frames_from:
-            where = f"whole frames {self.source.frames[self._full_positions(iteration)].tolist()}"
+            where = f"whole frames {', '.join(map(self.source.name_of, self._full_positions(iteration)))}"
         else:
             places = self.source.places(self.settings.seed, iteration, self.settings.batch, self.settings.crop)
-            crops = [f"{self.source.frames[frame]} at ({row}, {column})" for frame, row, column, _ in places[:4]]
+            crops = [f"{self.source.name_of(frame)} at ({row}, {column})" for frame, row, column, _ in places[:4]]
             more = f" and {len(places) - 4} more" if len(places) > 4 else ""
             where = f"crops of frames {', '.join(crops)}{more}"
         kept = "its last checkpoint is kept" if (self.run / checkpoint.LAST).exists() else "no checkpoint yet"
