@@ -80,6 +80,12 @@ def main() -> None:
 @click.option("--polar/--no-polar", default=None, help="Give depth and angle to the networks.  [default: as the model]")
 @set_option("Change another setting, as in learning_rate=1e-4; --settings lists all.")
 @click.option("--settings", "list_settings", is_flag=True, help="List all settings and train nothing.")
+@click.option(
+    "--init",
+    metavar="RUN|default",
+    default=None,
+    help="Begin with the generator of another run, or with the shipped one, and take its network.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of RUN.")
 @click.option("--tensorboard", is_flag=True, help="Log for TensorBoard too, into RUN/tensorboard.")
 @device_option
@@ -88,6 +94,7 @@ def train(
     run: Path,
     assignments: tuple[str, ...],
     list_settings: bool,
+    init: str | None,
     resume: bool,
     tensorboard: bool,
     device: str,
@@ -98,7 +105,7 @@ def train(
     Several GPUs: torchrun --nproc-per-node=N -m cli.translate train STORE -o RUN …
     """
     given = {name: value for name, value in options.items() if value is not None} | _assigned(assignments)
-    settings = _settings(given, run, resume)
+    settings = _settings(given, run, resume, init)
     if list_settings:
         show_pairs(settings.model_dump().items())
         return
@@ -106,7 +113,7 @@ def train(
 
     with training_reporter() as progress:
         summary = train_networks(
-            settings, stores, run, resume=resume, device=device, tensorboard=tensorboard, progress=progress
+            settings, stores, run, resume=resume, init=init, device=device, tensorboard=tensorboard, progress=progress
         )
     losses = "  ".join(f"{name} {value:.4f}" for name, value in summary.losses.items())
     click.echo(f"{run}: {summary.iterations} iterations in {duration(summary.seconds)} on {summary.device}; {losses}")
@@ -119,22 +126,28 @@ def _assigned(assignments: tuple[str, ...]) -> dict[str, Any]:
     return {name: literal(text) for name, text in given.items()}
 
 
-def _settings(given: dict[str, Any], run: Path, resume: bool) -> TrainSettings:
+def _settings(given: dict[str, Any], run: Path, resume: bool, init: str | None) -> TrainSettings:
     """The settings of a new run, or of one that goes on: those it has, changed by what is given."""
     from translate.settings import Run, TrainSettings
     from ussim.lock import is_begun
 
     if resume and (is_begun(run) or not run.is_dir()):  # else it was killed before it began
         return TrainSettings.make(**{**Run.load(run).train.model_dump(), **given})
+    if init is not None:
+        from translate.use.shipped import settings_to_begin_with
+
+        given = {**settings_to_begin_with(init), **given}
     return TrainSettings.make(**given)
 
 
 # Using ------------------------------------------------------------------------------------------------
 
 
-@main.command(example="translate apply run data.zarr\ntranslate apply run images -o enhanced --mask sector.png")
-@click.argument("run", type=PATH)
-@click.argument("source", metavar="STORE|IMAGES", type=PATH)
+@main.command(
+    example="translate apply data.zarr\ntranslate apply run data.zarr\n"
+    "translate apply run images -o enhanced --mask sector.png"
+)
+@click.argument("paths", metavar="[RUN] STORE|IMAGES", type=PATH, nargs=-1, required=True)
 @output_option("Folder for PNG images.  [default: an array in STORE]", "DIR", required=False)
 @click.option("--name", default="enhanced", show_default=True, help="Name of the array in STORE.")
 @click.option(
@@ -151,8 +164,7 @@ def _settings(given: dict[str, Any], run: Path, resume: bool) -> TrainSettings:
 @checkpoint_option
 @device_option
 def apply(
-    run: Path,
-    source: Path,
+    paths: tuple[Path, ...],
     output: Path | None,
     name: str,
     split: str,
@@ -163,10 +175,15 @@ def apply(
     checkpoint: str,
     device: str,
 ) -> None:
-    """Enhance whole images of any size: an array beside the others in STORE, or PNGs in a folder.
+    """Enhance whole images: an array beside the others in STORE, or PNGs in a folder.
 
-    IMAGES is a folder of PNGs, or one PNG. What is there already is kept: run it again to go on.
+    RUN is a run folder; without it the shipped generator does it. IMAGES is a folder of PNGs, or one PNG. What is
+    there already is kept: run it again to go on.
     """
+    if len(paths) > 2:
+        raise click.UsageError(f"{len(paths)} paths; allowed: [RUN] STORE|IMAGES")
+    *given, source = paths
+    run: Path | str = given[0] if given else "default"
     from translate.use.apply import apply_to_folder, apply_to_store
     from translate.use.inference import Generator
 
@@ -193,6 +210,35 @@ def apply(
     click.echo(f"{target}: {count} images written" if count else f"{target}: nothing left to do")
 
 
+@main.command(example="translate models")
+@json_option
+def models(as_json: bool) -> None:
+    """Say which generators come with this package, and what is known of them."""
+    from translate.use.shipped import DEFAULT, load_card
+
+    card = load_card()
+    if as_json:
+        click.echo(card.model_dump_json(indent=2))
+        return
+    height, width = card.size
+    rows = [
+        ("name", DEFAULT),
+        ("sees", card.inputs),
+        ("images", f"{height} × {width} px of {card.mm_per_pixel[0]:.3f} to {card.mm_per_pixel[1]:.3f} mm"),
+        ("weights", f"{card.parameters:,}, sha256 {card.sha256}"),
+        ("trained on", card.data),
+        ("updates", f"{card.updates:,}"),
+        *(
+            (row, "  ".join(f"{name} {values[0]:.2f}" for name, values in figures.items()))
+            for row, figures in card.metrics.items()
+        ),
+        *(("falls short", text) for text in card.falls_short),
+        ("not for", card.not_for),
+        ("licence", card.licence),
+    ]
+    show_pairs(rows)
+
+
 @main.command(example="translate export run --format onnx")
 @click.argument("run", type=PATH)
 @click.option("--format", type=click.Choice(("onnx", "openvino", "safetensors")), required=True, help="What to write.")
@@ -213,6 +259,13 @@ def export(run: Path, format: str, output: Path | None, checkpoint: str) -> None
 @click.option("--crops", type=int, default=4, show_default=True, help="Random crops of each test image.")
 @click.option("--crop", type=int, default=512, show_default=True, help="Side of a crop in pixels.")
 @click.option("--images", type=int, default=None, help="Use so many test images at most.  [default: all]")
+@click.option(
+    "--split",
+    type=click.Choice(("frame", "scene")),
+    default=None,
+    help="What is held out: frames or whole anatomies.  [default: as in the training]",
+)
+@click.option("--sweep", type=PATH, default=None, metavar="STORE", help="Slow sweep, to measure steadiness on.")
 @seed_option("crops and bootstrap")
 @click.option("--inception-weights", type=PATH, default=None, metavar="FILE", help="Inception weights, for FID.")
 @engine_option
@@ -225,13 +278,18 @@ def evaluate(
     crops: int,
     crop: int,
     images: int | None,
+    split: Any,
+    sweep: Path | None,
     seed: int,
     inception_weights: Path | None,
     as_json: bool,
     engine: str,
     device: str,
 ) -> None:
-    """Compare generators with the low-quality images on the test split of STORE: the paper's Table 2."""
+    """Compare generators with the low-quality images on the test split of STORE: the paper's Table 2.
+
+    A RUN is a run folder, or default for the shipped generator.
+    """
     from translate.evaluation.evaluate import evaluate as evaluate_runs
 
     with Reporter() as progress:
@@ -245,6 +303,8 @@ def evaluate(
             device=device,
             engine=engine,
             images=images,
+            split=split,
+            sweep=sweep,
             inception_weights=inception_weights,
             progress=progress,
         )

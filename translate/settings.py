@@ -208,12 +208,14 @@ class Run(_Frozen):
         train: What is trained, and how.
         data: What it learns from.
         threads: Threads of a training on a CPU; 0 in runs of ussim 0.1.0, which did not say.
+        init: SHA-256 of the weights that the generator began with; empty if they were random.
     """
 
     format: Literal[1] = 1
     train: TrainSettings
     data: DataInfo
     threads: Annotated[int, Field(ge=0, le=4096)] = 0
+    init: str = ""
 
     @property
     def digest(self) -> str:
@@ -222,7 +224,8 @@ class Run(_Frozen):
         Defaults are left out, so that a setting that comes later leaves it as it is.
         """
         fixed = self.train.model_dump(mode="json", exclude=MAY_CHANGE, exclude_defaults=True)
-        return hashlib.sha256(json.dumps([fixed, self.data.digest], sort_keys=True).encode()).hexdigest()
+        parts = [fixed, self.data.digest, *([self.init] if self.init else [])]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def load(cls, folder: Path) -> Run:

@@ -7,6 +7,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,7 @@ def _live(renderer: Renderer, poses: np.ndarray, run: Path | None) -> dict[str, 
 
         on_gpu = renderer.backend_name == "cuda"
         generator = Generator.load(run, "cuda" if on_gpu else "cpu", "torch" if on_gpu else _fastest_engine())
-        tissues = [tissue.name for tissue in renderer.scene.media]
+        tissues = [asdict(tissue) for tissue in renderer.scene.media]
         enhance = LiveEnhancer(generator, renderer.probe, tissues, f"scene '{renderer.scene.name}'")
         views[f"enhanced, by {generator.engine}"] = Live(renderer, enhance=enhance)
     figures = {}

@@ -112,6 +112,7 @@ class PipelineSettings(_Section):
         overrides: Texts of what is changed of ``probe``, ``imaging``, ``lq`` and ``hq``, by section and field.
         variants: What the generators see; one is trained for each, the last enhances the images.
         train: What is changed of the training settings, the same for all variants.
+        init: What the generators begin as: random weights, or the shipped generator, which is then evaluated too.
     """
 
     preset: str
@@ -121,6 +122,7 @@ class PipelineSettings(_Section):
     overrides: dict[str, dict[str, str]] = {}
     variants: Annotated[tuple[Inputs, ...], Field(min_length=1)] = ("LM", "LMS", "LMSA")
     train: dict[str, Any] = {}
+    init: Literal["random", "default"] = "random"
     evaluate: EvaluateSettings = EvaluateSettings()
     apply: ApplySettings = ApplySettings()
 
@@ -154,7 +156,12 @@ class PipelineSettings(_Section):
         Raises:
             UssimError: A value that is not allowed.
         """
-        return TrainSettings.make(**{**self.train, "inputs": variant})
+        begun: dict[str, Any] = {}
+        if self.init == "default":
+            from translate.use.shipped import settings_to_begin_with
+
+            begun = settings_to_begin_with("default")
+        return TrainSettings.make(**{**begun, **self.train, "inputs": variant})
 
     @property
     def primary(self) -> str:
@@ -208,7 +215,7 @@ class PipelineSettings(_Section):
             pairs |= {f"scene.{name}": value for name, value in fields["scene"].items()}
         pairs |= {f"render.{name}": value for name, value in fields["render"].items()}
         pairs |= {f"{part}.{name}": text for part, given in fields["overrides"].items() for name, text in given.items()}
-        pairs |= {"train.variants": ",".join(fields["variants"])}
+        pairs |= {"train.variants": ",".join(fields["variants"]), "train.init": fields["init"]}
         pairs |= {f"train.{name}": value for name, value in fields["train"].items()}
         pairs |= {f"evaluate.{name}": value for name, value in fields["evaluate"].items()}
         return pairs | {f"apply.{name}": value for name, value in fields["apply"].items()}
@@ -285,13 +292,13 @@ def change_settings(settings: PipelineSettings, assignments: Iterable[str]) -> P
         for name, text in given.items():
             if (section, name) == ("train", "inputs"):
                 raise UssimError("train.inputs: each variant has its own; choose them with train.variants=LM,LMSA")
-            if (section, name) == ("train", "variants"):
-                fields["variants"] = text
+            if section == "train" and name in ("variants", "init"):
+                fields[name] = text
             else:
                 fields[section][name] = literal(text)
     try:
         changed = validated(PipelineSettings, fields, "")
     except UssimError as error:  # typed as a setting of the training, kept beside it
-        raise UssimError(re.sub(r"^variants\b", "train.variants", str(error))) from None
+        raise UssimError(re.sub(r"^(variants|init)\b", r"train.\1", str(error))) from None
     changed.check()
     return changed

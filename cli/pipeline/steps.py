@@ -182,7 +182,7 @@ class TrainStep:
 
     def key(self, context: Context) -> str:
         wanted = [context.settings.training(variant).model_dump() for variant in context.settings.variants]
-        return digest_of([context.outputs["render"]["dataset"], wanted])
+        return digest_of([context.outputs["render"]["dataset"], wanted, *_shipped_digest(context)])
 
     def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
         return all(outputs.get(variant) == _weights_digest(context, variant) for variant in context.settings.variants)
@@ -196,8 +196,9 @@ class TrainStep:
             context.say(f"training {variant}: {settings.iterations} iterations")
             with training_reporter() as progress:
                 summary = train(
-                    settings, context.store, folder, resume=folder.is_dir(), device=context.device, progress=progress
-                )
+                    settings, context.store, folder, resume=folder.is_dir(), device=context.device, progress=progress,
+                    init="default" if context.settings.init == "default" else None,
+                )  # fmt: skip
             device = summary.device
             outputs[variant] = _weights_digest(context, variant)
             notes[variant] = {"iterations": settings.iterations, "seconds": _training_seconds(folder)}
@@ -216,7 +217,8 @@ class EvaluateStep:
     def key(self, context: Context) -> str:
         settings = context.settings
         asked = {**settings.evaluate.model_dump(), "crop": settings.evaluation_crop}
-        return digest_of([context.outputs["render"], context.outputs["train"], list(settings.variants), asked])
+        outputs = context.outputs["render"], context.outputs["train"]
+        return digest_of([*outputs, list(settings.variants), asked, *_shipped_digest(context)])
 
     def is_whole(self, context: Context, outputs: dict[str, str]) -> bool:
         return file_digest(context.evaluation / "report.json") == outputs.get("report")
@@ -227,6 +229,8 @@ class EvaluateStep:
         asked = context.settings.evaluate
         _remove(context.evaluation)
         runs = [context.run_folder(variant) for variant in context.settings.variants]
+        if context.settings.init == "default":
+            runs.insert(0, Path("default"))
         with Reporter() as progress:
             evaluate(
                 runs, context.store, context.evaluation, crops=asked.crops, crop=context.settings.evaluation_crop,
@@ -318,6 +322,15 @@ def _scene_files(path: Path) -> dict[str, str]:
     scene = read_scene_file(file)
     names = [file.name, *scene.tissues, *(surface.mesh for surface in scene.surface)]
     return {name: file_digest(file.parent / name) for name in names}
+
+
+def _shipped_digest(context: Context) -> list[str]:
+    """Digest of the shipped generator's weights, where it has a part in this."""
+    if context.settings.init != "default":
+        return []
+    from translate.use.shipped import load_card
+
+    return [load_card().sha256]
 
 
 def _weights_digest(context: Context, variant: str) -> str:

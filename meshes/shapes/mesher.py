@@ -18,6 +18,7 @@ from meshes.shapes.part import Part
 from meshes.shapes.solids import Solid
 
 _MAX_CELLS = 60_000_000  # 240 MB of float32: keeps a build well under its memory limit
+_MOST_OVER = 1.2  # of a budget that no simplification meets
 _LENS_SEGMENTS = 12  # round the equator
 _ISLAND_MM3 = 0.3  # noise may pinch off specks and leave bubbles (of negative volume): both are dropped
 
@@ -170,20 +171,25 @@ def mesh_parts(
 def _simplified(raw, parts, budget, reach, tolerance):
     """Finds the common strength by bisection of its logarithm; goes on from results that had far too many.
 
-    Anatomies differ: where the reach keeps too many triangles, it grows by half, twice at most.
+    Anatomies differ: where the reach keeps too many triangles, it grows by half, twice at most. What then keeps some
+    more than the budget allows is taken: its surfaces are as true as those of the others, and a seed that cannot be
+    built is of no use.
     """
     for _ in range(3):
         bodies, total = _bisected(raw, parts, budget, reach, tolerance)
-        if bodies is not None:
-            return bodies
+        if abs(total - budget) <= tolerance * budget:
+            break
         reach *= 1.5
-    raise SurfaceError(f"no simplification gives {budget} triangles ± {tolerance:.1%} (nearest {total})")
+    if not budget * (1 - tolerance) <= total <= budget * _MOST_OVER:
+        raise SurfaceError(f"no simplification gives {budget} triangles ± {tolerance:.1%} (nearest {total})")
+    return [_finished(pieces, part.name) for pieces, part in zip(bodies, parts, strict=True)]
 
 
 def _bisected(raw, parts, budget, reach, tolerance):
-    """The bodies within the budget or None, and the last total."""
+    """Bodies within the budget, else those of the fewest triangles beyond it, and their total."""
     low, high = np.log(2e-4), np.log(6.0)
-    start, total = raw, 0
+    start = raw
+    nearest, fewest = raw, _count(raw)
     for _ in range(16):
         middle = 0.5 * (low + high)
         bodies = []
@@ -192,14 +198,16 @@ def _bisected(raw, parts, budget, reach, tolerance):
             bodies.append([_reduced(piece, deviation) for piece in pieces])
         total = _count(bodies)
         if abs(total - budget) <= tolerance * budget:
-            return [_finished(pieces, part.name) for pieces, part in zip(bodies, parts, strict=True)], total
+            return bodies, total
+        if budget < total < fewest:
+            nearest, fewest = bodies, total
         if total > budget:
             low = middle
             if total > 1.5 * budget:  # nearer to the goal, a second round would take away too much
                 start = bodies
         else:
             high = middle
-    return None, total
+    return nearest, fewest
 
 
 def _count(bodies: list[list[manifold3d.Manifold]]) -> int:

@@ -218,7 +218,7 @@ def test_a_missing_package_is_an_error(runs, monkeypatch, tmp_path):
 def test_a_live_enhancer_gives_what_a_frame_of_a_store_gives(runs, run):
     generator, reader = Generator.load(runs / run), StoreReader(runs / "store.zarr")
     header = Dataset.open(runs / "store.zarr").header
-    enhance = LiveEnhancer(generator, make_probe(**header.probe), reader.tissues)
+    enhance = LiveEnhancer(generator, make_probe(**header.probe), header.tissues[1:])
     frame = reader.frame(1)
     expected = generator.view(reader).enhance(frame, reader.mask)
     np.testing.assert_array_equal(enhance({name: frame[name] for name in enhance.arrays}), expected)
@@ -226,8 +226,8 @@ def test_a_live_enhancer_gives_what_a_frame_of_a_store_gives(runs, run):
 
 def test_a_live_enhancer_takes_tissues_in_another_order(runs):
     generator, reader = Generator.load(runs / "LMSA"), StoreReader(runs / "store.zarr")
-    probe = make_probe(**Dataset.open(runs / "store.zarr").header.probe)
-    turned = reader.tissues[::-1]
+    header = Dataset.open(runs / "store.zarr").header
+    probe, turned = make_probe(**header.probe), header.tissues[:0:-1]
     frame = reader.frame(1)
     labels = np.where(frame["segmentation"] > 0, len(turned) + 1 - frame["segmentation"], 0).astype(np.uint8)
     given = {**frame, "segmentation": labels}
@@ -237,4 +237,4 @@ def test_a_live_enhancer_takes_tissues_in_another_order(runs):
     tensors = {name: torch.from_numpy(np.copy(given[name])) for name in enhance.arrays}
     np.testing.assert_array_equal(enhance(tensors), expected)
     with pytest.raises(UssimError, match=r"the scene has tissues .*: gold"):
-        LiveEnhancer(generator, probe, ["gold", *turned])
+        LiveEnhancer(generator, probe, [{**turned[0], "name": "gold"}, *turned])

@@ -26,9 +26,11 @@ from translate.evaluation.results import (
     Distance,
     Evaluation,
     RowResult,
+    Steadiness,
 )
 from translate.evaluation.scores import CropScore, CropTarget, score_crops
 from translate.evaluation.speckle import Selection, Speckle, Statistics
+from translate.evaluation.steadiness import sweep_steadiness
 from ussim.dataset.store import Dataset, Frame
 from ussim.errors import UssimError
 
@@ -84,6 +86,11 @@ class Collector:
         self._full_frames = {int(frames[int(k)]) for k in spread[1 : 1 + _FULL_EXAMPLES]} or set(self._patch_frames)
         self.patch_examples: list[Example] = []
         self.full_examples: list[Example] = []
+        self.steadiness: dict[str, Steadiness] = {}
+
+    def add_sweep(self, sweep: Dataset, enhancers: dict[str, Callable[[dict[str, np.ndarray]], np.ndarray]]) -> None:
+        """Measure how steady a slow sweep is; see :func:`sweep_steadiness`."""
+        self.steadiness = sweep_steadiness(sweep, enhancers)
 
     def add(self, index: int, pool: ThreadPoolExecutor) -> None:
         """Evaluate one test frame."""
@@ -168,6 +175,7 @@ class Collector:
             rows=rows,
             reference_speckle=self._speckle_of(HIGH_QUALITY),
             tests=list(_tests(scores)),
+            steadiness=self.steadiness,
             notes=notes + self._notes(),
             scores=scores,
             places=np.array(self.places),

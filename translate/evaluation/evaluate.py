@@ -8,10 +8,13 @@ view falls behind crops, in depth bands; whether overlapping crops agree; whethe
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from translate.data.split import Split
 from translate.evaluation.collect import Candidate, Collector
@@ -19,6 +22,7 @@ from translate.evaluation.features import Extractor, ExtractorMissingError, load
 from translate.evaluation.protocol import EvaluationProtocol, frames_to_use
 from translate.evaluation.report import Report, new_folder
 from translate.evaluation.results import Evaluation
+from translate.evaluation.steadiness import require_slow
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
 from ussim.progress import Progress
@@ -38,6 +42,8 @@ def evaluate(
     device: str = "auto",
     engine: str = "torch",
     images: int | None = None,
+    split: Split | None = None,
+    sweep: Path | None = None,
     inception_weights: Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -45,7 +51,7 @@ def evaluate(
 
     Args:
         runs: Run folders; each becomes a row named after its inputs (L2HMSA, …). Test frames are those that their
-            training held out.
+            training held out. ``default`` is the shipped generator.
         store: The dataset.
         report: Folder to create for ``report.md``, ``report.json``, ``table.csv``, ``crops.csv`` and two
             pictures.
@@ -55,6 +61,9 @@ def evaluate(
         device: ``auto``, ``cpu`` or ``cuda``.
         engine: What runs the generators: ``torch``, ``onnx`` or ``openvino``.
         images: Use so many test images at most; None for all.
+        split: What is held out: ``frame`` or ``scene``; by default what the runs held out, frames if there is only the
+            shipped generator, which has seen none of a user's.
+        sweep: Store of a slow sweep, on which to measure how steady the images are.
         inception_weights: Weights file of the Inception network of 2015-12-05, for FID; without it the
             Fréchet distance is taken between features of EfficientNet-Lite0.
         progress: Called with a phase, how much of it is done and how much there is.
@@ -66,18 +75,20 @@ def evaluate(
     """
     folder = new_folder(Path(report))
     dataset = Dataset.open(store)
-    protocol = EvaluationProtocol(crops, crop, seed, images, split=split_of(runs))
+    protocol = EvaluationProtocol(crops, crop, seed, images, split=split or split_of(runs))
     frames_to_use(dataset, protocol)  # the mistakes that cost nothing to find come first
     extractor, missing = _extractor(inception_weights, device)
     from translate.data.store import StoreReader  # needs torch
 
     reader = StoreReader(store)
     candidates, notes = load_candidates(runs, reader, device, engine)
+    steady = _slow_sweep(sweep, runs, device, engine) if sweep else None
     result = compare(
         candidates,
         dataset,
         protocol,
         extractor,
+        sweep=steady,
         digest=reader.digest,
         notes=[*notes, *([f"No Fréchet distance and no KID: {missing}."] if missing else [])],
         progress=progress,
@@ -92,12 +103,16 @@ def split_of(runs: Sequence[Path]) -> Split:
         UssimError: No runs, one that cannot be read, or runs that differ: test frames of one were seen by another.
     """
     from translate.settings import Run
+    from translate.use.shipped import DEFAULT
 
-    splits = [Run.load(Path(run)).train.split for run in runs]
-    if not splits:
+    if not runs:
         raise UssimError("no run to evaluate")
+    own = [run for run in runs if str(run) != DEFAULT]
+    splits = [Run.load(Path(run)).train.split for run in own]
+    if not splits:
+        return "frame"
     if len(set(splits)) > 1:
-        named = ", ".join(f"{run} by {split}" for run, split in zip(runs, splits, strict=True))
+        named = ", ".join(f"{run} by {split}" for run, split in zip(own, splits, strict=True))
         raise UssimError(f"runs of different splits cannot be compared: {named}; evaluate each split on its own")
     return splits[0]
 
@@ -119,23 +134,42 @@ def load_candidates(
     """
     from translate.settings import Run
     from translate.use.inference import Generator
+    from translate.use.shipped import DEFAULT, is_shipped, run_folder
 
     if not runs:
         raise UssimError("no run to evaluate")
-    paths = [Path(run) for run in runs]
+    paths = [run_folder(run) for run in runs]
     trained = [Run.load(path) for path in paths]
-    names = row_names([run.train.inputs for run in trained], [path.name for path in paths])
+    names = row_names([run.train.inputs for run in trained], [Path(run).name for run in runs])
+    names = ["Shipped" if is_shipped(path) else name for path, name in zip(paths, names, strict=True)]
     candidates, notes = [], []
     for path, run, name in zip(paths, trained, names, strict=True):
-        generator = Generator.load(path, device=device, engine=engine)
+        generator = Generator.load(DEFAULT if is_shipped(path) else path, device=device, engine=engine)
         candidates.append(Candidate(name, generator.view(reader).enhance, path.name))
-        if run.data.digest != reader.digest:
+        if run.data.digest != reader.digest and not is_shipped(path):
             notes.append(
                 f"{name} was trained on another store ({run.data.store}, {run.data.digest[:12]}) than it is "
                 f"evaluated on ({reader.path.name}, {reader.digest[:12]}): its training frames may be among the "
                 "test frames here, or nothing like them."
             )
     return candidates, notes
+
+
+SlowSweep = tuple[Dataset, dict[str, Callable[[dict[str, np.ndarray]], np.ndarray]]]
+"""A store, and what generators make of its frames, by row."""
+
+
+def _slow_sweep(store: Path, runs: Sequence[Path], device: str, engine: str) -> SlowSweep:
+    from translate.data.store import StoreReader
+
+    dataset, reader = Dataset.open(store), StoreReader(store)
+    require_slow(dataset)
+    candidates, _ = load_candidates(runs, reader, device, engine)
+    return dataset, {one.name: partial(_enhance_whole, one, reader.mask) for one in candidates}
+
+
+def _enhance_whole(candidate: Candidate, mask: np.ndarray, maps: dict[str, np.ndarray]) -> np.ndarray:
+    return candidate.enhance(maps, mask, (0, 0))
 
 
 def row_names(inputs: Sequence[str], runs: Sequence[str]) -> list[str]:
@@ -150,6 +184,7 @@ def compare(
     protocol: EvaluationProtocol,
     extractor: Extractor | None = None,
     *,
+    sweep: SlowSweep | None = None,
     digest: str = "",
     notes: Sequence[str] = (),
     progress: Progress | None = None,
@@ -161,6 +196,7 @@ def compare(
         dataset: The store; its test frames are used.
         protocol: How.
         extractor: Features for the Fréchet distance and KID; None leaves both out.
+        sweep: A slow sweep, on which to measure steadiness.
         digest: Of the store, for the report.
         notes: Put before the evaluation's own notes.
         progress: Called with a phase, how much of it is done and how much there is.
@@ -178,5 +214,8 @@ def compare(
             collector.add(int(frame), pool)
     if progress:
         progress("evaluate", len(frames), len(frames))
+    if sweep:
+        collector.add_sweep(*sweep)
+    if progress:
         progress("summarise", 0, 1)
     return collector.result(digest, list(notes), time.perf_counter() - start)

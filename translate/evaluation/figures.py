@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from translate.evaluation.metrics import PKL_PATCH_PX, Target
 from ussim.pictures.drawing import picture_grid
 
 PATCH_VIEW_PX = 256
@@ -52,6 +53,33 @@ def save_patches(examples: Sequence[Example], titles: Sequence[str], path: Path)
 def save_full_views(examples: Sequence[Example], titles: Sequence[str], path: Path) -> None:
     """Whole images, as in Fig. 4 of the paper."""
     _save(examples, full_view, titles, path)
+
+
+def save_error_maps(examples: Sequence[Example], titles: Sequence[str], path: Path) -> None:
+    """Where histograms of whole images differ from the target's: pKL of each patch, as a heat map.
+
+    After the local-histogram error maps of Zhang, Portenier, Goksel (2021). White is the 99th percentile of the first
+    column's divergences, the low-quality images'.
+    """
+    maps = [[Target(example.images[-1]).pkl_patches(image)[0] for image in example.images[:-1]] for example in examples]
+    white = max(1e-9, float(np.nanpercentile([row[0] for row in maps], 99)))
+    rows = [
+        [_heat(one / white, example.images[0].shape) for one in row]
+        for row, example in zip(maps, examples, strict=True)
+    ]
+    picture_grid(rows, titles, [f"frame {example.frame}" for example in examples], dark=True).save(path, optimize=True)
+
+
+def _heat(share: np.ndarray, shape: tuple[int, int]) -> Image.Image:
+    """Shares of white as black, red, yellow, white, each a patch of an image of a shape, reduced as whole views are."""
+    levels = np.clip(np.nan_to_num(share)[..., None] * 3 - np.arange(3), 0, 1)
+    small = Image.fromarray((255 * levels).round().astype(np.uint8))
+    large = small.resize([side * PKL_PATCH_PX for side in small.size], Image.Resampling.NEAREST)
+    whole = Image.new("RGB", (shape[1], shape[0]))
+    whole.paste(large)
+    if shape[1] <= FULL_VIEW_PX:
+        return whole
+    return whole.resize((FULL_VIEW_PX, round(shape[0] * FULL_VIEW_PX / shape[1])), Image.Resampling.BOX)
 
 
 def _save(

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translate.evaluation.figures import save_full_views, save_patches
-from translate.evaluation.metrics import PKL_RULE
+from translate.evaluation.figures import save_error_maps, save_full_views, save_patches
+from translate.evaluation.metrics import PKL_PATCH_PX, PKL_RULE
 from translate.evaluation.tables import SCALES, about_distance, all_tables
 from ussim.errors import UssimError
 from ussim.files import whole_folder
@@ -27,6 +27,7 @@ FILES = {
     "crops.csv": "one line for each crop and row",
     "patches.png": "input, outputs and target in detail",
     "full_view.png": "input, outputs and target as a whole",
+    "error_maps.png": "where input and outputs have other grey levels than the target",
 }
 _HELD_OUT = {
     "frame": "Held out: single frames, which lie between training frames (split = frame).",
@@ -83,6 +84,7 @@ class Report:
                 _write_csv(scratch / "crops.csv", list(_crop_lines(result)))
                 save_patches(result.patch_examples, titles, scratch / "patches.png")
                 save_full_views(result.full_examples, titles, scratch / "full_view.png")
+                save_error_maps(result.full_examples, titles[:-1], scratch / "error_maps.png")
         except OSError as error:
             raise UssimError(f"{folder}: cannot write the report: {error.strerror or error}") from None
         self.folder = folder
@@ -114,6 +116,11 @@ class Report:
             "![Whole test images: input, outputs, target](full_view.png)",
             "",
             f"The whole field of view of frames {whole}, translated in one go and reduced in size.",
+            "",
+            "![Maps of local-histogram errors: input, outputs](error_maps.png)",
+            "",
+            f"Where the grey levels of those frames are not the target's: pKL of each patch of {PKL_PATCH_PX} × "
+            f"{PKL_PATCH_PX} pixels, black for none, white for the 99th percentile of the input's.",
             "",
         ]
         return "\n".join(parts)

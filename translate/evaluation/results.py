@@ -64,6 +64,19 @@ class FullView:
 
 
 @dataclass(frozen=True)
+class Steadiness:
+    """Root mean square change of tissue from one frame of a slow sweep to the next [grey levels].
+
+    Attributes:
+        pixel: Of single pixels, speckle included.
+        patch: Of means over pieces of a few millimetres, which the eye sees as flicker.
+    """
+
+    pixel: float
+    patch: float
+
+
+@dataclass(frozen=True)
 class RowResult:
     """Everything about one row of the table.
 
@@ -111,6 +124,7 @@ class Evaluation:
         rows: One for each line of the table.
         reference_speckle: Speckle of the high-quality images.
         tests: Wilcoxon's tests between rows.
+        steadiness: Of a slow sweep, by row, that of the high-quality images last; empty without a sweep.
         notes: What a reader has to know.
         scores: Figures of every crop, (crops, 3) by row and by ``whole`` or ``inside``.
         places: Frame, row and column of every crop.
@@ -129,6 +143,7 @@ class Evaluation:
     rows: list[RowResult]
     reference_speckle: Statistics
     tests: list[Comparison]
+    steadiness: dict[str, Steadiness]
     notes: list[str]
     scores: dict[str, dict[str, np.ndarray]] = field(repr=False)
     places: np.ndarray = field(repr=False)

@@ -11,7 +11,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from translate.evaluation.metrics import PKL_RULE
+from translate.evaluation.results import HIGH_QUALITY
 from translate.evaluation.speckle import RAYLEIGH_SNR
+from translate.evaluation.steadiness import PATCH_MM
 
 if TYPE_CHECKING:
     from translate.evaluation.metrics import FigureSummary
@@ -64,6 +66,7 @@ def all_tables(result: Evaluation) -> list[Table]:
         _wilcoxon_table(result),
         _full_view_table(result),
         _speckle_table(result),
+        *([_steadiness_table(result)] if result.steadiness else []),
     ]
 
 
@@ -241,3 +244,23 @@ def _p_value(p: float) -> str:
     if not math.isfinite(p):
         return _NONE
     return "< 1e-5" if p < 1e-5 else f"= {p:.2g}"
+
+
+def _steadiness_table(result: Evaluation) -> Table:
+    wanted = result.steadiness[HIGH_QUALITY]
+    rows = []
+    for name, found in result.steadiness.items():
+        ratios = [
+            _number(a / b, 2) if b else _NONE for a, b in ((found.pixel, wanted.pixel), (found.patch, wanted.patch))
+        ]
+        rows.append((name, _number(found.pixel, 2), ratios[0], _number(found.patch, 2), ratios[1]))
+    return Table(
+        title="Steadiness",
+        caption=(
+            "Root mean square change of tissue from one frame of a slow sweep to the next, in grey levels, the probe's "
+            f"movement taken out: of single pixels, and of means over {PATCH_MM:g} mm, which is what flickers; each "
+            "also over that of the high-quality images."
+        ),
+        columns=("", "pixel", "/ HQ", f"{PATCH_MM:g} mm", "/ HQ"),
+        rows=rows,
+    )

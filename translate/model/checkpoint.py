@@ -76,11 +76,23 @@ def _check_state(state: Any) -> None:
             raise TypeError(f"its {name} holds something else than tensors")
 
 
-def save_weights(path: Path, network: nn.Module, about: dict[str, str] | None = None) -> None:
-    """Write a network's weights as safetensors, with a digest of them and of what is said about them."""
+def save_weights(
+    path: Path, network: nn.Module, about: dict[str, str] | None = None, dtype: torch.dtype | None = None
+) -> None:
+    """Write a network's weights as safetensors, with a digest of them and of what is said about them.
+
+    Args:
+        path: Where.
+        network: The network.
+        about: What is said about them.
+        dtype: Of what is written of floating-point weights; theirs by default.
+    """
     from safetensors.torch import save
 
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    tensors = {
+        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
     about = about or {}
     note = {**about, "sha256": _digest(tensors, about)}
     # in one piece: of several the library makes another order each time

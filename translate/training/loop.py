@@ -25,6 +25,7 @@ from translate.data.store import StoreReader, joint_info
 from translate.model import checkpoint
 from translate.settings import Run, TrainSettings
 from translate.training.devices import Team, describe, fixed_threads, join_team
+from translate.training.init import initial_weights
 from translate.training.log import Log, last_losses
 from translate.training.run_folder import (
     describe_run,
@@ -73,6 +74,7 @@ def train(
     run: Path,
     *,
     resume: bool = False,
+    init: str | Path | None = None,
     device: str = "auto",
     tensorboard: bool = False,
     progress: Progress | None = None,
@@ -87,6 +89,7 @@ def train(
         store: The dataset, or several whose images have one size.
         run: Folder to make, or to go on in.
         resume: Go on from the last checkpoint; without one, from the beginning.
+        init: Run folder whose generator this one begins as, or ``default`` for the shipped one; random weights without.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         tensorboard: Write the log for TensorBoard too.
         progress: Called now and then, by the first process.
@@ -100,14 +103,20 @@ def train(
     with join_team(device) as team, ExitStack() as held, ask_to_stop() as stop:
         readers = [StoreReader(path) for path in ([store] if isinstance(store, Path | str) else store)]
         data = joint_info(readers, settings)
+        first = None if init is None else initial_weights(init, settings, data)
         team.first(lambda: held.enter_context(only_training(run, resume)))
-        wanted = held.enter_context(fixed_threads(run_to_train(run, settings, data), team))
+        to_train = run_to_train(run, settings, data, first.digest if first else "")
+        wanted = held.enter_context(fixed_threads(to_train, team))
         state = state_to_go_on_from(run, settings.iterations)
         if state and state["iteration"] == settings.iterations and has_weights(run, settings.iterations):
             return TrainingSummary(run, state["iteration"], state["seconds"], describe(team.device), last_losses(run))
         session = Session(wanted, readers, run, team, progress if team.is_first else None)
         if state:
             session.take_over(state)
+        elif first:
+            session.trainer.begin_as(first.network)
+        elif wanted.init:
+            raise UssimError(f"{run}: began with the weights of another run and has no checkpoint: give --init again")
         team.first(lambda: describe_run(run, wanted, session.trainer, readers[0].mask))
         return session.run_until_done(stop, tensorboard)
 

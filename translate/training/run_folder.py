@@ -59,14 +59,19 @@ def _require_new(run: Path) -> None:
         raise UssimError(f"{run} exists already; go on with --resume, or choose another folder")
 
 
-def run_to_train(run: Path, settings: TrainSettings, data: DataInfo) -> Run:
+def run_to_train(run: Path, settings: TrainSettings, data: DataInfo, init: str = "") -> Run:
     """What is to be trained in a folder; what is there already goes on as it began.
 
+    Args:
+        run: The folder.
+        settings, data: What to train, and from what.
+        init: SHA-256 of the weights that the generator is to begin with, if any.
+
     Raises:
-        UssimError: The folder holds something else, or a run with other settings or from another store.
+        UssimError: The folder holds something else, or a run with other settings, from another store or other weights.
     """
     if not is_begun(run):
-        return Run(train=settings, data=data, threads=settings.threads)
+        return Run(train=settings, data=data, threads=settings.threads, init=init)
     before = Run.load(run)
     for name, value in settings.model_dump().items():
         old = getattr(before.train, name)
@@ -74,7 +79,9 @@ def run_to_train(run: Path, settings: TrainSettings, data: DataInfo) -> Run:
             raise UssimError(f"{run}: was trained with {name} = {old!r}; it cannot go on with {value!r}")
     if before.data.digest != data.digest:
         raise UssimError(f"{run}: was trained on {before.data.store}, another store than {data.store}")
-    return Run(train=settings, data=data, threads=before.threads)
+    if init not in ("", before.init):
+        raise UssimError(f"{run}: began with other weights than those of --init")
+    return Run(train=settings, data=data, threads=before.threads, init=before.init)
 
 
 def state_to_go_on_from(run: Path, iterations: int) -> dict[str, Any] | None:

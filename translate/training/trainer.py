@@ -151,6 +151,11 @@ class Trainer:
             "rng": torch.get_rng_state(),
         }
 
+    def begin_as(self, network: nn.Module) -> None:
+        """Take over the weights of a generator of the same kind, which its average begins with too."""
+        for own in (self.generator, self.average):
+            own.load_state_dict(network.state_dict())
+
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over a state.
 

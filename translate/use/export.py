@@ -21,7 +21,7 @@ from translate.model.checkpoint import load_network
 from translate.model.networks import UNet
 from translate.settings import Run
 from ussim.errors import UssimError
-from ussim.files import file_digest, whole_file, write_text
+from ussim.files import file_digest, user_cache_folder, whole_file, write_text
 
 FORMATS = ("onnx", "openvino", "safetensors")
 TOLERANCE = 1e-3
@@ -73,6 +73,20 @@ def export(run: Path, format: str, output: Path | None = None, which: str = "ema
     write(network, stored, path, digest)
     engine = OnnxEngine(path) if format == "onnx" else OpenVinoEngine(path)
     return Export(path, _compare(network, engine, stored, path))
+
+
+def cache_of(digest: str) -> Path:
+    """Where exports of weights lie that are not to be written beside them: in the user's cache, by their digest.
+
+    Raises:
+        UssimError: It cannot be made.
+    """
+    folder = user_cache_folder() / "exports" / digest[:20]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UssimError(f"{folder}: cannot be made: {error.strerror or error}; use --engine torch") from None
+    return folder
 
 
 def open_engine(folder: Path, engine: str, network: UNet, run: Run, digest: str, which: str) -> Any:

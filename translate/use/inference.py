@@ -13,12 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from translate.data.acoustics import Acoustics, acoustics_table
 from translate.data.channels import Encoder, PolarGrid
 from translate.data.store import StoreReader
 from translate.model.checkpoint import load_mask, load_network
 from translate.model.networks import UNet, streamline_for_cpu
 from translate.settings import Run, TrainSettings
 from translate.training.devices import choose_device
+from translate.use.shipped import DEFAULT, is_shipped, require_fit, run_folder
 from ussim.errors import UssimError
 
 ENGINES = ("torch", "onnx", "openvino")
@@ -35,7 +37,7 @@ class Engine(Protocol):
 class Generator:
     """A trained generator.
 
-    Use ``Generator.load``.
+    Use ``Generator.load``, or ``Generator.default`` for the one that is shipped.
 
     Attributes:
         run: Settings and data of its training.
@@ -44,6 +46,7 @@ class Generator:
         engine: Name of what runs it.
         digest: SHA-256 of its weights.
         mask: The mask of the store it was trained on, uint8 of shape (H, W); None if the run holds none.
+        is_shipped: Whether it came with the package, and so may meet any store.
     """
 
     def __init__(
@@ -56,18 +59,24 @@ class Generator:
         call: Engine | None = None,
         digest: str = "",
         mask: np.ndarray | None = None,
+        is_shipped: bool = False,
     ):
         self.run, self.network, self.device, self.engine = run, network, device, engine
-        self.digest, self.mask = digest, mask
+        self.digest, self.mask, self.is_shipped = digest, mask, is_shipped
         self.encoder = Encoder(run.train, run.data)
         self.run_network: Engine = call or TorchEngine(network, device)
+
+    @classmethod
+    def default(cls, device: str = "auto", engine: str = "torch") -> Generator:
+        """The shipped generator; see :mod:`translate.use.shipped`."""
+        return cls.load(DEFAULT, device, engine)
 
     @classmethod
     def load(cls, run: str | Path, device: str = "auto", engine: str = "torch", checkpoint: str = "ema") -> Generator:
         """The generator of a run folder.
 
         Args:
-            run: The folder.
+            run: The folder, or ``default`` for the shipped generator.
             device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ``onnx`` and ``openvino`` run on the CPU.
             engine: ``torch``, ``onnx`` or ``openvino``; the latter two export the weights once, into the run folder.
             checkpoint: ``ema`` for averaged weights, ``last`` for those of the last checkpoint.
@@ -76,7 +85,7 @@ class Generator:
             UssimError: No run there, weights that do not fit its settings, no such device, or an engine that is not
                 installed.
         """
-        folder = Path(run)
+        folder = run_folder(run)
         if engine not in ENGINES:
             raise UssimError(f"engine {engine!r}: must be one of {', '.join(ENGINES)}")
         where = choose_device(device if engine == "torch" or device != "auto" else "cpu")
@@ -89,8 +98,12 @@ class Generator:
         if engine != "torch":
             from translate.use import export
 
-            call = export.open_engine(folder, engine, network, stored, digest, checkpoint)
-        return cls(stored, network, where, engine=engine, call=call, digest=digest, mask=load_mask(folder))
+            place = export.cache_of(digest) if is_shipped(folder) else folder
+            call = export.open_engine(place, engine, network, stored, digest, checkpoint)
+        return cls(
+            stored, network, where, engine=engine, call=call, digest=digest, mask=load_mask(folder),
+            is_shipped=is_shipped(folder),
+        )  # fmt: skip
 
     @property
     def inputs(self) -> str:
@@ -106,9 +119,12 @@ class Generator:
         """How it sees the frames of a store.
 
         Raises:
-            UssimError: The store has tissues that it has not been trained on.
+            UssimError: The store has tissues that it has not been trained on, or does not fit the shipped generator.
         """
-        return View(self, PolarGrid(reader.image, reader.probe), self.tissue_table(reader.tissues, str(reader.path)))
+        geometry = PolarGrid(reader.image, reader.probe)
+        if self.is_shipped:
+            require_fit(self.run, geometry, str(reader.path))
+        return View(self, geometry, self.tissue_table(reader.tissues, str(reader.path)), reader.acoustics)
 
     def tissue_table(self, tissues: Sequence[str], where: str) -> np.ndarray | None:
         """From tissue ids to those it was trained on, uint8 of shape (256,); None if equal.
@@ -118,10 +134,10 @@ class Generator:
             where: What has them, for people.
 
         Raises:
-            UssimError: It has not been trained on all of them.
+            UssimError: It has not been trained on all of them, and knows them by their number.
         """
         known = self.run.data.tissues
-        if "S" not in self.inputs or tuple(tissues) == known:
+        if "S" not in self.inputs or tuple(tissues) == known or self.settings.segmentation == "acoustic":
             return None
         strange = [name for name in tissues if name not in known]
         if strange:
@@ -142,6 +158,7 @@ class Generator:
         *,
         origin: Any = None,
         geometry: PolarGrid | None = None,
+        acoustics: Sequence[Acoustics] | None = None,
     ) -> Any:
         """Translate images.
 
@@ -157,6 +174,8 @@ class Generator:
             origin: Row and column of the first pixel in the full field of view, two numbers or of shape (N, 2). Only
                 generators with polar channels use it, and they need it for images of another size than in training.
             geometry: Pixel grid and probe, for a generator with polar channels; default: those of the training.
+            acoustics: What the tissues are whose ids the segmentation holds, for a generator that sees that;
+                default: those of the training.
 
         Returns:
             Enhanced images: uint8, of the images' shape and kind (a torch tensor for arrays on a GPU), 0 outside
@@ -170,7 +189,10 @@ class Generator:
         for name in self.encoder.arrays:
             if given[name] is None:
                 raise UssimError(f"a generator trained on {self.inputs} needs {name}")
-        maps = {name: self._frames(name, given[name]) for name in self.encoder.arrays}
+        known = self.run.data.acoustics if acoustics is None else acoustics
+        highest = len(known) if self.settings.segmentation == "acoustic" else len(self.run.data.tissues)
+        maps = {name: self._frames(name, given[name], highest) for name in self.encoder.arrays}
+        table = torch.from_numpy(acoustics_table(known)).to(self.device)
         shape = next(iter(maps.values())).shape
         mask = self._mask(mask, shape)
         for name, values in maps.items():
@@ -180,13 +202,18 @@ class Generator:
         images = torch.empty(shape, dtype=torch.uint8, device=self.device)
         for index in range(shape[0]):
             one = {name: values[index : index + 1] for name, values in maps.items()}
-            images[index] = self._one(one, mask[index], corners[index], geometry)
+            images[index] = self._one(one, mask[index], corners[index], geometry, table)
         images = images[0] if np.ndim(lead) == 2 else images
         return images.cpu().numpy() if isinstance(lead, np.ndarray) else images
 
     # Steps ----------------------------------------------------------------------------------------
     def _one(
-        self, maps: dict[str, Tensor], mask: Tensor, corner: tuple[int, int], geometry: PolarGrid | None
+        self,
+        maps: dict[str, Tensor],
+        mask: Tensor,
+        corner: tuple[int, int],
+        geometry: PolarGrid | None,
+        acoustics: Tensor,
     ) -> Tensor:
         height, width = mask.shape
         multiple = self.settings.multiple
@@ -198,11 +225,11 @@ class Generator:
             grid = geometry or PolarGrid(self.run.data.image, self.run.data.probe)
             (row, column), (rows, columns) = corner, full.shape
             polar = grid.patch(row, column, rows, columns, self.device)[None]
-        inputs = self.encoder.encode(padded, full[None], polar)
+        inputs = self.encoder.encode(padded, full[None], polar, acoustics)
         output = self.run_network(inputs)[0, 0, :height, :width].float()
         return ((output + 1) * 127.5).round().clamp(0, 255).to(torch.uint8) * (mask > 0)
 
-    def _frames(self, name: str, values: Any) -> Tensor:
+    def _frames(self, name: str, values: Any, highest: int) -> Tensor:
         tensor = self.on_device(values)
         if tensor.ndim not in (2, 3) or 0 in tensor.shape:
             raise UssimError(f"{name} has shape {tuple(tensor.shape)}, expected (N, H, W) or (H, W)")
@@ -211,10 +238,8 @@ class Generator:
         ):
             kind = "float" if name == "attenuation" else "uint8"
             raise UssimError(f"{name} is {tensor.dtype}".replace("torch.", "") + f", expected {kind}")
-        if name == "segmentation" and int(tensor.max()) > len(self.run.data.tissues):
-            raise UssimError(
-                f"segmentation has id {int(tensor.max())}; the generator knows {len(self.run.data.tissues)} tissues"
-            )
+        if name == "segmentation" and int(tensor.max()) > highest:
+            raise UssimError(f"segmentation has id {int(tensor.max())}; the generator knows {highest} tissues")
         return tensor if tensor.ndim == 3 else tensor[None]
 
     def _mask(self, mask: Any, shape: torch.Size) -> Tensor:
@@ -251,11 +276,13 @@ class View:
         generator: The generator.
         geometry: Pixel grid and probe of the store.
         table: From the store's tissue ids to the generator's; None if they are the same.
+        acoustics: What the store's tissues are.
     """
 
     generator: Generator
     geometry: PolarGrid
     table: np.ndarray | None
+    acoustics: Sequence[Acoustics]
 
     def enhance(self, frame: dict[str, Any], mask: Any, origin: tuple[int, int] = (0, 0)) -> Any:
         """Translate a frame, or a window of it.
@@ -274,7 +301,7 @@ class View:
             is_here = isinstance(labels, np.ndarray)
             maps["segmentation"] = self.table[labels] if is_here else on_device(self.table)[on_device(labels).int()]
         lq = maps.pop("lq", None)
-        return self.generator.enhance(lq, mask, origin=origin, geometry=self.geometry, **maps)
+        return self.generator.enhance(lq, mask, origin=origin, geometry=self.geometry, acoustics=self.acoustics, **maps)
 
 
 class TorchEngine:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from translate.data.acoustics import acoustics_of
 from translate.data.channels import PolarGrid
 from translate.use.inference import Generator, View
+from translate.use.shipped import require_fit
 from ussim.dataset.schema import ImageGeometry
 from ussim.probe.probe import Probe
 
@@ -19,7 +21,7 @@ class LiveEnhancer:
     Args:
         generator: The generator; on the GPU that renders, images do not leave it.
         probe: The probe that makes the images.
-        tissues: Names, position + 1 is the id in a segmentation: those of a scene's media.
+        tissues: Rows of a tissue table, position + 1 is the id in a segmentation: those of a scene's media.
         where: What has them, for people.
 
     Attributes:
@@ -29,9 +31,14 @@ class LiveEnhancer:
         UssimError: There are tissues that the generator has not been trained on.
     """
 
-    def __init__(self, generator: Generator, probe: Probe, tissues: Sequence[str], where: str = "the scene") -> None:
+    def __init__(
+        self, generator: Generator, probe: Probe, tissues: Sequence[Mapping[str, Any]], where: str = "the scene"
+    ) -> None:
         geometry = PolarGrid(ImageGeometry.of_probe(probe), probe.model_dump(mode="json"))
-        self._view = View(generator, geometry, generator.tissue_table(tissues, where))
+        if generator.is_shipped:
+            require_fit(generator.run, geometry, where)
+        table = generator.tissue_table([row["name"] for row in tissues], where)
+        self._view = View(generator, geometry, table, [acoustics_of(row) for row in tissues])
         self._mask = generator.on_device(probe.mask())
         self.arrays = tuple(generator.encoder.arrays)
 
