@@ -38,7 +38,15 @@ def main() -> None:
         store = folder / f"{name}.zarr"
         resume = ("--resume",) if store.exists() else ()
         # The split goes by the seed, which must be one for all; what else it decides is drawn anew for every frame.
-        command = (str(Path(sys.executable).with_name("ussim")), "render", *ANATOMIES, *arguments, "-o", str(store), *resume)
+        command = (
+            str(Path(sys.executable).with_name("ussim")),
+            "render",
+            *ANATOMIES,
+            *arguments,
+            "-o",
+            str(store),
+            *resume,
+        )
         print(f"{number + 1} of {len(PARTS)}: {' '.join(('ussim', *command[1:]))}", flush=True)
         subprocess.run(command, check=True)
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from translate.settings import LARGEST_SEED, MOST_CROPS, Inputs, TrainSettings
 from ussim.errors import UssimError
+from ussim.probe.probe import Probe
 from ussim.probe.settings import SECTIONS as RENDER_SECTIONS
 from ussim.probe.settings import Settings, build_settings
 from ussim.settings import literal, parse_assignments, validated, whole_number
@@ -185,10 +186,12 @@ class PipelineSettings(_Section):
         """
         if self.preset not in PRESETS:
             raise UssimError(f"preset = {self.preset!r}: must be one of {', '.join(PRESETS)}")
-        self.rendering()
+        probe = self.rendering().probe
         side = min(self.render.shape)
         for variant in self.variants:
             training = self.training(variant)
+            if self.init == "default":
+                self._check_begin(training, probe)
             crop = training.crop
             if training.split == "scene" and (self.scene_path or self.scene.count < 2):
                 raise UssimError("train.split = scene: holds out whole anatomies, so scene.count must be at least 2")
@@ -206,6 +209,20 @@ class PipelineSettings(_Section):
             raise UssimError(
                 "scene.* settings are of anatomies that are built; with a SCENE of your own leave them out"
             )
+
+    def _check_begin(self, training: TrainSettings, probe: Probe) -> None:
+        """Find out whether the shipped generator can be what a training begins with."""
+        from translate.use.shipped import require_fit, require_like, shipped_run
+        from ussim.dataset.schema import ImageGeometry
+
+        run, remedy = shipped_run(), "train.init=random trains from the beginning"
+        try:
+            require_like(run, training, "the shipped generator")
+            require_fit(
+                run, ImageGeometry.of_probe(probe), probe.model_dump()["kind"], f"render.size = {self.render.size}"
+            )
+        except UssimError as error:
+            raise UssimError(f"train.init = default: {error}; {remedy}") from None
 
     def flat(self) -> dict[str, Any]:
         """All settings as ``section.name``, for comparison and display."""
@@ -235,9 +252,10 @@ _SMALL_NETWORK = {
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
         "scene": {"detail": "demo"},
-        "render": {"frames": 72, "size": "500x693"},
+        "render": {"frames": 40},
         "variants": ("LMSA",),
-        "train": {**_SMALL_NETWORK, "iterations": 400, "ema": 0.98, "preview_every": 400},
+        "init": "default",
+        "train": {"crop": 256, "batch": 4, "iterations": 200, "ema": 0.98, "preview_every": 200},
     },
     "small": {
         "scene": {"detail": "demo", "count": 4, "weeks": "20-26"},
@@ -250,7 +268,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 variants, 50,000 iterations of batch 16 on crops of 512²."""
 
 ABOUT_PRESETS = {
-    "demo": "one small generator from 72 half-size pairs: minutes on two CPU cores",
+    "demo": "the shipped generator, tuned for a minute on 36 pairs of one anatomy: minutes on two CPU cores",
     "small": "the paper's three variants in small, 320 half-size pairs of four anatomies: half an hour or so on a CPU",
     "paper": "the paper's protocol to the letter: needs a GPU and 14 GB of disk",
 }

@@ -48,7 +48,16 @@ def test_the_paper_preset_is_the_papers_protocol():
     [
         (["--preset", "huge"], ("--preset huge", "demo, small, paper")),
         (["--set", "train.iteratons=5"], ("iteratons", "did you mean 'iterations'")),
-        (["--set", "train.crop=512"], ("train.crop = 512", "images of 500x693 allow 500")),
+        (["--set", "train.crop=1024"], ("train.crop = 1024", "images of 1000x1386 allow 1000")),
+        (
+            ["--set", "render.size=500x693"],
+            ("train.init = default: render.size = 500x693: pixels of", "train.init=random"),
+        ),
+        (
+            ["--set", "train.variants=LM"],
+            ("train.init = default: the shipped generator has inputs = 'LMSA', not 'LM'",),
+        ),
+        (["--set", "train.init=mine"], ("train.init = 'mine'", "'random' or 'default'")),
         (["--set", "train.split=scene"], ("train.split = scene", "scene.count")),
         (["--set", "tran.ngf=5"], ("'tran'", "did you mean 'train'")),
         (["--set", "render.frames=3"], ("render.frames = 3", "at least 10")),

@@ -13,6 +13,7 @@ FRAMES = 20
 SMALL = {
     "render.frames": FRAMES, "render.size": "96x133", "render.unit": 4, "probe.scanlines": 24,
     "probe.axial_samples": 256, "hq.rays": 4,
+    "train.init": "random", "train.norm": "batch", "train.residual": "true",
     "train.variants": "LM,LMSA", "train.ngf": 4, "train.ndf": 4, "train.depth": 4, "train.crop": 64, "train.batch": 2,
     "train.iterations": 6, "train.checkpoint_every": 2, "train.log_every": 2, "train.threads": 1, "evaluate.crops": 2,
 }  # fmt: skip

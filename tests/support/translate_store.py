@@ -29,6 +29,7 @@ def make_store(
     tissues: tuple[str, ...] = TISSUES,
     scenes: int = 1,
     split_seed: int = 0,
+    poses: np.ndarray | None = None,
 ) -> Path:
     """Write a store whose images, maps and attributes look like a rendered one's.
 
@@ -44,6 +45,7 @@ def make_store(
         tissues: Names of the tissues.
         scenes: How many anatomies the frames claim to show.
         split_seed: Seed of the split.
+        poses: (frames, 4, 4), probe → scene; all the same without.
     """
     probe = ConvexProbe(image_height=size[0], image_width=size[1], scanlines=64, axial_samples=256)
     header = Header(
@@ -69,7 +71,7 @@ def make_store(
         ],
     )
     mask = probe.mask()
-    dataset = Dataset.create(path, header, np.tile(np.eye(4), (frames, 1, 1)), mask)
+    dataset = Dataset.create(path, header, np.tile(np.eye(4), (frames, 1, 1)) if poses is None else poses, mask)
     for unit in range(header.units if units_done is None else units_done):
         rows = header.unit_range(unit)
         parts = [_frame(np.random.default_rng([seed, row]), mask, len(tissues)) for row in rows]

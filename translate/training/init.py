@@ -8,7 +8,7 @@ from pathlib import Path
 from translate.model.checkpoint import load_network
 from translate.model.networks import UNet
 from translate.settings import DataInfo, Run, TrainSettings
-from translate.use.shipped import architecture, run_folder
+from translate.use.shipped import require_like, run_folder
 from ussim.errors import UssimError
 
 
@@ -39,9 +39,7 @@ def initial_weights(init: str | Path, settings: TrainSettings, data: DataInfo) -
     """
     folder = run_folder(init)
     run = Run.load(folder)
-    for name, value in architecture(run).items():
-        if getattr(settings, name) != value:
-            raise UssimError(f"--init {init}: its generator has {name} = {value!r}, not {getattr(settings, name)!r}")
+    require_like(run, settings, f"--init {init}: its generator")
     if "S" in settings.inputs and settings.segmentation != "acoustic" and run.data.tissues != data.tissues:
         raise UssimError(f"--init {init}: its generator knows tissues by number, and other ones than {data.store} has")
     network, digest = load_network(folder, run)

@@ -123,7 +123,7 @@ class Generator:
         """
         geometry = PolarGrid(reader.image, reader.probe)
         if self.is_shipped:
-            require_fit(self.run, geometry, str(reader.path))
+            require_fit(self.run, reader.image, reader.probe["kind"], str(reader.path))
         return View(self, geometry, self.tissue_table(reader.tissues, str(reader.path)), reader.acoustics)
 
     def tissue_table(self, tissues: Sequence[str], where: str) -> np.ndarray | None:

@@ -36,7 +36,7 @@ class LiveEnhancer:
     ) -> None:
         geometry = PolarGrid(ImageGeometry.of_probe(probe), probe.model_dump(mode="json"))
         if generator.is_shipped:
-            require_fit(generator.run, geometry, where)
+            require_fit(generator.run, geometry.image, geometry.probe["kind"], where)
         table = generator.tissue_table([row["name"] for row in tissues], where)
         self._view = View(generator, geometry, table, [acoustics_of(row) for row in tissues])
         self._mask = generator.on_device(probe.mask())

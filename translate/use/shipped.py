@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from translate.settings import Run
+from translate.settings import Run, TrainSettings
 from ussim.errors import UssimError
 from ussim.settings import read_json
 
 if TYPE_CHECKING:
-    from translate.data.channels import PolarGrid
+    from ussim.dataset.schema import ImageGeometry
 
 DEFAULT = "default"
 """Its name, wherever a run folder can be given; a folder of that name is ``./default``."""
@@ -92,23 +92,24 @@ def load_card() -> Card:
     return read_json(Card, run_folder(DEFAULT) / CARD)
 
 
-def require_fit(run: Run, geometry: PolarGrid, where: str) -> None:
+def require_fit(run: Run, image: ImageGeometry, kind: str, where: str) -> None:
     """Refuse images that are nothing like those that the shipped generator was trained on.
 
     Args:
         run: What it was trained on.
-        geometry: Pixel grid and probe of the images.
+        image: Pixel grid of the images.
+        kind: Of the probe.
         where: What holds them, for people.
 
     Raises:
         UssimError: Another kind of probe, or pixels of another size.
     """
-    kind, wanted = geometry.probe["kind"], run.data.probe["kind"]
+    wanted = run.data.probe["kind"]
     if kind != wanted:
         raise UssimError(f"{where}: images of a {kind} probe; the shipped generator knows those of a {wanted} one")
-    side, (low, high) = geometry.image.mm_per_pixel, run.data.mm_per_pixel or (geometry.image.mm_per_pixel,) * 2
+    side, (low, high) = image.mm_per_pixel, run.data.mm_per_pixel or (image.mm_per_pixel,) * 2
     if not low / _SIDE_MARGIN <= side <= high * _SIDE_MARGIN:
-        height = round(geometry.image.height * side / ((low + high) / 2))
+        height = round(image.height * side / ((low + high) / 2))
         raise UssimError(
             f"{where}: pixels of {side:.3f} mm; the shipped generator knows {low:.3f} to {high:.3f} mm: render "
             f"images about {height} px high (ussim render --size), or train a generator of your own"
@@ -122,6 +123,26 @@ def architecture(run: Run) -> dict[str, Any]:
         "attenuation",
     )  # fmt: skip
     return {"model": run.train.model, **{name: getattr(run.train, name) for name in names}}
+
+
+def require_like(run: Run, settings: TrainSettings, what: str) -> None:
+    """Refuse settings of a training whose network cannot take the weights of a run.
+
+    Raises:
+        UssimError: The first setting that differs.
+    """
+    for name, value in architecture(run).items():
+        if getattr(settings, name) != value:
+            raise UssimError(f"{what} has {name} = {value!r}, not {getattr(settings, name)!r}")
+
+
+def shipped_run() -> Run:
+    """Settings and data of the shipped generator's training.
+
+    Raises:
+        UssimError: It is missing or damaged.
+    """
+    return Run.load(run_folder(DEFAULT))
 
 
 def settings_to_begin_with(run: str | Path) -> dict[str, Any]:

@@ -1,0 +1,155 @@
+"""Make the generator that is shipped, from a run on the training set, and its card.
+
+    python docs/make_training_set.py training_set
+    python docs/make_shipped.py train training_set run        # hours; stop it and go on as you like
+    python docs/make_shipped.py ship training_set run
+
+The second command trains; the last evaluates on held-out anatomies, of every part of the training set, and writes
+weights, settings and card into translate/shipped, the learning curve and the figures into docs/shipped_measured.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import ussim
+from translate.data.split import is_held_out
+from translate.evaluation.evaluate import evaluate
+from translate.evaluation.results import LOW_QUALITY
+from translate.model.checkpoint import MASK, WEIGHTS, load_network, save_weights
+from translate.model.networks import parameters
+from translate.settings import Run
+from translate.training.log import read_log
+from translate.training.validation import CURVE
+from translate.use.shipped import CARD, FOLDER, Card
+from ussim.dataset.store import Dataset
+from ussim.files import file_digest, write_text
+
+MEASURED = Path(__file__).with_name("shipped_measured.json")
+SETTINGS = (
+    "--model", "fast", "--inputs", "LMSA", "--ngf", "16", "--batch", "4", "--crop", "256",
+    "--set", "segmentation=acoustic", "--set", "attenuation=decibel", "--set", "upsample=nearest",
+    "--set", "split=scene", "--set", "flip=true", "--set", "ema=0.9995", "--set", "full_frames=0.0",
+    "--set", "validate_every=1000", "--set", "checkpoint_every=500", "--set", "preview_every=2000",
+)  # fmt: skip
+IMAGES = 40
+"""Held-out images of the exam that are evaluated; of every other part a fifth of that."""
+DRAWS = 1000
+FALLS_SHORT = (
+    "It cannot bring back what the low-quality image does not show: a wall or a vessel that its single ray a scanline "
+    "missed stays missing.",
+    "Shadows of small bones keep a trace of the low-quality image's hard edges.",
+    "Where shadows are deep the speckle is smoother than that of the high-quality image.",
+)
+NOT_FOR = (
+    "diagnosis, or any decision about a patient; images of real scanners, which it has never seen; measuring a "
+    "simulator's physics"
+)
+
+
+def stores_of(folder: Path) -> list[Path]:
+    """The parts of a training set, the exam first."""
+    return sorted(folder.glob("*.zarr"), key=lambda path: (path.stem != "exam", path.stem))
+
+
+def train(folder: Path, run: Path, iterations: int) -> None:
+    """Train, or go on."""
+    command = [str(Path(sys.executable).with_name("translate")), "train", *map(str, stores_of(folder)), "-o", str(run)]
+    resume = ["--resume"] if run.is_dir() else []
+    subprocess.run([*command, *SETTINGS, "--iterations", str(iterations), *resume], check=True)
+
+
+def interval(values: np.ndarray, frames: np.ndarray) -> tuple[float, float, float]:
+    """Mean over crops, and its 95 % bootstrap interval over images."""
+    rng = np.random.default_rng(0)
+    means = np.array([values[frames == frame].mean() for frame in np.unique(frames)])
+    draws = rng.choice(means, (DRAWS, len(means))).mean(axis=1)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return tuple(round(float(value), 4) for value in (values.mean(), low, high))
+
+
+def measure(run: Path, store: Path, images: int) -> dict[str, dict[str, tuple[float, ...]]]:
+    """Figures of the low-quality images and of the generator on held-out anatomies of a store."""
+    with tempfile.TemporaryDirectory() as scratch:
+        result = evaluate([run], store, Path(scratch) / "report", images=images, split="scene").evaluation
+    found: dict[str, dict[str, tuple[float, ...]]] = {}
+    frames = result.places[:, 0]
+    for row in result.rows:
+        scores = result.scores[row.name]["whole"]
+        figures = {
+            name: interval(scores[:, column] * scale, frames)
+            for column, (name, scale) in enumerate({"PSNR [dB]": 1, "SSIM [%]": 100, "pKL ×100": 100}.items())
+        }
+        if row.distance:
+            figures["FD"] = tuple(round(x, 3) for x in (row.distance.frechet, row.distance.low, row.distance.high))
+        figures["speckle SNR"] = (round(row.speckle.snr, 3), round(result.reference_speckle.snr, 3))
+        found["low quality" if row.name == LOW_QUALITY else "shipped"] = figures
+    return found
+
+
+def ship(folder: Path, run: Path) -> None:
+    """Evaluate, and write what is shipped."""
+    stores = stores_of(folder)
+    parts = {store.stem: measure(run, store, IMAGES if store.stem == "exam" else IMAGES // 5) for store in stores}
+    stored = Run.load(run)
+    network, _ = load_network(run, stored)
+    curve = read_log(run, CURVE)
+    updates = int(json.loads((run / "log.jsonl").read_text().splitlines()[-1])["iteration"])
+    FOLDER.mkdir(exist_ok=True)
+    shutil.copy(run / MASK, FOLDER / MASK)
+    stored.save(FOLDER)
+    about = {"iteration": str(updates), "run": stored.digest}
+    save_weights(FOLDER / WEIGHTS, network, about, torch.float16)
+    first = Dataset.open(stores[0])
+    held_out = np.unique(first.scene[is_held_out(first, "scene")])
+    frames = sum(Dataset.open(store).frames for store in stores)
+    weeks = [row.weeks for row in first.header.scenes]
+    card = Card(
+        name=f"ussim default, {stored.train.inputs}, fast U-Net of width {stored.train.ngf}",
+        version=ussim.__version__,
+        sha256=file_digest(FOLDER / WEIGHTS),
+        inputs=stored.train.inputs,
+        size=(stored.data.image.height, stored.data.image.width),
+        mm_per_pixel=stored.data.mm_per_pixel,
+        parameters=parameters(network),
+        data=f"{frames} simulated pairs of {len(weeks)} procedural anatomies of {min(weeks):g} to {max(weeks):g} weeks",
+        stores=stored.data.digest,
+        anatomies_held_out=tuple(map(int, held_out)),
+        seeds=(stored.train.seed,),
+        updates=updates,
+        metrics=parts["exam"],
+        falls_short=FALLS_SHORT,
+        not_for=NOT_FOR,
+        licence="Apache-2.0, as ussim",
+    )
+    write_text(FOLDER / CARD, card.model_dump_json(indent=1) + "\n")
+    measured: dict[str, Any] = {"settings": " ".join(SETTINGS), "updates": updates, "curve": curve, "parts": parts}
+    write_text(MEASURED, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
+
+
+def main() -> None:
+    """Do what is asked for."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("what", choices=("train", "ship"))
+    options.add_argument("training_set", type=Path)
+    options.add_argument("run", type=Path)
+    options.add_argument("--iterations", type=int, default=100_000, help="updates; go on with more whenever you like")
+    given = options.parse_args()
+    if given.what == "train":
+        train(given.training_set, given.run, given.iterations)
+    else:
+        ship(given.training_set, given.run)
+
+
+if __name__ == "__main__":
+    main()
