@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,26 @@ import numpy as np
 import torch
 
 import ussim
+from meshes.cache import cached_scene
 from translate.data.split import is_held_out
+from translate.data.store import StoreReader
 from translate.evaluation.evaluate import evaluate
 from translate.evaluation.results import LOW_QUALITY
+from translate.evaluation.steadiness import sweep_steadiness
 from translate.model.checkpoint import MASK, WEIGHTS, load_network, save_weights
 from translate.model.networks import parameters
 from translate.settings import Run
 from translate.training.log import read_log
 from translate.training.validation import CURVE
+from translate.use.inference import Generator
 from translate.use.shipped import CARD, FOLDER, Card
+from ussim.dataset import job
+from ussim.dataset.plan import make_plan
 from ussim.dataset.store import Dataset
 from ussim.files import file_digest, write_text
+from ussim.probe.settings import build_settings
+from ussim.scene.scene import Scene
+from ussim.scene.sweep import Sweep, SweepKey
 
 MEASURED = Path(__file__).with_name("shipped_measured.json")
 SETTINGS = (
@@ -45,6 +55,7 @@ SETTINGS = (
 IMAGES = 40
 """Held-out images of the exam that are evaluated; of every other part a fifth of that."""
 DRAWS = 1000
+SLOW_MM, STEP_MM = 10.0, 0.25
 FALLS_SHORT = (
     "It cannot bring back what the low-quality image does not show: a wall or a vessel that its single ray a scanline "
     "missed stays missing.",
@@ -97,6 +108,26 @@ def measure(run: Path, store: Path, images: int) -> dict[str, dict[str, tuple[fl
     return found
 
 
+def slow_sweep(folder: Path, number: int, seed: int, weeks: float) -> Path:
+    """A store of a slow sweep over the head of an anatomy: 10 mm in elevation, 0.25 mm a frame."""
+    store = folder / "slow" / f"anatomy_{number}.zarr"
+    scene = Scene.load(cached_scene("demo", seed, weeks))
+    lateral, elevational, axial, position = scene.sweep("transthalamic").poses(1)[0, :3].T
+    ends = [SweepKey(position + step * elevational, axial, lateral) for step in (-SLOW_MM / 2, SLOW_MM / 2)]
+    scene = replace(scene, sweeps={"slow": Sweep("slow", tuple(ends))})
+    settings = build_settings([], ("lq", "hq"), (1000, 1386))
+    job.run(make_plan(scene, round(SLOW_MM / STEP_MM) + 1, settings, "slow"), store, resume=store.exists())
+    return store
+
+
+def steadiness(run: Path, store: Path) -> dict[str, dict[str, float]]:
+    """How much the tissue of a slow sweep flickers: low quality, shipped, high quality."""
+    generator, reader = Generator.load(run), StoreReader(store)
+    view = generator.view(reader)
+    found = sweep_steadiness(Dataset.open(store), {"shipped": lambda maps: view.enhance(maps, reader.mask)})
+    return {name: {key: round(value, 3) for key, value in vars(one).items()} for name, one in found.items()}
+
+
 def ship(folder: Path, run: Path) -> None:
     """Evaluate, and write what is shipped."""
     stores = stores_of(folder)
@@ -133,7 +164,10 @@ def ship(folder: Path, run: Path) -> None:
         licence="Apache-2.0, as ussim",
     )
     write_text(FOLDER / CARD, card.model_dump_json(indent=1) + "\n")
+    row = first.header.scenes[held_out[0]]
+    slow = steadiness(run, slow_sweep(folder, int(held_out[0]), row.seed, row.weeks))
     measured: dict[str, Any] = {"settings": " ".join(SETTINGS), "updates": updates, "curve": curve, "parts": parts}
+    measured |= {"steadiness": slow, "step_mm": STEP_MM}
     write_text(MEASURED, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
 
 
