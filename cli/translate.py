@@ -134,7 +134,7 @@ def _settings(given: dict[str, Any], run: Path, resume: bool, init: str | None) 
     if resume and (is_begun(run) or not run.is_dir()):  # else it was killed before it began
         return TrainSettings.make(**{**Run.load(run).train.model_dump(), **given})
     if init is not None:
-        from translate.use.shipped import settings_to_begin_with
+        from translate.model.shipped import settings_to_begin_with
 
         given = {**settings_to_begin_with(init), **given}
     return TrainSettings.make(**given)
@@ -214,7 +214,7 @@ def apply(
 @json_option
 def models(as_json: bool) -> None:
     """Say which generators come with this package, and what is known of them."""
-    from translate.use.shipped import DEFAULT, load_card
+    from translate.model.shipped import DEFAULT, load_card
 
     card = load_card()
     if as_json:

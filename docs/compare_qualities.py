@@ -24,7 +24,7 @@ sys.path.insert(0, str(DOCS.parent))
 import numpy as np
 
 from meshes import cached_scene
-from translate.evaluation.metrics import psnr, ssim
+from translate.data.metrics import psnr, ssim
 from ussim.probe.probe import ConvexProbe
 from ussim.probe.quality import HQ, LQ, Quality
 from ussim.render.renderer import Renderer

@@ -32,11 +32,11 @@ from translate.evaluation.results import LOW_QUALITY
 from translate.evaluation.steadiness import sweep_steadiness
 from translate.model.checkpoint import MASK, WEIGHTS, load_network, save_weights
 from translate.model.networks import parameters
+from translate.model.shipped import CARD, FOLDER, Card
 from translate.settings import Run
 from translate.training.log import read_log
 from translate.training.validation import CURVE
 from translate.use.inference import Generator
-from translate.use.shipped import CARD, FOLDER, Card
 from ussim.dataset import job
 from ussim.dataset.plan import make_plan
 from ussim.dataset.store import Dataset

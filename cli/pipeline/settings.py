@@ -159,7 +159,7 @@ class PipelineSettings(_Section):
         """
         begun: dict[str, Any] = {}
         if self.init == "default":
-            from translate.use.shipped import settings_to_begin_with
+            from translate.model.shipped import settings_to_begin_with
 
             begun = settings_to_begin_with("default")
         return TrainSettings.make(**{**begun, **self.train, "inputs": variant})
@@ -212,7 +212,7 @@ class PipelineSettings(_Section):
 
     def _check_begin(self, training: TrainSettings, probe: Probe) -> None:
         """Find out whether the shipped generator can be what a training begins with."""
-        from translate.use.shipped import require_fit, require_like, shipped_run
+        from translate.model.shipped import require_fit, require_like, shipped_run
         from ussim.dataset.schema import ImageGeometry
 
         run, remedy = shipped_run(), "train.init=random trains from the beginning"

@@ -328,7 +328,7 @@ def _shipped_digest(context: Context) -> list[str]:
     """Digest of the shipped generator's weights, where it has a part in this."""
     if context.settings.init != "default":
         return []
-    from translate.use.shipped import load_card
+    from translate.model.shipped import load_card
 
     return [load_card().sha256]
 

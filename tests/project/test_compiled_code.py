@@ -22,7 +22,7 @@ from ussim.errors import UssimWarning
 MODULES = (
     "meshes.shapes.sdf",
     "translate.evaluation.collect",
-    "translate.evaluation.metrics",
+    "translate.data.metrics",
     "ussim.pictures.cutaway",
     "ussim.render.backends.cpu",
     "ussim.render.bench",

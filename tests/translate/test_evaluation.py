@@ -11,11 +11,11 @@ from support.judged import PROTOCOL, Inverter
 from support.speckle_store import make_header, make_store
 from support.translate_runs import untrained_run
 
+from translate.data.metrics import psnr
 from translate.data.store import StoreReader
 from translate.evaluation.collect import Candidate
 from translate.evaluation.evaluate import compare, evaluate, load_candidates, row_names
 from translate.evaluation.full_view import overlap_difference
-from translate.evaluation.metrics import psnr
 from translate.evaluation.protocol import EvaluationProtocol, crop_places, frames_to_use
 from translate.evaluation.results import LOW_QUALITY
 from translate.settings import TrainSettings

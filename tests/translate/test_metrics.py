@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from translate.data.metrics import PKL_RULE, Target, as_uint8, paired_test, pkl, psnr, ssim, summarise
 from translate.evaluation.distances import (
     _resampler,
     frechet_distance,
@@ -14,7 +15,6 @@ from translate.evaluation.distances import (
     kernel_distance,
     mmd2_unbiased,
 )
-from translate.evaluation.metrics import PKL_RULE, Target, as_uint8, paired_test, pkl, psnr, ssim, summarise
 from ussim.errors import UssimError
 
 

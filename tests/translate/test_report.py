@@ -14,11 +14,11 @@ from PIL import Image
 from support.judged import PROTOCOL, Inverter
 from support.speckle_store import make_store
 
+from translate.data.metrics import PKL_RULE
 from translate.evaluation.collect import Candidate
 from translate.evaluation.distances import frechet_distance
 from translate.evaluation.evaluate import compare
 from translate.evaluation.features import Extractor
-from translate.evaluation.metrics import PKL_RULE
 from translate.evaluation.protocol import EvaluationProtocol
 from translate.evaluation.report import FILES, Report, _cell
 from translate.evaluation.results import HIGH_QUALITY

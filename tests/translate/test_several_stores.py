@@ -13,8 +13,8 @@ from translate.data import crops
 from translate.data.acoustics import acoustics_of, acoustics_table
 from translate.data.channels import Encoder
 from translate.data.crops import FrameSource, open_frames
+from translate.data.metrics import pkl, psnr, ssim
 from translate.data.store import StoreReader, joint_info
-from translate.evaluation.metrics import pkl, psnr, ssim
 from translate.settings import Run, TrainSettings
 from translate.training.log import read_log
 from translate.training.loop import train

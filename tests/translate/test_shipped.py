@@ -15,10 +15,10 @@ from support.translate_store import make_store
 
 from cli.translate import main
 from translate.data.store import StoreReader
+from translate.model import shipped
 from translate.model.checkpoint import load_network, save_weights
 from translate.settings import Run, TrainSettings
 from translate.training.loop import train
-from translate.use import shipped
 from translate.use.inference import Generator
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError

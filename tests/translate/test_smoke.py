@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import meshes
+from translate.data.metrics import pkl, psnr, ssim
 from translate.data.store import StoreReader
-from translate.evaluation.metrics import pkl, psnr, ssim
 from translate.settings import TrainSettings
 from translate.training.loop import train
 from translate.use.inference import Generator

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from translate.data.metrics import paired_test, summarise
 from translate.data.split import is_held_out
 from translate.evaluation.distances import frechet_distance, frechet_interval, kernel_distance
 from translate.evaluation.features import PIECE_PX, Extractor, centre_pieces
 from translate.evaluation.figures import Example
 from translate.evaluation.full_view import compare_views, overlap_difference
-from translate.evaluation.metrics import paired_test, summarise
 from translate.evaluation.protocol import EvaluationProtocol, crop_places
 from translate.evaluation.results import (
     FIGURES,

@@ -102,8 +102,8 @@ def split_of(runs: Sequence[Path]) -> Split:
     Raises:
         UssimError: No runs, one that cannot be read, or runs that differ: test frames of one were seen by another.
     """
+    from translate.model.shipped import DEFAULT
     from translate.settings import Run
-    from translate.use.shipped import DEFAULT
 
     if not runs:
         raise UssimError("no run to evaluate")
@@ -132,9 +132,9 @@ def load_candidates(
     Raises:
         UssimError: No runs, or one that cannot be loaded.
     """
+    from translate.model.shipped import DEFAULT, is_shipped, run_folder
     from translate.settings import Run
     from translate.use.inference import Generator
-    from translate.use.shipped import DEFAULT, is_shipped, run_folder
 
     if not runs:
         raise UssimError("no run to evaluate")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from translate.evaluation.metrics import PKL_PATCH_PX, Target
+from translate.data.metrics import PKL_PATCH_PX, Target
 from ussim.pictures.drawing import picture_grid
 
 PATCH_VIEW_PX = 256

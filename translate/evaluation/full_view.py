@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from translate.evaluation.metrics import nan_mean
+from translate.data.metrics import nan_mean
 from translate.evaluation.results import FIGURES, FullView
 from translate.evaluation.scores import CropScore
 

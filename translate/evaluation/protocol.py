@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from translate.data.metrics import PKL_PATCH_PX
 from translate.data.split import Split, is_held_out
-from translate.evaluation.metrics import PKL_PATCH_PX
 from translate.settings import LARGEST_SEED, MOST_CROPS
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from translate.data.metrics import PKL_PATCH_PX, PKL_RULE
 from translate.evaluation.figures import save_error_maps, save_full_views, save_patches
-from translate.evaluation.metrics import PKL_PATCH_PX, PKL_RULE
 from translate.evaluation.tables import SCALES, about_distance, all_tables
 from ussim.errors import UssimError
 from ussim.files import whole_folder

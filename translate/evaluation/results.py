@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from translate.data.metrics import FigureSummary, PairedTest
 from translate.evaluation.distances import KernelDistance
 from translate.evaluation.figures import Example
-from translate.evaluation.metrics import FigureSummary, PairedTest
 from translate.evaluation.protocol import EvaluationProtocol
 from translate.evaluation.speckle import Statistics
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from translate.evaluation.metrics import PKL_PATCH_PX, Target, nan_mean, psnr_of_mse
+from translate.data.metrics import PKL_PATCH_PX, Target, nan_mean, psnr_of_mse
 from translate.evaluation.protocol import EvaluationProtocol
 
 MIN_BAND_PX = 1024

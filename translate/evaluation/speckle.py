@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import map_coordinates, uniform_filter
 
-from translate.evaluation.tiles import tiles
+from translate.data.tiles import tiles
 from ussim.dataset.schema import Header
 from ussim.probe.probe import make_probe
 

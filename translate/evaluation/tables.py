@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from translate.evaluation.metrics import PKL_RULE
+from translate.data.metrics import PKL_RULE
 from translate.evaluation.results import HIGH_QUALITY
 from translate.evaluation.speckle import RAYLEIGH_SNR
 from translate.evaluation.steadiness import PATCH_MM
 
 if TYPE_CHECKING:
-    from translate.evaluation.metrics import FigureSummary
+    from translate.data.metrics import FigureSummary
     from translate.evaluation.results import Evaluation, FullView
 
 _NONE = "–"

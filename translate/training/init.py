@@ -7,8 +7,8 @@ from pathlib import Path
 
 from translate.model.checkpoint import load_network
 from translate.model.networks import UNet
+from translate.model.shipped import require_like, run_folder
 from translate.settings import DataInfo, Run, TrainSettings
-from translate.use.shipped import require_like, run_folder
 from ussim.errors import UssimError
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from translate.data.channels import Encoder
 from translate.data.crops import Batch, FrameSource, draw
+from translate.data.metrics import pkl, psnr, ssim
 from translate.data.store import StoreReader
-from translate.evaluation.metrics import pkl, psnr, ssim
 from translate.settings import TrainSettings
 from ussim.errors import UssimError
 

@@ -18,9 +18,9 @@ from translate.data.channels import Encoder, PolarGrid
 from translate.data.store import StoreReader
 from translate.model.checkpoint import load_mask, load_network
 from translate.model.networks import UNet, streamline_for_cpu
+from translate.model.shipped import DEFAULT, is_shipped, require_fit, run_folder
 from translate.settings import Run, TrainSettings
 from translate.training.devices import choose_device
-from translate.use.shipped import DEFAULT, is_shipped, require_fit, run_folder
 from ussim.errors import UssimError
 
 ENGINES = ("torch", "onnx", "openvino")
@@ -68,7 +68,7 @@ class Generator:
 
     @classmethod
     def default(cls, device: str = "auto", engine: str = "torch") -> Generator:
-        """The shipped generator; see :mod:`translate.use.shipped`."""
+        """The shipped generator; see :mod:`translate.model.shipped`."""
         return cls.load(DEFAULT, device, engine)
 
     @classmethod

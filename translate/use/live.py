@@ -9,8 +9,8 @@ import numpy as np
 
 from translate.data.acoustics import acoustics_of
 from translate.data.channels import PolarGrid
+from translate.model.shipped import require_fit
 from translate.use.inference import Generator, View
-from translate.use.shipped import require_fit
 from ussim.dataset.schema import ImageGeometry
 from ussim.probe.probe import Probe
 

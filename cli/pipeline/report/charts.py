@@ -12,8 +12,8 @@ import zarr
 
 from cli.pipeline import ENHANCED
 from cli.pipeline.context import Context
+from translate.data.tiles import tiles
 from translate.evaluation.speckle import PATCH_PX, amplitudes
-from translate.evaluation.tiles import tiles
 from translate.training.log import read_log
 from ussim.dataset.store import Dataset
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 from scipy.ndimage import gaussian_filter
 
-from translate.evaluation.tiles import tiles
+from translate.data.tiles import tiles
 from ussim.errors import UssimError
 
 SSIM_SIGMA_PX = 1.5
@@ -121,7 +121,7 @@ class Target:
     image: np.ndarray
     mask: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "image", as_uint8(self.image))
         if self.image.ndim != 2:
             raise UssimError(f"a target image has shape {self.image.shape}, expected (H, W)")
