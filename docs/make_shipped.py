@@ -49,7 +49,7 @@ MEASURED = Path(__file__).with_name("shipped_measured.json")
 SETTINGS = (
     "--model", "fast", "--inputs", "LMSA", "--ngf", "16", "--batch", "4", "--crop", "256",
     "--set", "segmentation=acoustic", "--set", "attenuation=decibel", "--set", "upsample=nearest",
-    "--set", "split=scene", "--set", "flip=true", "--set", "ema=0.9995", "--set", "full_frames=0.0",
+    "--set", "split=scene", "--set", "flip=true", "--set", "ema=0.999", "--set", "learning_rate=0.0005",
     "--set", "validate_every=1000", "--set", "checkpoint_every=500", "--set", "preview_every=2000",
 )  # fmt: skip
 IMAGES = 40
