@@ -68,6 +68,7 @@ class TrainSettings(_Frozen):
         ema: Decay of the moving average of the generator's weights.
         seed: Seed of weights and crops.
         threads: On a CPU; their number decides the last bits. 0: as many as the CPUs that the process may use.
+        memory_gb: Of frames kept in memory at most, 10⁹ bytes; 0: all if they fit, else half of what is free.
         precision: ``auto`` is bfloat16 on a GPU and float32 on a CPU.
         compile: Compile both networks; ``auto`` does so on a GPU.
         log_every: Iterations between lines of the log.
@@ -110,6 +111,7 @@ class TrainSettings(_Frozen):
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     # how it runs
     threads: Annotated[int, Field(ge=0, le=4096)] = 0
+    memory_gb: Annotated[float, Field(ge=0)] = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Literal["auto", "yes", "no"] = "auto"
     log_every: Annotated[int, Field(ge=1, le=MOST_ITERATIONS)] = 20
@@ -170,7 +172,16 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """What a named model changes of the defaults."""
 
-MAY_CHANGE = {"iterations", "precision", "compile", "log_every", "checkpoint_every", "preview_every", "validate_every"}
+MAY_CHANGE = {
+    "iterations",
+    "memory_gb",
+    "precision",
+    "compile",
+    "log_every",
+    "checkpoint_every",
+    "preview_every",
+    "validate_every",
+}
 """Settings that a resumed run may change."""
 
 

@@ -22,8 +22,8 @@ from ussim.errors import UssimError
 DEVICE_RESERVE_BYTES = 16 << 30
 """Left free on a GPU for the networks when the dataset is put there."""
 
-MEMORY_SHARE = 0.9
-"""Of the free memory that the frames may take if all of them fit."""
+MEMORY_SHARE = 0.7
+"""Of the free memory that the frames may take if all of them fit; the networks and their gradients need some too."""
 
 STREAM_SHARE = 0.5
 """Of the free memory that they take if not."""
@@ -109,7 +109,7 @@ class FrameSource:
         if home.type != "cpu":
             room = len(frames)
         elif room is None:
-            room = frames_that_fit(size, len(frames))
+            room = frames_that_fit(size, len(frames), encoder.settings.memory_gb)
         self.data = Frames(self._decode, len(frames), shape, max(1, room), home, progress)
         self.resident = self.data.all_kept and home.type == device.type  # "cuda" and "cuda:0" are one device
         self.mask = torch.tensor(reader.mask, device=device)
@@ -222,8 +222,10 @@ class FrameSource:
         return Batch(*(torch.where(chosen, new, old) for new, old in zip(mirrored, kept, strict=True)))
 
 
-def frames_that_fit(size: int, count: int) -> int:
-    """How many of ``count`` frames, ``size`` bytes in all, are kept in memory."""
+def frames_that_fit(size: int, count: int, memory_gb: float = 0.0) -> int:
+    """How many of ``count`` frames, ``size`` bytes in all, are kept in memory; ``memory_gb`` as in the settings."""
+    if memory_gb > 0:
+        return min(count, int(count * memory_gb * 1e9 / size))
     free = free_memory_bytes()
     if free is None or size <= MEMORY_SHARE * free:
         return count
@@ -298,7 +300,7 @@ def open_frames(
         return FrameSource(*(used or [(readers[0], frames[0])])[0], encoder, device, progress)
     counts = [len(numbers) for _, numbers in used]
     size = sum(counts) * (len(encoder.arrays) + 1) * int(np.prod(readers[0].shape))
-    kept = frames_that_fit(size, sum(counts))
+    kept = frames_that_fit(size, sum(counts), encoder.settings.memory_gb)
     sources: list[FrameSource] = []
     for reader, numbers in used:
         tell = _tell_after(sum(map(len, (source.frames for source in sources))), sum(counts), progress)

@@ -154,7 +154,7 @@ def _flat(row: RowResult) -> dict[str, Any]:
     for key in ("mean", "std", "subset_size", "subsets"):
         line[f"kid_{key}"] = kid.get(key, "")
     line["speckle_snr"], line["speckle_patches"] = row.speckle.snr, row.speckle.patches
-    for key in ("axial_mm", "lateral_mm"):
+    for key in ("band_snr", "axial_mm", "lateral_mm"):
         for band, value in enumerate(getattr(row.speckle, key)):
             line[f"speckle_{key}_band{band}"] = value
     for figure in SCALES:

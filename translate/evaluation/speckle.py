@@ -38,12 +38,14 @@ class Statistics:
 
     Attributes:
         snr: Median over patches of the envelope's signal-to-noise ratio.
+        band_snr: The same in each depth band; NaN where there is no patch.
         patches: Number of patches.
         axial_mm, lateral_mm: Full width at half maximum of the autocovariance in each depth band; NaN where
             there is too little tissue.
     """
 
     snr: float
+    band_snr: tuple[float, ...]
     patches: int
     axial_mm: tuple[float, ...]
     lateral_mm: tuple[float, ...]
@@ -99,6 +101,8 @@ class Speckle:
         self._polar = np.stack([(z - z0) / spacing, (x - x0) / spacing])
         self._line_mm = probe.line_pitch_mm(depth)
         self._depth_mm = spacing
+        middle = tiles(self.pixel_depths_mm, PATCH_PX).mean(axis=2)
+        self._patch_bands = np.digitize(middle, self.band_edges_mm[1:-1]).astype(np.float64)
         self._window = (max(3, round(_SURROUNDINGS_MM / spacing)), _SURROUNDINGS_LINES)
         self._rows = [
             np.flatnonzero((depth >= low) & (depth < high))
@@ -130,13 +134,13 @@ class Speckle:
         """What one image adds to the statistics.
 
         Returns:
-            The envelope's signal-to-noise ratio in each patch, (P,), and for each direction, depth band and lag
-            the sum of products of the relative envelope and their number, (2, B, lags, 2).
+            Depth band and the envelope's signal-to-noise ratio of each patch, (P, 2), and for each direction, depth
+            band and lag the sum of products of the relative envelope and their number, (2, B, lags, 2).
         """
         envelope = self._amplitude[image]
         patches = tiles(envelope, PATCH_PX)[where.patches].astype(np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = patches.mean(axis=1) / patches.std(axis=1)
+            ratios = np.stack([self._patch_bands[where.patches], patches.mean(axis=1) / patches.std(axis=1)], axis=1)
         # a cubic spline: linear interpolation would widen grains of a pixel or two by a tenth
         polar = map_coordinates(envelope, self._polar, order=3, output=np.float32)
         mean = uniform_filter(polar * where.weight, self._window) / where.share
@@ -162,8 +166,13 @@ class Speckle:
             for band, rows in enumerate(self._rows):
                 pitch = self._depth_mm if direction == 0 else float(self._line_mm[rows].mean())
                 widths[direction].append(pitch * _full_width(sums[direction, band]))
-        snr = float(np.median(ratios)) if len(ratios) else math.nan
-        return Statistics(snr, len(ratios), tuple(widths[0]), tuple(widths[1]))
+        bands, values = ratios.T
+        by_band = tuple(_median(values[bands == band]) for band in range(len(self._rows)))
+        return Statistics(_median(values), by_band, len(ratios), tuple(widths[0]), tuple(widths[1]))
+
+
+def _median(values: np.ndarray) -> float:
+    return float(np.median(values)) if len(values) else math.nan
 
 
 def _full_width(sums: np.ndarray) -> float:

@@ -219,8 +219,8 @@ def _speckle_table(result: Evaluation) -> Table:
     rows = []
     for name, speckle in [*reference, *((row.name, row.speckle) for row in result.rows)]:
         widths = [
-            f"{_number(axial, 2)} / {_number(lateral, 2)}"
-            for axial, lateral in zip(speckle.axial_mm, speckle.lateral_mm, strict=True)
+            f"{_number(snr, 2)}; {_number(axial, 2)} / {_number(lateral, 2)}"
+            for snr, axial, lateral in zip(speckle.band_snr, speckle.axial_mm, speckle.lateral_mm, strict=True)
         ]
         rows.append((name, _number(speckle.snr, 2), *widths))
     bands = [f"{low:.0f}–{high:.0f} mm" for low, high in pairwise(edges)]
@@ -228,7 +228,8 @@ def _speckle_table(result: Evaluation) -> Table:
         "Texture of whole test images in bright tissue, after undoing the log compression. SNR: mean / standard "
         f"deviation of the envelope, median over {result.reference_speckle.patches} patches of one tissue "
         f"({RAYLEIGH_SNR:.2f} for fully developed speckle; higher is too smooth). Grain: full width at half maximum "
-        "of the autocovariance along / across the scanlines [mm], by depth. Outputs should equal the first row."
+        "of the autocovariance along / across the scanlines [mm]. By depth: SNR; grain. Outputs should equal the first "
+        "row."
     )
     return Table(title="Speckle", caption=caption, columns=("", "SNR", *bands), rows=rows)
 

@@ -1,0 +1,94 @@
+"""The paper's experiment at the scale of this machine: LM, LMS, LMSA and SA, trained alike, several seeds.
+
+    python docs/make_training_set.py training_set
+    python docs/make_results.py training_set results --updates 3000 --seeds 3
+
+Trains each variant with each seed on the exam of the training set, whole anatomies held out, evaluates all runs of a seed
+together, and writes docs/results_measured.json: per variant and seed the figures of the table, and over seeds their
+means and the order of the variants. What is finished is kept: run it again to go on. Hours on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ussim.files import write_text
+
+MEASURED = Path(__file__).with_name("results_measured.json")
+VARIANTS = ("LM", "LMS", "LMSA", "SA")
+NETWORK = (
+    "--model", "fast", "--ngf", "16", "--batch", "4", "--crop", "256", "--set", "segmentation=acoustic",
+    "--set", "attenuation=decibel", "--set", "upsample=nearest", "--set", "split=scene", "--set", "flip=true",
+    "--set", "learning_rate=0.0005", "--set", "memory_gb=10", "--set", "preview_every=1000",
+)  # fmt: skip
+FIGURES = {"psnr": 1.0, "ssim": 100.0, "pkl": 100.0}
+
+
+def translate(*arguments: object) -> None:
+    """Run a command line."""
+    program = str(Path(sys.executable).with_name("translate"))
+    subprocess.run([program, *map(str, arguments)], check=True)
+
+
+def rows_of(report: Path) -> dict[str, dict[str, float]]:
+    """Means of the figures and the Fréchet distance of each row of a report."""
+    found = {}
+    for row in json.loads((report / "report.json").read_text(encoding="utf-8"))["rows"]:
+        figures = {name: row["whole"][name]["mean"] * scale for name, scale in FIGURES.items()}
+        if row["distance"]:
+            figures["frechet"] = row["distance"]["frechet"]
+        found[row["name"]] = {name: round(value, 3) for name, value in figures.items()}
+    return found
+
+
+def over_seeds(seeds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, Any]]:
+    """Mean and spread of each figure of each row."""
+    return {
+        row: {
+            figure: {
+                "mean": round(float(np.mean([seed[row][figure] for seed in seeds])), 3),
+                "least": min(seed[row][figure] for seed in seeds),
+                "most": max(seed[row][figure] for seed in seeds),
+            }
+            for figure in seeds[0][row]
+        }
+        for row in seeds[0]
+    }
+
+
+def main() -> None:
+    """Train, evaluate, write."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("training_set", type=Path)
+    options.add_argument("output", type=Path, help="folder for runs and reports")
+    options.add_argument("--updates", type=int, default=3000)
+    options.add_argument("--seeds", type=int, default=3)
+    options.add_argument("--images", type=int, default=40, help="held-out images that are evaluated")
+    given = options.parse_args()
+    store, seeds = given.training_set / "exam.zarr", []
+    for seed in range(given.seeds):
+        runs = [given.output / f"seed{seed}" / variant for variant in VARIANTS]
+        for run, variant in zip(runs, VARIANTS, strict=True):
+            resume = ("--resume",) if run.is_dir() else ()
+            settings = ("--inputs", variant, "--seed", seed, "--iterations", given.updates)
+            translate("train", store, "-o", run, *NETWORK, *settings, *resume)
+        report = given.output / f"seed{seed}" / "report"
+        if not (report / "report.json").is_file():
+            translate("evaluate", *runs, store, "-o", report, "--crop", 512, "--images", given.images)
+        seeds.append(rows_of(report))
+    shown = {"updates": given.updates, "settings": " ".join(NETWORK), "seeds": seeds, "over_seeds": over_seeds(seeds)}
+    write_text(MEASURED, json.dumps(shown, indent=1, ensure_ascii=False) + "\n")
+    for name in ("patches.png", "full_view.png", "error_maps.png"):
+        shutil.copy(given.output / "seed0" / "report" / name, given.output / name)
+
+
+if __name__ == "__main__":
+    main()
