@@ -3,9 +3,9 @@
     python docs/make_training_set.py training_set
     python docs/make_results.py training_set results --updates 3000 --seeds 3
 
-Trains each variant with each seed on the exam of the training set, whole anatomies held out, evaluates all runs of a seed
-together, and writes docs/results_measured.json: per variant and seed the figures of the table, and over seeds their
-means and the order of the variants. What is finished is kept: run it again to go on. Hours on two cores.
+Trains each variant with each seed on the exam of the training set, whole anatomies held out, evaluates the runs of a
+seed together, and writes docs/results_measured.json: per variant and seed the figures of the table, and over seeds
+their means and bounds. What is finished is kept: run it again to go on. Hours on two cores.
 """
 
 from __future__ import annotations

@@ -22,10 +22,11 @@ from typing import Any
 
 import numpy as np
 import torch
+import trimesh
 
 import ussim
 from meshes.cache import cached_scene
-from translate.data.split import is_held_out
+from translate.data.split import Split, is_held_out
 from translate.data.store import StoreReader
 from translate.evaluation.evaluate import evaluate
 from translate.evaluation.results import LOW_QUALITY
@@ -43,6 +44,7 @@ from ussim.dataset.store import Dataset
 from ussim.files import file_digest, write_text
 from ussim.probe.settings import build_settings
 from ussim.scene.scene import Scene
+from ussim.scene.surface import Surface
 from ussim.scene.sweep import Sweep, SweepKey
 
 MEASURED = Path(__file__).with_name("shipped_measured.json")
@@ -57,6 +59,8 @@ IMAGES = 40
 """Held-out images of the exam that are evaluated; of every other part a fifth of that."""
 DRAWS = 1000
 SLOW_MM, STEP_MM = 10.0, 0.25
+PLACES = ((-50, -20, 0.2), (-10, 0, 0.0), (30, 10, -0.1), (60, 25, -0.3))
+"""Of the probe over the primitives: to the side and in elevation [mm], tilt."""
 FALLS_SHORT = (
     "It cannot bring back what the low-quality image does not show: a wall or a vessel that its single ray a scanline "
     "missed stays missing.",
@@ -90,10 +94,10 @@ def interval(values: np.ndarray, frames: np.ndarray) -> tuple[float, float, floa
     return tuple(round(float(value), 4) for value in (values.mean(), low, high))
 
 
-def measure(run: Path, store: Path, images: int) -> dict[str, dict[str, tuple[float, ...]]]:
+def measure(run: Path, store: Path, images: int, split: Split = "scene") -> dict[str, dict[str, tuple[float, ...]]]:
     """Figures of the low-quality images and of the generator on held-out anatomies of a store."""
     with tempfile.TemporaryDirectory() as scratch:
-        result = evaluate([run], store, Path(scratch) / "report", images=images, split="scene").evaluation
+        result = evaluate([run], store, Path(scratch) / "report", images=images, split=split).evaluation
     found: dict[str, dict[str, tuple[float, ...]]] = {}
     frames = result.places[:, 0]
     for row in result.rows:
@@ -119,6 +123,32 @@ def slow_sweep(folder: Path, number: int, seed: int, weeks: float) -> Path:
     scene = replace(scene, sweeps={"slow": Sweep("slow", tuple(ends))})
     settings = build_settings([], ("lq", "hq"), (1000, 1386))
     job.run(make_plan(scene, round(SLOW_MM / STEP_MM) + 1, settings, "slow"), store, resume=store.exists())
+    return store
+
+
+def primitives(folder: Path) -> Path:
+    """A store of a scene that is no anatomy: balls, rods and boxes in a body, of tissues of the library."""
+    store = folder / "slow" / "primitives.zarr"
+    shapes = [
+        ("body", "soft_tissue", trimesh.creation.box((260, 200, 220)), (0, 0, 110)),
+        ("fat", "fat", trimesh.creation.box((258, 198, 18)), (0, 0, 12)),
+        ("liver", "liver", trimesh.creation.icosphere(4, 38), (-32, 0, 75)),
+        ("vessel", "blood", trimesh.creation.cylinder(6, 120), (-30, 0, 70)),
+        ("cyst", "urine", trimesh.creation.icosphere(4, 16), (34, 0, 55)),
+        ("rod", "bone", trimesh.creation.cylinder(5, 90), (22, 5, 92)),
+        ("stone", "bone", trimesh.creation.icosphere(3, 4), (34, 0, 68)),
+        ("kidney", "kidney", trimesh.creation.capsule(50, 18), (60, -25, 100)),
+    ]
+    surfaces = []
+    for priority, (name, tissue, mesh, place) in enumerate(shapes):
+        if name in ("vessel", "rod"):
+            mesh.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0.3, 0]))
+        mesh.apply_translation(place)
+        surfaces.append(Surface.from_mesh(mesh, name=name, tissue=tissue, priority=priority))
+    keys = [SweepKey((side, elevation, 2), (tilt, 0, 1), (1, 0, -tilt)) for side, elevation, tilt in PLACES]
+    scene = Scene.from_surfaces(surfaces, "gel", sweeps={"over": Sweep("over", tuple(keys))})
+    settings = build_settings([], ("lq", "hq"), (1000, 1386))
+    job.run(make_plan(scene, IMAGES // 2, settings, "over"), store, resume=store.exists())
     return store
 
 
@@ -169,7 +199,8 @@ def ship(folder: Path, run: Path) -> None:
     row = first.header.scenes[held_out[0]]
     slow = steadiness(run, slow_sweep(folder, int(held_out[0]), row.seed, row.weeks))
     measured: dict[str, Any] = {"settings": " ".join(SETTINGS), "updates": updates, "curve": curve, "parts": parts}
-    measured |= {"steadiness": slow, "step_mm": STEP_MM}
+    foreign = {"primitives": measure(run, primitives(folder), IMAGES // 2, "frame")}
+    measured |= {"steadiness": slow, "step_mm": STEP_MM, "foreign": foreign}
     write_text(MEASURED, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
 
 
