@@ -148,7 +148,7 @@ def primitives(folder: Path) -> Path:
     keys = [SweepKey((side, elevation, 2), (tilt, 0, 1), (1, 0, -tilt)) for side, elevation, tilt in PLACES]
     scene = Scene.from_surfaces(surfaces, "gel", sweeps={"over": Sweep("over", tuple(keys))})
     settings = build_settings([], ("lq", "hq"), (1000, 1386))
-    job.run(make_plan(scene, IMAGES // 2, settings, "over"), store, resume=store.exists())
+    job.run(make_plan(scene, 60, settings, "over"), store, resume=store.exists())
     return store
 
 
@@ -199,7 +199,7 @@ def ship(folder: Path, run: Path) -> None:
     row = first.header.scenes[held_out[0]]
     slow = steadiness(run, slow_sweep(folder, int(held_out[0]), row.seed, row.weeks))
     measured: dict[str, Any] = {"settings": " ".join(SETTINGS), "updates": updates, "curve": curve, "parts": parts}
-    foreign = {"primitives": measure(run, primitives(folder), IMAGES // 2, "frame")}
+    foreign = {"primitives": measure(run, primitives(folder), IMAGES, "frame")}
     measured |= {"steadiness": slow, "step_mm": STEP_MM, "foreign": foreign}
     write_text(MEASURED, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
 
