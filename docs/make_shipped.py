@@ -4,7 +4,8 @@
     python docs/make_shipped.py train training_set run        # hours; stop it and go on as you like
     python docs/make_shipped.py ship training_set run
 
-The second command trains; the last evaluates on held-out anatomies, of every part of the training set, and writes
+The second command trains: first, in run/first, for grey levels, then, from those weights, for texture as well. The last
+evaluates on held-out anatomies, of every part of the training set, and writes
 weights, settings and card into translate/shipped, the learning curve and the figures into docs/shipped_measured.json.
 """
 
@@ -51,10 +52,12 @@ MEASURED = Path(__file__).with_name("shipped_measured.json")
 SETTINGS = (
     "--model", "fast", "--inputs", "LMSA", "--ngf", "16", "--batch", "4", "--crop", "256",
     "--set", "segmentation=acoustic", "--set", "attenuation=decibel", "--set", "upsample=nearest",
-    "--set", "split=scene", "--set", "flip=true", "--set", "ema=0.999", "--set", "learning_rate=0.0005",
+    "--set", "split=scene", "--set", "flip=true", "--set", "ema=0.999",
     "--set", "validate_every=1000", "--set", "checkpoint_every=500", "--set", "preview_every=2000",
     "--set", "memory_gb=10",
 )  # fmt: skip
+FIRST, FIRST_UPDATES = ("--set", "learning_rate=0.0005"), 2804
+SECOND = ("--set", "learning_rate=0.0002", "--set", "l1_weight=20", "--set", "feature_matching=10")
 IMAGES = 40
 """Held-out images of the exam that are evaluated; of every other part a fifth of that."""
 DRAWS = 1000
@@ -79,10 +82,14 @@ def stores_of(folder: Path) -> list[Path]:
 
 
 def train(folder: Path, run: Path, iterations: int) -> None:
-    """Train, or go on."""
-    command = [str(Path(sys.executable).with_name("translate")), "train", *map(str, stores_of(folder)), "-o", str(run)]
-    resume = ["--resume"] if run.is_dir() else []
-    subprocess.run([*command, *SETTINGS, "--iterations", str(iterations), *resume], check=True)
+    """Train both stages, or go on."""
+    command = [str(Path(sys.executable).with_name("translate")), "train", *map(str, stores_of(folder)), *SETTINGS]
+    first, second = run / "first", run / "second"
+    run.mkdir(parents=True, exist_ok=True)
+    for place, extra, updates in ((first, FIRST, FIRST_UPDATES), (second, SECOND, iterations)):
+        resume = ["--resume"] if place.is_dir() else []
+        begin = ["--init", str(first)] if place == second else []
+        subprocess.run([*command, *extra, "-o", str(place), "--iterations", str(updates), *begin, *resume], check=True)
 
 
 def interval(values: np.ndarray, frames: np.ndarray) -> tuple[float, float, float]:
@@ -162,11 +169,11 @@ def steadiness(run: Path, store: Path) -> dict[str, dict[str, float]]:
 
 def ship(folder: Path, run: Path) -> None:
     """Evaluate, and write what is shipped."""
-    stores = stores_of(folder)
+    stores, first_stage, run = stores_of(folder), run / "first", run / "second"
     parts = {store.stem: measure(run, store, IMAGES if store.stem == "exam" else IMAGES // 5) for store in stores}
     stored = Run.load(run)
     network, _ = load_network(run, stored)
-    curve = read_log(run, CURVE)
+    curve = [{"stage": path.name, **line} for path in (first_stage, run) for line in read_log(path, CURVE)]
     updates = int(json.loads((run / "log.jsonl").read_text().splitlines()[-1])["iteration"])
     FOLDER.mkdir(exist_ok=True)
     shutil.copy(run / MASK, FOLDER / MASK)
@@ -198,7 +205,8 @@ def ship(folder: Path, run: Path) -> None:
     write_text(FOLDER / CARD, card.model_dump_json(indent=1) + "\n")
     row = first.header.scenes[held_out[0]]
     slow = steadiness(run, slow_sweep(folder, int(held_out[0]), row.seed, row.weeks))
-    measured: dict[str, Any] = {"settings": " ".join(SETTINGS), "updates": updates, "curve": curve, "parts": parts}
+    measured: dict[str, Any] = {"settings": " ".join((*SETTINGS, *SECOND)), "updates": updates, "curve": curve}
+    measured["parts"] = parts
     foreign = {"primitives": measure(run, primitives(folder), IMAGES, "frame")}
     measured |= {"steadiness": slow, "step_mm": STEP_MM, "foreign": foreign}
     write_text(MEASURED, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")

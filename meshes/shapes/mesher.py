@@ -180,7 +180,7 @@ def _simplified(raw, parts, budget, reach, tolerance):
         if abs(total - budget) <= tolerance * budget:
             break
         reach *= 1.5
-    if not budget * (1 - tolerance) <= total <= budget * _MOST_OVER:
+    if not budget * (1 - tolerance) <= total <= budget * max(1 + tolerance, _MOST_OVER):
         raise SurfaceError(f"no simplification gives {budget} triangles ± {tolerance:.1%} (nearest {total})")
     return [_finished(pieces, part.name) for pieces, part in zip(bodies, parts, strict=True)]
 
