@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 import trimesh
+from PIL import Image
 
 import ussim
 from meshes.cache import cached_scene
@@ -48,6 +49,10 @@ from ussim.scene.scene import Scene
 from ussim.scene.surface import Surface
 from ussim.scene.sweep import Sweep, SweepKey
 
+PAGE = Path(__file__).with_name("shipped.md")
+PICTURE = Path(__file__).parent / "images" / "shipped.jpg"
+SHOWN = 60
+"""Number of the held-out frame of the exam that the page shows."""
 MEASURED = Path(__file__).with_name("shipped_measured.json")
 SETTINGS = (
     "--model", "fast", "--inputs", "LMSA", "--ngf", "16", "--batch", "4", "--crop", "256",
@@ -60,6 +65,8 @@ FIRST, FIRST_UPDATES = ("--set", "learning_rate=0.0005"), 2804
 SECOND = ("--set", "learning_rate=0.0002", "--set", "l1_weight=20", "--set", "feature_matching=10")
 IMAGES = 40
 """Held-out images of the exam that are evaluated; of every other part a fifth of that."""
+LEAST_FOR_FD = 20
+"""Images that a Fréchet distance is given for."""
 DRAWS = 1000
 SLOW_MM, STEP_MM = 10.0, 0.25
 PLACES = ((-50, -20, 0.2), (-10, 0, 0.0), (30, 10, -0.1), (60, 25, -0.3))
@@ -113,7 +120,7 @@ def measure(run: Path, store: Path, images: int, split: Split = "scene") -> dict
             name: interval(scores[:, column] * scale, frames)
             for column, (name, scale) in enumerate({"PSNR [dB]": 1, "SSIM [%]": 100, "pKL ×100": 100}.items())
         }
-        if row.distance:
+        if row.distance and row.distance.images >= LEAST_FOR_FD:
             figures["FD"] = tuple(round(x, 3) for x in (row.distance.frechet, row.distance.low, row.distance.high))
         pairs = zip(row.speckle.band_snr, result.reference_speckle.band_snr, strict=True)
         figures["speckle SNR over HQ's, by depth"] = tuple(round(a / b, 3) if b > 0 else 0.0 for a, b in pairs)
@@ -167,6 +174,18 @@ def steadiness(run: Path, store: Path) -> dict[str, dict[str, float]]:
     return {name: {key: round(value, 3) for key, value in vars(one).items()} for name, one in found.items()}
 
 
+def picture(run: Path, store: Path) -> None:
+    """A held-out frame before and after and as it should be, pixel for pixel."""
+    generator, reader = Generator.load(run), StoreReader(store)
+    held_out = reader.frames("test", "scene")
+    frame = reader.frame(int(held_out[SHOWN % len(held_out)]))
+    enhanced = generator.view(reader).enhance(frame, reader.mask)
+    window = slice(330, 830), slice(470, 920)
+    Image.fromarray(np.hstack([image[window] for image in (frame["lq"], enhanced, frame["hq"])])).save(
+        PICTURE, quality=90
+    )
+
+
 def ship(folder: Path, run: Path) -> None:
     """Evaluate, and write what is shipped."""
     stores, first_stage, run = stores_of(folder), run / "first", run / "second"
@@ -210,6 +229,68 @@ def ship(folder: Path, run: Path) -> None:
     foreign = {"primitives": measure(run, primitives(folder), IMAGES, "frame")}
     measured |= {"steadiness": slow, "step_mm": STEP_MM, "foreign": foreign}
     write_text(MEASURED, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
+    write_page(measured)
+    picture(run, stores[0])
+
+
+def tables(measured: dict[str, Any]) -> str:
+    """What was measured, as Markdown."""
+    parts = {**measured["parts"], **measured["foreign"]}
+    names = list(measured["parts"]["exam"]["shipped"])
+    scalars, bands = [name for name in names if "depth" not in name], names[-1]
+    lines = [
+        f"After {measured['updates']:,} updates of the second stage, on held-out anatomies, 512² crops; low quality → "
+        "shipped, and in brackets the 95 % interval of the latter (over images; of FD by bootstrap):",
+        "",
+        "| part | " + " | ".join(scalars) + " |",
+        "|---" * (len(scalars) + 1) + "|",
+    ]
+    for part, rows in parts.items():
+        cells = []
+        for name in scalars:
+            if name in rows["shipped"]:
+                low, (mean, least, most) = rows["low quality"][name], rows["shipped"][name]
+                cells.append(f"{low[0]:.2f} → **{mean:.2f}** [{least:.2f}, {most:.2f}]")
+            else:
+                cells.append("–")
+        lines.append(f"| {part} | " + " | ".join(cells) + " |")
+    shown = (
+        " / ".join(f"{value:.2f}" for value in measured["parts"]["exam"][row][bands])
+        for row in ("low quality", "shipped")
+    )
+    lines += [
+        "",
+        "Speckle of the exam: SNR of the envelope over that of the high-quality images, in five bands of 30 mm: low "
+        "quality {}; shipped {}.".format(*shown),
+        "",
+        f"Steadiness, over a slow sweep of {measured['step_mm']:g} mm a frame over the head of a held-out anatomy: "
+        "root mean square change of tissue from frame to frame, in grey levels, of pixels and of means over 3 mm:",
+        "",
+        "| | pixels | 3 mm |",
+        "|---|---|---|",
+        *(f"| {name} | {row['pixel']:.2f} | {row['patch']:.2f} |" for name, row in measured["steadiness"].items()),
+        "",
+        "Learning curve, 48 crops of 256² of held-out anatomies, of all parts:",
+        "",
+        "| stage | update | PSNR [dB] | SSIM [%] | pKL ×100 |",
+        "|---|---|---|---|---|",
+    ]
+    for line in measured["curve"]:
+        name = "low quality" if line["iteration"] == 0 else line["stage"]
+        if line["iteration"] == 0 and line["stage"] != "first":
+            continue
+        figures = f"{line['psnr_db']:.2f} | {line['ssim_percent']:.2f} | {100 * line['pkl']:.2f}"
+        lines.append(f"| {name} | {line['iteration']:,} | {figures} |")
+    return "\n".join(lines)
+
+
+def write_page(measured: dict[str, Any]) -> None:
+    """Put the tables into the page, between its marks."""
+    begin, end = "<!-- measured -->\n", "<!-- end of measured -->"
+    text = PAGE.read_text(encoding="utf-8")
+    head, _, rest = text.partition(begin)
+    _, _, tail = rest.partition(end)
+    write_text(PAGE, f"{head}{begin}{tables(measured)}\n{end}{tail}")
 
 
 def main() -> None:
