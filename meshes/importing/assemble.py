@@ -177,7 +177,7 @@ def _warnings(
     thin = [surface.name for surface in surfaces if _is_thread(surface)]
     if thin:
         found.append(
-            f"thinner than {THREAD_MM:g} mm, about the distance between scanlines, which may pass by: "
+            f"thinner than {THREAD_MM:g} mm, about the distance between scanlines: low quality may pass by "
             f"{', '.join(thin)}; for pins and wires take [[point]]"
         )
     return found

@@ -196,7 +196,7 @@ def test_a_wire_that_scanlines_may_pass_by_is_told(tmp_path):
     paths = save(tmp_path, body=body, wire=thin, needle=thick)
     result = ussim("scene", "init", *paths, "-o", tmp_path / "scene", "--units", "mm")
     (note,) = [line for line in result.stdout.splitlines() if "thinner than" in line]
-    assert "which may pass by: wire; for pins and wires take [[point]]" in note
+    assert "low quality may pass by wire; for pins and wires take [[point]]" in note
 
 
 # Files that are none ------------------------------------------------------------------------------------
