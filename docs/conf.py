@@ -61,6 +61,7 @@ nitpick_ignore = [
             "use.inference.Engine",
             "model.networks.UNet",
             "evaluation.speckle.Statistics",
+            "evaluation.results.Steadiness",
         )
     ),
     ("py:class", "ussim.dataset.job.FrameRenderer"),

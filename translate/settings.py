@@ -192,7 +192,7 @@ class DataInfo(_Frozen):
         store: Name of its folder, or names.
         digest: SHA-256 of its attributes; of several, of their digests.
         tissues: Tissue names; position + 1 is the id in a segmentation.
-        acoustics: What these are, see :mod:`translate.data.acoustics`; runs of ussim 0.1.0 do not say.
+        acoustics: What these are, see ``translate.data.acoustics``; runs of ussim 0.1.0 do not say.
         image: The pixel grid.
         mm_per_pixel: Sides of a pixel, the smallest and the largest of all stores; likewise.
         probe: Settings of the probe.

@@ -27,7 +27,7 @@ class StoreReader:
         mask: 1 inside the sector, uint8 of shape (H, W).
         split: The store's split by frame: 0 train, 1 test; uint8 of shape (n,).
         tissues: Tissue names; position + 1 is the id in a segmentation.
-        acoustics: What they are, see :mod:`translate.data.acoustics`.
+        acoustics: What they are, see ``translate.data.acoustics``.
         probe: Settings of the probe.
         image: The pixel grid.
         digest: SHA-256 of the store's attributes, which decide all it holds.

@@ -68,7 +68,7 @@ class Generator:
 
     @classmethod
     def default(cls, device: str = "auto", engine: str = "torch") -> Generator:
-        """The shipped generator; see :mod:`translate.model.shipped`."""
+        """The shipped generator; see ``translate.model.shipped``."""
         return cls.load(DEFAULT, device, engine)
 
     @classmethod
