@@ -19,7 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("ussim", "translate", "ussim-pipeline")
-SDIST_BYTES = 1_000_000
+SHIPPED = ROOT / "translate" / "shipped" / "generator.safetensors"
+SDIST_BYTES = 1_000_000 + SHIPPED.stat().st_size
 
 USE = """
 import sys
@@ -37,6 +38,8 @@ assert all((files(package) / "py.typed").is_file() for package in (meshes, trans
 assert (files(cli.pipeline.report) / "page.html.j2").is_file()
 assert (files(meshes) / "tissues.toml").is_file()
 assert (files(meshes) / "importing" / "terms.toml").is_file()
+assert all((files(translate) / "shipped" / name).is_file() for name in ("card.json", "settings.json", "mask.png"))
+assert (files(translate) / "shipped" / "generator.safetensors").is_file()
 
 ball = trimesh.creation.icosphere(subdivisions=3, radius=30)
 ball.apply_translation((0, 0, 35))
