@@ -62,7 +62,7 @@ SETTINGS = (
     "--set", "memory_gb=10",
 )  # fmt: skip
 FIRST, FIRST_UPDATES = ("--set", "learning_rate=0.0005"), 2804
-SECOND = ("--set", "learning_rate=0.0002", "--set", "l1_weight=20", "--set", "feature_matching=10")
+SECOND = ("--set", "learning_rate=0.0002", "--set", "l1_weight=50", "--set", "texture_weight=100")
 IMAGES = 40
 """Held-out images of the exam that are evaluated; of every other part a fifth of that."""
 LEAST_FOR_FD = 20

@@ -65,6 +65,7 @@ class TrainSettings(_Frozen):
         l1_weight: λ of equation 2.
         adversarial_weight: Weight of the adversarial loss; 0 trains on L1 alone.
         feature_matching: Weight of the L1 distance between the discriminator's features; 0 leaves it out.
+        texture_weight: Weight of the distance of local means and standard deviations, which keeps speckle; 0: none.
         ema: Decay of the moving average of the generator's weights.
         seed: Seed of weights and crops.
         threads: On a CPU; their number decides the last bits. 0: as many as the CPUs that the process may use.
@@ -107,6 +108,7 @@ class TrainSettings(_Frozen):
     l1_weight: Annotated[float, Field(ge=0)] = 100.0
     adversarial_weight: Annotated[float, Field(ge=0)] = 1.0
     feature_matching: Annotated[float, Field(ge=0)] = 0.0
+    texture_weight: Annotated[float, Field(ge=0)] = 0.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     # how it runs

@@ -363,7 +363,7 @@ def test_a_finished_training_is_not_loaded_again(store, finished, tmp_path, monk
     run = Path(shutil.copytree(finished, tmp_path / "run"))
     monkeypatch.setattr(loop, "Session", None)
     summary = train(settings(iterations=Run.load(run).train.iterations), store, run, resume=True)
-    assert summary.losses.keys() == {"discriminator", "adversarial", "fidelity", "features"}
+    assert summary.losses.keys() == {"discriminator", "adversarial", "fidelity", "features", "texture"}
 
 
 # Threads ----------------------------------------------------------------------------------------------

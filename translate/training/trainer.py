@@ -18,7 +18,7 @@ from translate.training.adam import take_over_adam
 from translate.training.devices import Team
 from ussim.errors import UssimError
 
-LOSSES = ("discriminator", "adversarial", "fidelity", "features")
+LOSSES = ("discriminator", "adversarial", "fidelity", "features", "texture")
 """What an update reports, in this order."""
 
 
@@ -73,7 +73,7 @@ class Trainer:
         return torch.compile(network) if compiles else network
 
     def step(self, batch: Batch) -> Tensor:
-        """One update of both networks; returns the four losses before it, on the device."""
+        """One update of both networks; returns the losses before it, on the device."""
         target = batch.target * batch.mask
         with self._autocast:
             output = self._generate(batch.inputs)
@@ -81,7 +81,7 @@ class Trainer:
         adversarial = self.settings.adversarial_weight > 0 or self.settings.feature_matching > 0
         zero = target.new_zeros(())
         discriminator = self._update_discriminator(batch.inputs, output.detach(), target) if adversarial else zero
-        parts = self._update_generator(batch.inputs, output, target, adversarial)
+        parts = self._update_generator(batch, output, target, adversarial)
         self._update_average()
         self.iteration += 1
         return torch.stack([discriminator, *parts])
@@ -100,11 +100,13 @@ class Trainer:
         return loss.detach()
 
     def _update_generator(
-        self, inputs: Tensor, output: Tensor, target: Tensor, adversarial: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        settings = self.settings
+        self, batch: Batch, output: Tensor, target: Tensor, adversarial: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        settings, inputs = self.settings, batch.inputs
         fidelity = losses.fidelity(output, target)
-        fooling = features = fidelity.new_zeros(())
+        fooling = features = texture = fidelity.new_zeros(())
+        if settings.texture_weight > 0:
+            texture = losses.texture_distance(output, target, batch.mask)
         if adversarial:
             self.discriminator.requires_grad_(False)
             with self._autocast:
@@ -115,12 +117,15 @@ class Trainer:
                         _, real = self._criticise(torch.cat([inputs, target], 1))
                     features = losses.feature_distance(fake, real).float()
         loss = (
-            settings.adversarial_weight * fooling + settings.l1_weight * fidelity + settings.feature_matching * features
+            settings.adversarial_weight * fooling
+            + settings.l1_weight * fidelity
+            + settings.feature_matching * features
+            + settings.texture_weight * texture
         )
         self.generator_adam.zero_grad()
         loss.backward()
         self.generator_adam.step()
-        return fooling.detach(), fidelity.detach(), features.detach()
+        return fooling.detach(), fidelity.detach(), features.detach(), texture.detach()
 
     @torch.no_grad()
     def _update_average(self) -> None:
