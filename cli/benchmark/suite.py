@@ -89,7 +89,7 @@ def _frames(renderer: Renderer, quality: Quality | None, poses: np.ndarray, band
     repeats = _REPEATS if quality is not REFERENCE else 3
     times, stage_ms = frame_times(renderer, quality, poses, repeats, renderer.batch_size([quality or LQ]))
     stages = {
-        stage: {"ms": ms, "bytes": size, "floor_ms": _ms(size / bandwidth)}
+        stage: {"ms": ms, "bytes": size, "floor_ms": round(1e3 * size / bandwidth, 6)}
         for (stage, ms), size in zip(stage_ms.items(), renderer.stage_bytes.values(), strict=True)
     }
     return {

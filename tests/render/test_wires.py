@@ -48,7 +48,7 @@ def spots_over_tissue(diameter_mm: float, off_mm: float) -> list[float]:
 def test_a_wire_stands_out_of_tissue_wherever_it_lies_between_scanlines(diameter_mm, record_property):
     for off_mm in (0.0, 0.11, 0.23):
         found = spots_over_tissue(diameter_mm, off_mm)
-        record_property("grey", found)
+        record_property("grey", [float(value) for value in found])
         assert min(found) >= 20, (off_mm, found)
 
 
