@@ -299,7 +299,7 @@ def main() -> None:
     options.add_argument("what", choices=("train", "ship"))
     options.add_argument("training_set", type=Path)
     options.add_argument("run", type=Path)
-    options.add_argument("--iterations", type=int, default=100_000, help="updates; go on with more whenever you like")
+    options.add_argument("--iterations", type=int, default=1000, help="of the second stage; more is welcome")
     given = options.parse_args()
     if given.what == "train":
         train(given.training_set, given.run, given.iterations)
