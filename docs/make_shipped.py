@@ -74,8 +74,11 @@ PLACES = ((-50, -20, 0.2), (-10, 0, 0.0), (30, 10, -0.1), (60, 25, -0.3))
 FALLS_SHORT = (
     "It cannot bring back what the low-quality image does not show: a wall or a vessel that its single ray a scanline "
     "missed stays missing.",
-    "Shadows of small bones keep a trace of the low-quality image's hard edges.",
-    "Where shadows are deep the speckle is smoother than that of the high-quality image.",
+    "Shadows of small bones keep a trace of the low-quality image's hard edges, as faint lines along the beam.",
+    "Beside thin parts a faint haze spreads into the fluid, and small bright spots fade.",
+    "Its training was stopped by time, not because the curve was flat; the paper's gains are several times larger.",
+    "Where low quality is nearly right already, as in a scene of balls and boxes, it takes 0.3 dB of PSNR instead of "
+    "adding some.",
 )
 NOT_FOR = (
     "diagnosis, or any decision about a patient; images of real scanners, which it has never seen; measuring a "
@@ -215,7 +218,7 @@ def ship(folder: Path, run: Path) -> None:
         stores=stored.data.digest,
         anatomies_held_out=tuple(map(int, held_out)),
         seeds=(stored.train.seed,),
-        updates=updates,
+        updates=FIRST_UPDATES + updates,
         metrics=parts["exam"],
         falls_short=FALLS_SHORT,
         not_for=NOT_FOR,
