@@ -37,7 +37,8 @@ PIPELINE = [
     f"--set={name}={value}"
     for name, value in {
         "render.frames": 40, "render.size": "96x133", "render.unit": 4, "probe.scanlines": 24,
-        "probe.axial_samples": 256, "hq.rays": 4, "train.variants": "LM,LMSA", "train.ngf": 4, "train.ndf": 4,
+        "probe.axial_samples": 256, "hq.rays": 4, "train.init": "random", "train.variants": "LM,LMSA", "train.ngf": 4,
+        "train.ndf": 4,
         "train.depth": 4, "train.crop": 64, "train.batch": 2, "train.iterations": 60, "train.checkpoint_every": 20,
         "train.log_every": 5, "evaluate.crops": 2,
     }.items()

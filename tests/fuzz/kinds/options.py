@@ -24,7 +24,7 @@ TRAIN_KEYS = [
 ]  # fmt: skip
 PIPELINE_KEYS = [
     "scene.detail", "scene.seed", "scene.weeks", "scene.count", "render.frames", "render.size", "render.sweep",
-    "render.unit", "render.seed", "train.variants", "evaluate.crop", "evaluate.crops", "evaluate.images",
+    "render.unit", "render.seed", "train.variants", "train.init", "evaluate.crop", "evaluate.crops", "evaluate.images",
     "evaluate.seed", "apply.split", *(f"train.{key}" for key in TRAIN_KEYS), *RENDER_KEYS,
 ]  # fmt: skip
 NUMBERS = [

@@ -13,7 +13,8 @@ from fuzz.values import word
 
 SETTINGS = {
     "render.frames": 20, "render.size": "40x52", "render.unit": 10, "probe.scanlines": 16, "probe.axial_samples": 64,
-    "hq.rays": 2, "hq.layers": 1, "train.variants": "LM", "train.ngf": 4, "train.ndf": 4, "train.depth": 2,
+    "hq.rays": 2, "hq.layers": 1, "train.init": "random", "train.variants": "LM", "train.ngf": 4, "train.ndf": 4,
+    "train.depth": 2,
     "train.crop": 32, "train.batch": 2, "train.iterations": 1, "evaluate.crops": 1, "evaluate.crop": 32,
 }  # fmt: skip
 
