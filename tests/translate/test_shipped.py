@@ -15,6 +15,7 @@ from support.translate_store import make_store
 
 from cli.translate import main
 from translate.data.store import StoreReader
+from translate.evaluation.evaluate import evaluate
 from translate.model import shipped
 from translate.model.checkpoint import load_network, save_weights
 from translate.settings import Run, TrainSettings
@@ -161,6 +162,7 @@ def test_a_training_takes_the_network_of_what_it_begins_with(box, made, tmp_path
     )  # fmt: skip
     assert result.exit_code == 0, result.stderr
     assert shipped.architecture(Run.load(tmp_path / "run")) == shipped.architecture(Run.load(made / "run"))
+    assert shipped.settings_to_begin_with(tmp_path / "run") == shipped.settings_to_begin_with("default")
     with pytest.raises(UssimError, match=r"--init default: its generator has ngf = 4, not 8"):
         train(acoustic(ngf=8), made / "store.zarr", tmp_path / "other", init="default", device="cpu")
 
@@ -171,3 +173,12 @@ def test_weights_that_know_tissues_by_number_begin_no_training_on_others(made, t
     other = make_store(tmp_path / "other.zarr", frames=12, tissues=("bone", "gel", "muscle", "fat"))
     with pytest.raises(UssimError, match=r"knows tissues by number, and other ones than other\.zarr has"):
         train(numbered, other, tmp_path / "next", init=tmp_path / "run", device="cpu")
+
+
+# Evaluation ---------------------------------------------------------------------------------------------
+
+
+def test_the_shipped_generator_has_a_row_of_its_own_beside_a_run(box, made, tmp_path):
+    report = evaluate(["default", made / "run"], made / "store.zarr", tmp_path / "report", crop=64, device="cpu")
+    assert [row.name for row in report.evaluation.rows] == ["Low quality", "Shipped", "L2HMSA"]
+    assert report.evaluation.protocol.split == "frame"

@@ -140,8 +140,9 @@ def load_candidates(
         raise UssimError("no run to evaluate")
     paths = [run_folder(run) for run in runs]
     trained = [Run.load(path) for path in paths]
-    names = row_names([run.train.inputs for run in trained], [Path(run).name for run in runs])
-    names = ["Shipped" if is_shipped(path) else name for path, name in zip(paths, names, strict=True)]
+    own = [(run.train.inputs, path.name) for run, path in zip(trained, paths, strict=True) if not is_shipped(path)]
+    others = iter(row_names(*map(list, zip(*own, strict=True))) if own else [])
+    names = ["Shipped" if is_shipped(path) else next(others) for path in paths]
     candidates, notes = [], []
     for path, run, name in zip(paths, trained, names, strict=True):
         generator = Generator.load(DEFAULT if is_shipped(path) else path, device=device, engine=engine)

@@ -19,6 +19,7 @@ DEFAULT = "default"
 
 FOLDER = Path(__file__).parent.parent / "shipped"
 CARD = "card.json"
+_LOSSES = ("learning_rate", "l1_weight", "adversarial_weight", "feature_matching", "texture_weight", "flip")
 _SIDE_MARGIN = 1.25
 """Pixels may be so much smaller or larger than any it was trained on: speckle keeps about the size it knows."""
 
@@ -146,9 +147,10 @@ def shipped_run() -> Run:
 
 
 def settings_to_begin_with(run: str | Path) -> dict[str, Any]:
-    """What a training that begins with the generator of a run takes over from its settings.
+    """What a training that begins with the generator of a run takes over from its settings: network and losses.
 
     Raises:
         UssimError: No such run.
     """
-    return architecture(Run.load(run_folder(run)))
+    begun = Run.load(run_folder(run))
+    return {**architecture(begun), **{name: getattr(begun.train, name) for name in _LOSSES}}
