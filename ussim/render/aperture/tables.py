@@ -38,6 +38,7 @@ _LEAST_SPREAD = 0.04  # of a wall's echo on the scanline that meets it: less is 
 _LEAST_PATHS = 1  # that leave a strong mirror
 _RAYS_PER_PATH = 4
 _RAYS_PER_WALL_LINE = 4
+_MOST_WALL_LINES = 7  # as many as high quality has: the limit it nears with more rays looks at the same walls
 _LATEST = 1.2  # of what a round wavefront comes late beside a scanline: its width varies between nodes
 _BELOW_NOISE_DB = 10.0  # echoes on reflected paths that are left out
 
@@ -165,9 +166,9 @@ def _levels(finest_mm: float, cell_mm3: np.ndarray, node_mm: float) -> tuple[np.
 
 
 def wall_lines_of(probe: Probe, quality: Quality) -> int:
-    """Lines of a scanline that look for walls: none so thin as PLACE_MM is missed, as far as there are rays enough."""
+    """Lines of a scanline that look for walls: PLACE_MM apart where the scanlines are widest, or as near as allowed."""
     wanted = math.ceil(float(probe.line_pitch_mm(np.array([0.0, probe.depth_mm])).max()) / PLACE_MM)
-    return (min(wanted, max(1, quality.rays // _RAYS_PER_WALL_LINE)) - 1) // 2 * 2 + 1
+    return (min(wanted, _MOST_WALL_LINES, max(1, quality.rays // _RAYS_PER_WALL_LINE)) - 1) // 2 * 2 + 1
 
 
 def _rough_gain(spread: np.ndarray, line_pitch_mm: np.ndarray, sheet_mm: np.ndarray, wall_lines: int = 1) -> np.ndarray:
