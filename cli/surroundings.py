@@ -32,8 +32,6 @@ def _fix_threads() -> None:
     count = str(usable_cpus())
     for name in _POOLS:
         os.environ[name] = count
-    # Threads that wait for each other sleep instead of spinning: beside other work an update takes half the time.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def _fix_streams() -> None:
