@@ -328,13 +328,17 @@ def _shipped_digest(context: Context) -> list[str]:
     """Digest of the shipped generator's weights, where it has a part in this."""
     if context.settings.init != "default":
         return []
-    from translate.model.shipped import load_card
+    from translate.model.shipped import DEFAULT, run_folder
 
-    return [load_card().sha256]
+    return [_digest_of_weights(run_folder(DEFAULT))]
 
 
 def _weights_digest(context: Context, variant: str) -> str:
-    return file_digest(context.run_folder(variant) / "generator.safetensors")
+    return _digest_of_weights(context.run_folder(variant))
+
+
+def _digest_of_weights(run: Path) -> str:
+    return file_digest(run / "generator.safetensors")
 
 
 def _training_seconds(folder: Path) -> float:

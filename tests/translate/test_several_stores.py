@@ -64,7 +64,9 @@ def test_the_same_tissue_enters_alike_whatever_its_number_in_the_store(stores):
     ids = torch.tensor([[[0, first.tissues.index("muscle") + 1]]], dtype=torch.uint8)
     settings = acoustic(inputs="LMSA", polar=False)
     blank = {"lq": ids * 0, "segmentation": ids, "attenuation": ids * 0}
-    channels = encoder_of([first], settings).encode(blank, ids * 0 + 1)
+    channels = encoder_of([first], settings).encode(
+        blank, ids * 0 + 1, acoustics=torch.from_numpy(acoustics_table(first.acoustics))
+    )
     assert channels.shape == (1, 6, 1, 2)
     np.testing.assert_array_equal(channels[0, 2:5, 0, 0], [-1, -1, -1])
     np.testing.assert_allclose(channels[0, 2:5, 0, 1], first.acoustics[first.tissues.index("muscle")], rtol=1e-6)

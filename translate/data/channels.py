@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from translate.data.acoustics import CHANNELS, acoustics_table
+from translate.data.acoustics import CHANNELS
 from translate.data.store import MAPS
 from translate.settings import DataInfo, TrainSettings
 from ussim.dataset.schema import ImageGeometry
@@ -45,11 +44,6 @@ class Encoder:
             count += kinds[self.settings.segmentation] - 1
         return count
 
-    @cached_property
-    def acoustics(self) -> np.ndarray:
-        """Acoustic channels by id of a segmentation, as its store has them; see :func:`acoustics_table`."""
-        return acoustics_table(self.data.acoustics)
-
     def encode(
         self, maps: dict[str, Tensor], mask: Tensor, polar: Tensor | None = None, acoustics: Tensor | None = None
     ) -> Tensor:
@@ -60,7 +54,7 @@ class Encoder:
                 ``as_bytes``: uint8 of shape (N, H, W).
             mask: 1 inside the sector; of shape (N, H, W).
             polar: Depth and angle of each pixel, of shape (N, 2, H, W); needed with polar channels.
-            acoustics: Acoustic channels by id, (256, 3) float32 on the maps' device; default: those of the training.
+            acoustics: Acoustic channels by id, (256, 3) float32 on the maps' device; needed where they are seen.
 
         Returns:
             Float32 of shape (N, channels, H, W), all in [-1, 1].
@@ -81,8 +75,8 @@ class Encoder:
     def _segmentation(self, ids: Tensor, acoustics: Tensor | None) -> Tensor:
         count = len(self.data.tissues)
         if self.settings.segmentation == "acoustic":
-            table = torch.from_numpy(self.acoustics).to(ids.device) if acoustics is None else acoustics
-            return table[ids.int()].movedim(-1, 1)
+            assert acoustics is not None, "an encoder of acoustic channels is handed them"
+            return acoustics[ids.int()].movedim(-1, 1)
         if self.settings.segmentation == "scaled":
             return ids[:, None].float() * (2 / count) - 1
         # F.one_hot would take 64-bit ids and give 64-bit channels

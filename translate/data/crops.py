@@ -303,7 +303,7 @@ def open_frames(
     kept = frames_that_fit(size, sum(counts), encoder.settings.memory_gb)
     sources: list[FrameSource] = []
     for reader, numbers in used:
-        tell = _tell_after(sum(map(len, (source.frames for source in sources))), sum(counts), progress)
+        tell = _tell_after(sum(map(len, sources)), sum(counts), progress)
         room = len(numbers) if kept == sum(counts) else kept * len(numbers) // sum(counts)
         sources.append(FrameSource(reader, numbers, encoder, device, tell, room))
     return JointSource(sources)

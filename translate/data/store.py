@@ -131,9 +131,6 @@ def joint_info(readers: Sequence[StoreReader], settings: TrainSettings) -> DataI
         UssimError: Images of different sizes or, where the segmentation enters as a number, different tissues.
     """
     first, *others = readers
-    info = first.info(settings.split)
-    if not others:
-        return info
     for reader in others:
         if reader.shape != first.shape:
             sizes = " and ".join(f"{height} × {width}" for height, width in (first.shape, reader.shape))
@@ -142,9 +139,11 @@ def joint_info(readers: Sequence[StoreReader], settings: TrainSettings) -> DataI
             raise UssimError(
                 f"{reader.path}: has other tissues than {first.path}; train on both with --set segmentation=acoustic"
             )
-    sides = [reader.image.mm_per_pixel for reader in readers]
     parts = [reader.info(settings.split) for reader in readers]
-    return info.model_copy(
+    if not others:
+        return parts[0]
+    sides = [reader.image.mm_per_pixel for reader in readers]
+    return parts[0].model_copy(
         update={
             "store": ", ".join(part.store for part in parts),
             "digest": hashlib.sha256("\n".join(part.digest for part in parts).encode()).hexdigest(),

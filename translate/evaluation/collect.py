@@ -30,7 +30,6 @@ from translate.evaluation.results import (
 )
 from translate.evaluation.scores import CropScore, CropTarget, score_crops
 from translate.evaluation.speckle import Selection, Speckle, Statistics
-from translate.evaluation.steadiness import sweep_steadiness
 from ussim.dataset.store import Dataset, Frame
 from ussim.errors import UssimError
 
@@ -86,11 +85,6 @@ class Collector:
         self._full_frames = {int(frames[int(k)]) for k in spread[1 : 1 + _FULL_EXAMPLES]} or set(self._patch_frames)
         self.patch_examples: list[Example] = []
         self.full_examples: list[Example] = []
-        self.steadiness: dict[str, Steadiness] = {}
-
-    def add_sweep(self, sweep: Dataset, enhancers: dict[str, Callable[[dict[str, np.ndarray]], np.ndarray]]) -> None:
-        """Measure how steady a slow sweep is; see :func:`sweep_steadiness`."""
-        self.steadiness = sweep_steadiness(sweep, enhancers)
 
     def add(self, index: int, pool: ThreadPoolExecutor) -> None:
         """Evaluate one test frame."""
@@ -146,7 +140,7 @@ class Collector:
             self.full_examples.append(Example(frame.index, [*full.values(), frame.hq]))
 
     # Summing up -----------------------------------------------------------------------------------
-    def result(self, digest: str, notes: list[str], seconds: float) -> Evaluation:
+    def result(self, digest: str, notes: list[str], seconds: float, steadiness: dict[str, Steadiness]) -> Evaluation:
         """Everything, summed up."""
         scores = {
             name: {
@@ -175,7 +169,7 @@ class Collector:
             rows=rows,
             reference_speckle=self._speckle_of(HIGH_QUALITY),
             tests=list(_tests(scores)),
-            steadiness=self.steadiness,
+            steadiness=steadiness,
             notes=notes + self._notes(),
             scores=scores,
             places=np.array(self.places),

@@ -22,7 +22,7 @@ from translate.evaluation.features import Extractor, ExtractorMissingError, load
 from translate.evaluation.protocol import EvaluationProtocol, frames_to_use
 from translate.evaluation.report import Report, new_folder
 from translate.evaluation.results import Evaluation
-from translate.evaluation.steadiness import require_slow
+from translate.evaluation.steadiness import require_slow, sweep_steadiness
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
 from ussim.progress import Progress
@@ -215,8 +215,7 @@ def compare(
             collector.add(int(frame), pool)
     if progress:
         progress("evaluate", len(frames), len(frames))
-    if sweep:
-        collector.add_sweep(*sweep)
+    steadiness = sweep_steadiness(*sweep) if sweep else {}
     if progress:
         progress("summarise", 0, 1)
-    return collector.result(digest, list(notes), time.perf_counter() - start)
+    return collector.result(digest, list(notes), time.perf_counter() - start, steadiness)
