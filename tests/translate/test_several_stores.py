@@ -100,6 +100,27 @@ def test_crops_of_several_stores_are_those_of_each(stores, room, monkeypatch):
     assert whole.inputs.shape[0] == 2
 
 
+def test_crops_of_stores_of_several_image_sizes_lie_anywhere_in_the_images_of_their_store(stores, tmp_path):
+    small = make_store(tmp_path / "small.zarr", frames=8, size=(40, 64))
+    settings = acoustic(split="frame")
+    readers = [StoreReader(stores[0]), StoreReader(small)]
+    frames = [reader.frames() for reader in readers]
+    joint = open_frames(readers, frames, encoder_of(readers, settings), CPU)
+    places = np.concatenate([joint.places(0, iteration, 64, 32) for iteration in range(40)])
+    in_small = places[:, 0] >= len(frames[0])
+    assert 0.2 < in_small.mean() < 0.6
+    for chosen, reader in ((~in_small, readers[0]), (in_small, readers[1])):
+        height, width = reader.shape
+        assert (places[chosen, 1].max(), places[chosen, 2].max()) == (height - 32, width - 32)
+    one = places[np.flatnonzero(in_small)[:1]]
+    found = joint.crops(one, 32)
+    position, row, column, flip = one[0]
+    target = readers[1].read("hq", int(position - len(frames[0])))[row : row + 32, column : column + 32]
+    wanted = torch.from_numpy(target[:, ::-1].copy() if flip else target)
+    assert torch.equal(((found.target[0, 0] + 1) * 127.5).round().to(torch.uint8), wanted)
+    train(settings, [stores[0], small], tmp_path / "run", device="cpu")
+
+
 def test_a_run_on_several_stores_remembers_both_and_goes_on_exactly(stores, tmp_path):
     train(acoustic(), stores, tmp_path / "whole", device="cpu")
     train(acoustic(iterations=2), stores, tmp_path / "parts", device="cpu")
@@ -116,7 +137,10 @@ def test_a_run_on_several_stores_remembers_both_and_goes_on_exactly(stores, tmp_
 def test_stores_that_do_not_go_together_are_refused(stores, tmp_path):
     other = make_store(tmp_path / "other.zarr", frames=8, size=(64, 100))
     with pytest.raises(UssimError, match=r"other\.zarr: its images are not of the size of those of .*72 × 100 and 64"):
-        train(acoustic(), [stores[0], other], tmp_path / "run", device="cpu")
+        train(acoustic(full_frames=0.5, split="frame"), [stores[0], other], tmp_path / "run", device="cpu")
+    with pytest.raises(UssimError, match=r"crop 64 px is larger than the frames of .*tiny\.zarr: 40 × 100 px"):
+        tiny = make_store(tmp_path / "tiny.zarr", frames=8, size=(40, 100))
+        train(acoustic(crop=64, split="frame"), [stores[0], tiny], tmp_path / "run", device="cpu")
     with pytest.raises(UssimError, match=r"second\.zarr: has other tissues than .*--set segmentation=acoustic"):
         train(acoustic(segmentation="scaled"), stores, tmp_path / "run", device="cpu")
 

@@ -29,17 +29,23 @@ STREAM_SHARE = 0.5
 """Of the free memory that they take if not."""
 
 
-def draw(seed: int, iteration: int, count: int, limits: Sequence[int]) -> np.ndarray:
+def draw(seed: int, iteration: int, count: int, limits: Sequence[int] | np.ndarray) -> np.ndarray:
     """Random integers that depend on seed and iteration alone, whatever was drawn before.
 
     Philox is a counter-based generator whose stream is fixed; NumPy's derived ``integers`` is not.
 
+    Args:
+        seed, iteration: What they depend on.
+        count: Rows.
+        limits: Of each column, or (count, columns), of each number.
+
     Returns:
-        int64 of shape (count, len(limits)); column j lies in [0, limits[j]).
+        int64 of shape (count, columns), from 0 to below the limits.
     """
-    raw = np.random.Philox(key=seed, counter=[0, 0, 0, iteration]).random_raw(count * len(limits))
+    below = np.asarray(limits, np.uint64)
+    raw = np.random.Philox(key=seed, counter=[0, 0, 0, iteration]).random_raw(count * below.shape[-1])
     # the bias of a remainder of 64 bits is below 1e-12 for any dataset
-    return (raw.reshape(count, -1) % np.asarray(limits, np.uint64)).astype(np.int64)
+    return (raw.reshape(count, -1) % below).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -58,11 +64,22 @@ class Batch:
 
 
 def draw_places(
-    seed: int, iteration: int, batch: int, crop: int, frames: int, shape: tuple[int, int], flip: bool
+    seed: int, iteration: int, batch: int, crop: int, begins: np.ndarray, shapes: np.ndarray, flip: bool
 ) -> np.ndarray:
-    """Where the crops of an iteration are: position of the frame, row and column, whether to flip; (batch, 4)."""
-    height, width = shape
-    places = draw(seed, iteration, batch, (frames, height - crop + 1, width - crop + 1, 2))
+    """Where the crops of an iteration are: position of the frame, row and column, whether to flip; (batch, 4).
+
+    Args:
+        seed, iteration: What they follow from.
+        batch: How many.
+        crop: Side of a crop [px].
+        begins: Position of the first frame of each store, and the number of all.
+        shapes: (stores, 2), height and width of their images [px].
+        flip: Whether some are flipped.
+    """
+    positions = draw(seed, iteration, batch, (begins[-1], 1, 1, 1))[:, 0]
+    rooms = shapes[np.searchsorted(begins, positions, side="right") - 1] - crop + 1
+    limits = np.column_stack([np.full(batch, begins[-1]), rooms, np.full(batch, 2)])
+    places = draw(seed, iteration, batch, limits)
     if not flip:
         places[:, 3] = 0
     return places
@@ -146,10 +163,7 @@ class FrameSource:
         Raises:
             UssimError: The frames are smaller than the crop.
         """
-        height, width = self.reader.shape
-        if crop > min(height, width):
-            raise UssimError(f"crop {crop} px is larger than the frames of {self.reader.path}: {height} × {width} px")
-        return draw_places(seed, iteration, batch, crop, len(self.frames), (height, width), self.encoder.settings.flip)
+        return places_in([self], seed, iteration, batch, crop)
 
     def name_of(self, position: int) -> str:
         """Number of a frame in its store, for people."""
@@ -232,26 +246,40 @@ def frames_that_fit(size: int, count: int, memory_gb: float = 0.0) -> int:
     return int(count * STREAM_SHARE * free / size)
 
 
+def places_in(sources: Sequence[FrameSource], seed: int, iteration: int, batch: int, crop: int) -> np.ndarray:
+    """Places of crops in the frames of several stores, see :func:`draw_places`.
+
+    Raises:
+        UssimError: Frames are smaller than the crop.
+    """
+    for source in sources:
+        height, width = source.reader.shape
+        if crop > min(height, width):
+            raise UssimError(f"crop {crop} px is larger than the frames of {source.reader.path}: {height} × {width} px")
+    begins = np.cumsum([0, *map(len, sources)])
+    shapes = np.array([source.reader.shape for source in sources])
+    return draw_places(seed, iteration, batch, crop, begins, shapes, sources[0].encoder.settings.flip)
+
+
 class JointSource:
     """Frames of several stores, as of one: a batch holds crops of any of them.
 
     Args:
-        sources: One for each store; their images have one size.
+        sources: One for each store; if whole frames are asked for, their images have one size.
     """
 
     def __init__(self, sources: Sequence[FrameSource]):
         self.sources = list(sources)
         self.encoder = self.sources[0].encoder
         self.resident = all(source.resident for source in self.sources)
-        self._begins = np.cumsum([0, *(len(source.frames) for source in self.sources)])
+        self._begins = np.cumsum([0, *map(len, self.sources)])
 
     def __len__(self) -> int:
         return int(self._begins[-1])
 
     def places(self, seed: int, iteration: int, batch: int, crop: int) -> np.ndarray:
         """As of :class:`FrameSource`."""
-        shape, flip = self.sources[0].reader.shape, self.encoder.settings.flip
-        return draw_places(seed, iteration, batch, crop, len(self), shape, flip)
+        return places_in(self.sources, seed, iteration, batch, crop)
 
     def name_of(self, position: int) -> str:
         """Store and number of a frame, for people."""
@@ -299,7 +327,7 @@ def open_frames(
     if len(used) < 2:
         return FrameSource(*(used or [(readers[0], frames[0])])[0], encoder, device, progress)
     counts = [len(numbers) for _, numbers in used]
-    size = sum(counts) * (len(encoder.arrays) + 1) * int(np.prod(readers[0].shape))
+    size = sum(len(numbers) * int(np.prod(reader.shape)) for reader, numbers in used) * (len(encoder.arrays) + 1)
     kept = frames_that_fit(size, sum(counts), encoder.settings.memory_gb)
     sources: list[FrameSource] = []
     for reader, numbers in used:

@@ -128,13 +128,16 @@ def joint_info(readers: Sequence[StoreReader], settings: TrainSettings) -> DataI
     """What a run remembers of the stores it is trained on.
 
     Raises:
-        UssimError: Images of different sizes or, where the segmentation enters as a number, different tissues.
+        UssimError: Whole frames of different sizes or, where the segmentation enters as a number, different tissues.
     """
     first, *others = readers
     for reader in others:
-        if reader.shape != first.shape:
+        if reader.shape != first.shape and settings.full_frames > 0:
             sizes = " and ".join(f"{height} × {width}" for height, width in (first.shape, reader.shape))
-            raise UssimError(f"{reader.path}: its images are not of the size of those of {first.path}: {sizes} px")
+            raise UssimError(
+                f"{reader.path}: its images are not of the size of those of {first.path}: {sizes} px; "
+                "train on crops alone, full_frames = 0"
+            )
         if reader.tissues != first.tissues and "S" in settings.inputs and settings.segmentation != "acoustic":
             raise UssimError(
                 f"{reader.path}: has other tissues than {first.path}; train on both with --set segmentation=acoustic"

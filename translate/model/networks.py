@@ -5,6 +5,8 @@ Tensors are (batch, channels, height, width); images lie in [-1, 1].
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -46,7 +48,8 @@ class UNet(nn.Module):
         upsample: ``transposed`` or ``nearest``.
         decoder_maps: Concatenate the averaged input to the input of every layer on the way up.
         residual: Add the output, doubled, to the first input channel. B-mode grey levels are logarithms, so what is
-            added is a gain: speckle that is right already need not be learnt.
+            added is a gain: speckle that is right already need not be learnt. The output layer begins at 0: an
+            untrained generator returns the first channel as it is.
     """
 
     def __init__(
@@ -80,6 +83,9 @@ class UNet(nn.Module):
             up.append(nn.Tanh() if first else _norm(norm, outer))
             self.up.append(nn.Sequential(*up))
         self.apply(_initialise)
+        if residual:
+            last: Any = self.up[0][1]
+            nn.init.zeros_(last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) → (N, 1, H, W); H and W are multiples of 2^depth.
