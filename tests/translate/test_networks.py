@@ -47,6 +47,13 @@ def test_weights_start_at_n_0_002():
     assert all(not p.any() for name, p in UNet(4, ngf=4).named_parameters() if name.endswith("bias"))
 
 
+@pytest.mark.parametrize("upsample", ["transposed", "nearest"])
+def test_an_untrained_residual_generator_returns_the_low_quality_image(upsample):
+    network = make_generator(TrainSettings.make("fast", ngf=8, upsample=upsample), 5).eval()
+    image = torch.rand(1, 5, 64, 64) * 2 - 1
+    assert torch.equal(network(image), image[:, :1])
+
+
 def test_receptive_field_of_the_discriminator_is_70_px():
     torch.manual_seed(0)
     network = PatchDiscriminator(1, ndf=4)

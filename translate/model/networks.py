@@ -5,8 +5,6 @@ Tensors are (batch, channels, height, width); images lie in [-1, 1].
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -84,8 +82,8 @@ class UNet(nn.Module):
             self.up.append(nn.Sequential(*up))
         self.apply(_initialise)
         if residual:
-            last: Any = self.up[0][1]
-            nn.init.zeros_(last.weight)
+            _, output, _ = self.up[0].children()
+            nn.init.zeros_(next(output.parameters()))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) → (N, 1, H, W); H and W are multiples of 2^depth.
