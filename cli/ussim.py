@@ -15,6 +15,7 @@ from cli.program import Program
 from cli.render import render
 from cli.scene import scene
 from cli.store import info, preview, verify
+from cli.view import view
 
 
 @click.group(
@@ -27,7 +28,7 @@ def main() -> None:
     """Simulated ultrasound: from triangle meshes to paired B-mode images in a Zarr store."""
 
 
-for _command in (scene, render, gallery, preview, verify, info, bench):
+for _command in (scene, render, view, gallery, preview, verify, info, bench):
     main.add_command(_command)
 add_completion(main, "ussim")
 

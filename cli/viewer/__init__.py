@@ -1,0 +1,1 @@
+"""``ussim view``: a page on which a probe is moved over a scene and its image follows."""
