@@ -27,7 +27,7 @@ VARIANTS = ("LM", "LMS", "LMSA", "SA")
 NETWORK = (
     "--model", "fast", "--ngf", "16", "--batch", "4", "--crop", "256", "--set", "segmentation=acoustic",
     "--set", "attenuation=decibel", "--set", "upsample=nearest", "--set", "split=scene", "--set", "flip=true",
-    "--set", "learning_rate=0.0005", "--set", "memory_gb=10", "--set", "preview_every=1000",
+    "--set", "learning_rate=0.0005", "--set", "memory_gb=7", "--set", "preview_every=1000", "--set", "threads=1",
 )  # fmt: skip
 FIGURES = {"psnr": 1.0, "ssim": 100.0, "pkl": 100.0}
 

@@ -4,9 +4,9 @@
     python docs/make_shipped.py train training_set run        # hours; stop it and go on as you like
     python docs/make_shipped.py ship training_set run
 
-The second command trains: first, in run/first, at a high learning rate, then, from those weights, at a low one. The last
-evaluates on held-out anatomies, of every part of the training set, and writes
-weights, settings and card into translate/shipped, the learning curve and the figures into docs/shipped_measured.json.
+The second command trains: first, in run/first, at a high learning rate, then, from those weights, at a low one. The
+last evaluates on held-out anatomies, of every part of the training set, and writes weights, settings and card into
+translate/shipped, the learning curve and the figures into docs/shipped_measured.json.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ SETTINGS = (
     "--set", "segmentation=acoustic", "--set", "attenuation=decibel", "--set", "upsample=nearest",
     "--set", "split=scene", "--set", "flip=true", "--set", "ema=0.999",
     "--set", "validate_every=1000", "--set", "checkpoint_every=500", "--set", "preview_every=2000",
-    "--set", "memory_gb=10",
+    "--set", "memory_gb=8", "--set", "threads=1",
 )  # fmt: skip
 LOSSES = ("--set", "l1_weight=100", "--set", "texture_weight=100", "--set", "adversarial_weight=0.2")
-FIRST, FIRST_UPDATES = ("--set", "learning_rate=0.0005"), 9000
+FIRST, FIRST_UPDATES = ("--set", "learning_rate=0.0005"), 6500
 SECOND = ("--set", "learning_rate=0.0001")
 IMAGES = 40
 """Held-out images of the exam that are evaluated; of every other part a fifth of that."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from support.scenes import box, sphere
 
+from support.scenes import box, sphere
 from ussim.scene.scene import Scene
 from ussim.scene.sweep import Sweep, SweepKey
 
