@@ -21,16 +21,18 @@ from ussim.errors import UssimError
 from ussim.probe.probe import Probe
 from ussim.probe.quality import HQ
 from ussim.render.backends import open_backend
-from ussim.render.live import Live
+from ussim.render.live import Live, Look
 from ussim.render.renderer import Renderer
 from ussim.scene.scene import Scene
 
 REST_S = 0.15
 """So long after its last move a probe rests."""
-WANTED_FPS = 10.0
+SLOWEST_S, SLOWEST_ENHANCED_S = 0.13, 0.22
+"""What makes an image slow, one that is enhanced too."""
 _PATIENCE = 8  # images over which the speed is judged before the grid changes
 _HISTORY = 240  # images over which rate and latency are told
 _GAIN_POSES = 16
+_AIR = Scene.from_surfaces([], background="air", name="air")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +76,10 @@ class Wants:
     Attributes:
         enhanced: While the probe moves.
         maps: Likewise, segmentation and attenuation.
-        hq: When it rests.
     """
 
     enhanced: bool = False
     maps: bool = False
-    hq: bool = True
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,52 @@ class _Task:
     console: Console
     wants: Wants
     asked_s: float
+    is_in_air: bool = False
+
+
+class _Scanner:
+    """A renderer of one scene with one probe, as some tasks need it, and what it shows moving probes with."""
+
+    def __init__(self, task: _Task, grid: Grid, backend: Any, seed: int):
+        self._key = self._key_of(task, grid)
+        probe, imaging = task.console.probe(grid), task.console.imaging()
+        body = Renderer(task.scene, probe, imaging, backend, seed)
+        curve = body.fit_tgc(task.scene.sweep().poses(_GAIN_POSES) if task.scene.sweeps else task.pose[None])
+        self.renderer = Renderer(_AIR, probe, imaging, backend, seed, curve) if task.is_in_air else body
+        self._gains: tuple[Any, ...] = ()
+        self._wants: Wants | None = None
+        self._live: Live | None = None
+
+    @staticmethod
+    def _key_of(task: _Task, grid: Grid) -> tuple[Any, ...]:
+        return task.scene, replace(task.console, gain_db=0.0, tgc_db=()), grid, task.is_in_air
+
+    def fits(self, task: _Task, grid: Grid) -> bool:
+        """Whether it renders what a task asks for; gains and wants may change."""
+        return self._key == self._key_of(task, grid)
+
+    def look(self, task: _Task, generator: Any, tell: Callable[[str], None]) -> Look:
+        """Show the task's pose."""
+        gains = (task.console.gain_db, task.console.tgc_db)
+        if gains != self._gains:
+            self.renderer.operator_gain_db = task.console.operator_gain_db(self.renderer.probe.axial_samples)
+            self._gains = gains
+        if self._live is None or task.wants != self._wants:
+            enhances = task.wants.enhanced and generator is not None and not task.is_in_air
+            enhancer = self._enhancer(generator, task.scene, tell) if enhances else None
+            self._live, self._wants = Live(self.renderer, enhance=enhancer, maps=task.wants.maps), task.wants
+        return self._live.look(task.pose, 0)
+
+    def _enhancer(self, generator: Any, scene: Scene, tell: Callable[[str], None]) -> Any:
+        """What enhances these images; None, and why is told, if the generator does not fit them."""
+        from translate.use.live import LiveEnhancer
+
+        tissues = [row for row in tissue_table(scene) if row["id"] > 0]
+        try:
+            return LiveEnhancer(generator, self.renderer.probe, tissues, scene.name)
+        except UssimError as error:
+            tell(f"not enhanced: {error}")
+            return None
 
 
 class Engine:
@@ -145,7 +191,7 @@ class Engine:
         self._is_new, self._stops = True, False
         self._grid, self._slow, self._fast = finest, 0, 0
         self._number = 0
-        self._built: tuple[Any, ...] = ()
+        self._scanner: _Scanner | None = None
         self._times: deque[tuple[float, float]] = deque(maxlen=_HISTORY)
         self._thread = threading.Thread(target=self._run, name="ussim view", daemon=True)
 
@@ -169,9 +215,10 @@ class Engine:
         console: Console | None = None,
         wants: Wants | None = None,
         scene: Scene | None = None,
+        is_in_air: bool | None = None,
     ) -> None:
         """Show something else; what was asked for before and not begun is dropped."""
-        changes = {"pose": pose, "console": console, "wants": wants, "scene": scene}
+        changes = {"pose": pose, "console": console, "wants": wants, "scene": scene, "is_in_air": is_in_air}
         with self._wake:
             given = {name: value for name, value in changes.items() if value is not None}
             self._task = replace(self._task, asked_s=time.monotonic(), **given)
@@ -213,66 +260,41 @@ class Engine:
             rests = not moves
 
     def _make(self, task: _Task, moves: bool) -> None:
-        live, renderer = self._ready(task)
+        scanner = self._ready(task)
         began = time.monotonic()
-        look = live.look(task.pose, 0)
+        look = scanner.look(task, self._generator, self._tell)
         took = time.monotonic() - began
         hq, segmentation, attenuation = None, look.segmentation, look.attenuation
-        if not moves and task.wants.hq:
-            hq = renderer.render(task.pose, HQ, [0])[0]
+        if not moves:
+            hq = scanner.renderer.render(task.pose, HQ, [0])[0]
             if segmentation is None:
-                maps = renderer.maps(task.pose[None])
+                maps = scanner.renderer.maps(task.pose[None])
                 segmentation, attenuation = maps.segmentation[0], maps.attenuation[0]
+        if task.is_in_air and segmentation is not None:  # its numbers are not those of the scene
+            segmentation = np.zeros_like(segmentation)
         now = time.monotonic()
         self._number += 1
         if moves:
             self._times.append((now, now - task.asked_s))
-            self._suit_grid(took)
+            self._suit_grid(took, SLOWEST_ENHANCED_S if look.enhanced is not None else SLOWEST_S)
         self._show(
             Picture(
-                self._number, task.scene, task.pose, renderer.probe, look.image, look.enhanced, hq, segmentation,
-                attenuation, task.asked_s, now,
+                self._number, task.scene, task.pose, scanner.renderer.probe, look.image, look.enhanced, hq,
+                segmentation, attenuation, task.asked_s, now,
             )
         )  # fmt: skip
 
-    def _ready(self, task: _Task) -> tuple[Live, Renderer]:
-        """A renderer for what is asked for: the last one if it will do."""
-        key = (task.scene, replace(task.console, gain_db=0.0, tgc_db=()), self._grid)
-        wants = (task.wants.enhanced and self._generator is not None, task.wants.maps)
-        if not self._built or self._built[0] != key:
-            console = task.console
-            renderer = Renderer(
-                task.scene, console.probe(GRIDS[self._grid]), console.imaging(), self._backend, self._seed
-            )
-            curve = renderer.fit_tgc(task.scene.sweep().poses(_GAIN_POSES) if task.scene.sweeps else task.pose[None])
-            self._built = (key, renderer, curve, None, None, None)
-        key, renderer, curve, gains, made_for, live = self._built
-        wanted_gains = (task.console.gain_db, task.console.tgc_db)
-        if gains != wanted_gains:
-            renderer.tgc_db = curve + task.console.extra_gain_db(len(curve))
-        if live is None or made_for != wants:
-            live = Live(
-                renderer, enhance=self._enhancer(task.scene, renderer.probe) if wants[0] else None, maps=wants[1]
-            )
-        self._built = (key, renderer, curve, wanted_gains, wants, live)
-        return live, renderer
+    def _ready(self, task: _Task) -> _Scanner:
+        """A scanner for what is asked for: the last one if it will do."""
+        grid = GRIDS[self._grid]
+        if self._scanner is None or not self._scanner.fits(task, grid):
+            self._scanner = _Scanner(task, grid, self._backend, self._seed)
+        return self._scanner
 
-    def _enhancer(self, scene: Scene, probe: Probe) -> Any:
-        """What enhances these images; None, and why is told, if the generator does not fit them."""
-        from translate.use.live import LiveEnhancer
-
-        tissues = [row for row in tissue_table(scene) if row["id"] > 0]
-        try:
-            return LiveEnhancer(self._generator, probe, tissues, scene.name)
-        except UssimError as error:
-            self._tell(f"not enhanced: {error}")
-            return None
-
-    def _suit_grid(self, took: float) -> None:
+    def _suit_grid(self, took_s: float, slowest_s: float) -> None:
         """Render fewer pixels after some slow images, and more after many fast ones."""
-        slow = took > 1.5 / WANTED_FPS
-        self._slow = self._slow + 1 if slow else 0
-        self._fast = 0 if took > 0.4 / WANTED_FPS else self._fast + 1
+        self._slow = self._slow + 1 if took_s > slowest_s else 0
+        self._fast = self._fast + 1 if took_s < slowest_s / 4 else 0
         if self._slow >= _PATIENCE and self._grid + 1 < len(GRIDS):
             self._grid, self._slow = self._grid + 1, 0
         elif self._fast >= 8 * _PATIENCE and self._grid > self._finest:

@@ -14,7 +14,8 @@ from scipy.spatial.transform import Rotation
 from cli.viewer.skin import Skin
 
 LARGEST_ANGLE_DEG = 60.0
-MOST_PRESSURE_MM = 15.0
+MOST_PRESSURE_MM, MOST_LIFT_MM = 15.0, 10.0
+_LOSES_CONTACT_MM = 1.0  # of gel lie on the skin
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Hold:
         heading: Lateral direction of the probe if it were held upright, (3,), in the skin's tangent plane.
         rock_deg: In the image plane.
         tilt_deg: Out of it.
-        pressure_mm: How far the face is pushed in, along the inward normal.
+        pressure_mm: How far the face is pushed in, along the inward normal; lifted off if negative.
         aside_mm: (3,), how far the face is from there; 0 but for a plane that was jumped to.
     """
 
@@ -64,6 +65,11 @@ class Hold:
         )  # fmt: skip
 
     @property
+    def is_in_air(self) -> bool:
+        """Whether it is lifted off the skin, and off the gel on it."""
+        return self.pressure_mm < -_LOSES_CONTACT_MM
+
+    @property
     def pose(self) -> np.ndarray:
         """(4, 4), probe → scene, mm."""
         inward = -self.normal
@@ -96,7 +102,7 @@ class Hold:
             self,
             rock_deg=float(np.clip(self.rock_deg + rock_deg, -limit, limit)),
             tilt_deg=float(np.clip(self.tilt_deg + tilt_deg, -limit, limit)),
-            pressure_mm=float(np.clip(self.pressure_mm + pressure_mm, 0, MOST_PRESSURE_MM)),
+            pressure_mm=float(np.clip(self.pressure_mm + pressure_mm, -MOST_LIFT_MM, MOST_PRESSURE_MM)),
         )
 
 

@@ -101,7 +101,7 @@ class Session:
         with self.lock:
             self._settle(scene)
             self._notify("scene")
-            self.engine.ask(scene=scene, pose=self.hold.pose)
+            self.engine.ask(scene=scene, pose=self.hold.pose, is_in_air=self.hold.is_in_air)
 
     # The probe ------------------------------------------------------------------------------------------
     def move(self, hold: Hold, by: str = "") -> None:
@@ -110,7 +110,7 @@ class Session:
             self.hold = hold
             self._notify("moved", by)
             if not self.is_frozen:
-                self.engine.ask(pose=hold.pose)
+                self.engine.ask(pose=hold.pose, is_in_air=hold.is_in_air)
 
     def record(self, is_on: bool) -> None:
         """Begin to keep the probe's path, or end it."""
@@ -148,7 +148,7 @@ class Session:
         with self.lock:
             self.is_frozen = is_frozen
             if not is_frozen:
-                self.engine.ask(pose=self.hold.pose, console=self.console)
+                self.engine.ask(pose=self.hold.pose, console=self.console, is_in_air=self.hold.is_in_air)
 
     def look_back(self, seconds: float) -> None:
         """Of a frozen picture: show the one of so many seconds before the last."""

@@ -135,16 +135,30 @@ def test_a_generator_that_does_not_fit_is_told_of_and_the_rest_is_shown(seen, mo
     assert heard.last.enhanced is None
 
 
+def test_a_probe_in_the_air_sees_nothing_but_echoes_at_its_face(seen):
+    engine, heard = seen
+    engine.ask(is_in_air=True)
+    count = len(heard.pictures)
+    heard.until(lambda: len(heard.pictures) > count and heard.last.hq is not None)
+    image, probe = heard.last.lq, heard.last.probe
+    _, depth = probe.pixel_lines()
+    deep = image[(probe.mask() > 0) & (depth > 30)]
+    assert deep.mean() < 20
+    assert not heard.last.segmentation.any()
+    engine.ask(is_in_air=False)
+    heard.until(lambda: heard.last.segmentation is not None and heard.last.segmentation.any())
+
+
 def test_a_slow_machine_renders_fewer_pixels_and_says_so(seen):
     engine, heard = seen
     assert not engine.speed.is_reduced
     for _ in range(module._PATIENCE):
-        engine._suit_grid(1.0)
+        engine._suit_grid(1.0, module.SLOWEST_S)
     assert engine.speed.is_reduced
     engine.ask(pose=pose_at(1))
     heard.until(lambda: heard.last.lq.shape == (64, 88))
     for _ in range(8 * module._PATIENCE):
-        engine._suit_grid(0.001)
+        engine._suit_grid(0.001, module.SLOWEST_S)
     assert not engine.speed.is_reduced
 
 

@@ -8,7 +8,7 @@ import trimesh
 from support.scenes import sphere
 from support.viewer import head_scene
 
-from cli.viewer.hold import LARGEST_ANGLE_DEG, MOST_PRESSURE_MM, Hold
+from cli.viewer.hold import LARGEST_ANGLE_DEG, MOST_LIFT_MM, MOST_PRESSURE_MM, Hold
 from cli.viewer.practice import standard_planes
 from cli.viewer.skin import Skin
 from ussim.errors import UssimError
@@ -66,7 +66,9 @@ def test_a_hand_goes_no_further_than_it_can():
     hold = Hold.at(BALL, np.array([0, -100.0, 0]), np.array([1.0, 0, 0]))
     far = hold.held(rock_deg=500, tilt_deg=-500, pressure_mm=500)
     assert (far.rock_deg, far.tilt_deg, far.pressure_mm) == (LARGEST_ANGLE_DEG, -LARGEST_ANGLE_DEG, MOST_PRESSURE_MM)
-    assert hold.held(pressure_mm=-500).pressure_mm == 0
+    assert hold.held(pressure_mm=-500).pressure_mm == -MOST_LIFT_MM
+    assert hold.held(pressure_mm=-500).is_in_air
+    assert not hold.is_in_air
 
 
 def test_the_closest_point_is_that_of_all_triangles():

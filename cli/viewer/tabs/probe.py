@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import viser
 
-from cli.viewer.hold import LARGEST_ANGLE_DEG, MOST_PRESSURE_MM, Hold
+from cli.viewer.hold import LARGEST_ANGLE_DEG, MOST_LIFT_MM, MOST_PRESSURE_MM, Hold
 from cli.viewer.session import Session
 from cli.viewer.stage import Guard
 
@@ -53,7 +53,7 @@ class ProbeTab:
         self._rotated = 0.0
         self._rock = gui.add_slider("Rock [°]", -limit, limit, 0.1, 0.0)
         self._tilt = gui.add_slider("Tilt [°]", -limit, limit, 0.1, 0.0)
-        self._pressure = gui.add_slider("Pressure [mm]", 0.0, MOST_PRESSURE_MM, 0.1, 2.0)
+        self._pressure = gui.add_slider("Pressure [mm]", -MOST_LIFT_MM, MOST_PRESSURE_MM, 0.1, 2.0)
         gui.add_markdown(
             "Keys: J L I K slide, U O rotate, N M rock, T G tilt, P press, B let go. "
             "Arrows and W A S D Q E move the view."
@@ -119,4 +119,4 @@ class ProbeTab:
         hold, limit = self._session.hold, LARGEST_ANGLE_DEG
         self._rock.value = round(float(np.clip(hold.rock_deg, -limit, limit)), 1)
         self._tilt.value = round(float(np.clip(hold.tilt_deg, -limit, limit)), 1)
-        self._pressure.value = round(float(np.clip(hold.pressure_mm, 0, MOST_PRESSURE_MM)), 1)
+        self._pressure.value = round(float(np.clip(hold.pressure_mm, -MOST_LIFT_MM, MOST_PRESSURE_MM)), 1)
