@@ -5,24 +5,28 @@
 
 Trains each variant with each seed on the exam of the training set, whole anatomies held out, evaluates the runs of a
 seed together, and writes docs/results_measured.json: per variant and seed the figures of the table, and over seeds
-their means and bounds. What is finished is kept: run it again to go on. Hours on two cores.
+their means and bounds; from it the tables in docs/results.md, and its pictures. What is finished is kept: run it again
+to go on. Hours on two cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ussim.files import write_text
 
-MEASURED = Path(__file__).with_name("results_measured.json")
+DOCS = Path(__file__).parent
+MEASURED, PAGE = DOCS / "results_measured.json", DOCS / "results.md"
+PICTURES = ("patches", "full_view", "error_maps")
+BEGIN, END = "<!-- measured -->\n", "<!-- end of measured -->"
 VARIANTS = ("LM", "LMS", "LMSA", "SA")
 NETWORK = (
     "--model", "fast", "--ngf", "16", "--batch", "4", "--crop", "256", "--set", "segmentation=acoustic",
@@ -30,6 +34,7 @@ NETWORK = (
     "--set", "learning_rate=0.0005", "--set", "memory_gb=7", "--set", "preview_every=1000", "--set", "threads=1",
 )  # fmt: skip
 FIGURES = {"psnr": 1.0, "ssim": 100.0, "pkl": 100.0}
+COLUMNS = {"psnr": "PSNR [dB]", "ssim": "SSIM [%]", "pkl": "pKL ×100", "frechet": "FD"}
 
 
 def translate(*arguments: object) -> None:
@@ -64,6 +69,43 @@ def over_seeds(seeds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, 
     }
 
 
+def tables(measured: dict[str, Any]) -> str:
+    """What was measured, as Markdown."""
+    seeds = len(measured["seeds"])
+    lines = [
+        f"{measured['updates']:,} updates, {seeds} seeds, {measured['images']} held-out images: the mean over seeds, "
+        "and in brackets the least and the most of them:",
+        "",
+        "| | " + " | ".join(COLUMNS.values()) + " |",
+        "|---" * (len(COLUMNS) + 1) + "|",
+    ]
+    for row, figures in measured["over_seeds"].items():
+        cells = []
+        for name in COLUMNS:
+            one = figures[name]
+            same = one["least"] == one["most"]
+            cells.append(f"{one['mean']:.2f}" if same else f"{one['mean']:.2f} [{one['least']:.2f}, {one['most']:.2f}]")
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    lines += ["", "How the variants rank, seed by seed, the best first:", "", "| figure | order |", "|---|---|"]
+    for name, title in COLUMNS.items():
+        orders = [" > ".join(ranked(seed, name)) for seed in measured["seeds"]]
+        lines.append(f"| {title} | " + "; ".join(orders) + " |")
+    return "\n".join(lines)
+
+
+def ranked(seed: dict[str, dict[str, float]], figure: str) -> list[str]:
+    """Rows of a seed, the best first."""
+    is_better_high = figure in ("psnr", "ssim")
+    return sorted(seed, key=lambda row: seed[row][figure], reverse=is_better_high)
+
+
+def write_page(measured: dict[str, Any]) -> None:
+    """Put the tables into the page, between its marks."""
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    write_text(PAGE, f"{head}{BEGIN}{tables(measured)}\n{END}{tail}")
+
+
 def main() -> None:
     """Train, evaluate, write."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -84,10 +126,18 @@ def main() -> None:
         if not (report / "report.json").is_file():
             translate("evaluate", *runs, store, "-o", report, "--crop", 512, "--images", given.images)
         seeds.append(rows_of(report))
-    shown = {"updates": given.updates, "settings": " ".join(NETWORK), "seeds": seeds, "over_seeds": over_seeds(seeds)}
-    write_text(MEASURED, json.dumps(shown, indent=1, ensure_ascii=False) + "\n")
-    for name in ("patches.png", "full_view.png", "error_maps.png"):
-        shutil.copy(given.output / "seed0" / "report" / name, given.output / name)
+    measured = {
+        "updates": given.updates,
+        "images": given.images,
+        "settings": " ".join(NETWORK),
+        "seeds": seeds,
+        "over_seeds": over_seeds(seeds),
+    }
+    write_text(MEASURED, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
+    write_page(measured)
+    for name in PICTURES:
+        with Image.open(given.output / "seed0" / "report" / f"{name}.png") as picture:
+            picture.convert("RGB").save(DOCS / "images" / f"results_{name}.jpg", quality=88)
 
 
 if __name__ == "__main__":
