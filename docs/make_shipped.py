@@ -62,7 +62,7 @@ SETTINGS = (
     "--set", "memory_gb=8", "--set", "threads=1",
 )  # fmt: skip
 LOSSES = ("--set", "l1_weight=100", "--set", "texture_weight=100", "--set", "adversarial_weight=0.2")
-FIRST, FIRST_UPDATES = ("--set", "learning_rate=0.0005"), 6500
+FIRST, FIRST_UPDATES = ("--set", "learning_rate=0.0005"), 3500
 SECOND = ("--set", "learning_rate=0.0001")
 IMAGES = 40
 """Held-out images of the exam that are evaluated; of every other part a fifth of that."""

@@ -54,8 +54,8 @@ class Console:
         """The display with these settings."""
         return Imaging(dynamic_range_db=self.dynamic_range_db)
 
-    def extra_gain_db(self, samples: int) -> np.ndarray:
-        """Gain beyond the fitted curve at every axial sample, (samples,) float32."""
+    def operator_gain_db(self, samples: int) -> np.ndarray:
+        """What gain and sliders add at every axial sample, (samples,) float32."""
         at = np.linspace(0, TGC_SLIDERS - 1, samples)
         return (self.gain_db + np.interp(at, np.arange(TGC_SLIDERS), self.tgc_db)).astype(np.float32)
 

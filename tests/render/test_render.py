@@ -114,6 +114,24 @@ def test_gain_never_falls_with_depth_and_undoes_the_attenuation(renderer):
     assert slope == pytest.approx(2 * 0.5 * 8 * renderer.imaging.attenuation_scale, rel=0.02)
 
 
+@pytest.mark.parametrize("added_db", [6.0, -6.0])
+def test_an_operators_gain_shifts_grey_levels_at_its_depths_beyond_the_limit_of_the_compensation(scene, added_db):
+    probe = ConvexProbe(depth_mm=90, **SMALL)
+    r = Renderer(scene, probe, backend="cpu", tgc_db=np.full(probe.axial_samples, 200.0))  # at its limit
+    before = r.render(np.eye(4), LQ)[0].astype(int)
+    curve = np.zeros(probe.axial_samples)
+    curve[probe.axial_samples // 2 :] = added_db
+    r.operator_gain_db = curve
+    change = r.render(np.eye(4), LQ)[0] - before
+    _, depth = probe.pixel_lines()
+    seen = (probe.mask() > 0) & (before > 60) & (before < 180)  # a pixel shows several samples: none is cut off
+    assert (change[depth < 43] == 0).all()
+    expected = added_db * 255 / r.imaging.dynamic_range_db
+    assert (np.abs(change[seen & (depth > 47)] - expected) <= 1.01).mean() > 0.99
+    with pytest.raises(UssimError, match="operator_gain_db: needs 2048 finite values"):
+        r.operator_gain_db = np.zeros(7)
+
+
 @pytest.mark.parametrize("samples", [768, 1536, 4096])
 def test_brightness_does_not_depend_on_the_axial_sampling(scene, samples):
     def mean_power_db(count):

@@ -87,6 +87,7 @@ class Renderer:
         self._media = self.backend.put(media_table(scene, self.probe, self.imaging))
         self._pixels = self.backend.put(pixel_table(self.probe))
         self._mask = self.backend.put(self.probe.mask())
+        self._operator_gain_db = np.zeros(self.probe.axial_samples, np.float32)
         self.tgc_db = np.zeros(self.probe.axial_samples, np.float32) if tgc_db is None else tgc_db
 
     @property
@@ -106,13 +107,32 @@ class Renderer:
 
     @tgc_db.setter
     def tgc_db(self, curve: np.ndarray) -> None:
+        self._tgc_db = self._curve("tgc_db", curve)
+        self._put_display()
+
+    @property
+    def operator_gain_db(self) -> np.ndarray:
+        """What an operator adds at every axial sample [dB], (axial_samples,) float32: on top of the time-gain
+        compensation, and unlike it without a limit, so that it lifts the receiver's noise too.
+        """
+        return self._operator_gain_db
+
+    @operator_gain_db.setter
+    def operator_gain_db(self, curve: np.ndarray) -> None:
+        self._operator_gain_db = self._curve("operator_gain_db", curve)
+        self._put_display()
+
+    def _curve(self, name: str, curve: np.ndarray) -> np.ndarray:
         curve = np.asarray(curve, np.float32)
         if curve.shape != (self.probe.axial_samples,) or not np.isfinite(curve).all():
             raise UssimError(
-                f"tgc_db: needs {self.probe.axial_samples} finite values, one per axial sample, got {curve.shape}"
+                f"{name}: needs {self.probe.axial_samples} finite values, one per axial sample, got {curve.shape}"
             )
-        self._tgc_db = curve
-        self._display = self.backend.put(display_table(self.probe, self.imaging, curve))
+        return curve
+
+    def _put_display(self) -> None:
+        table = display_table(self.probe, self.imaging, self._tgc_db, self._operator_gain_db)
+        self._display = self.backend.put(table)
         self._displays += 1
 
     def fit_tgc(self, poses: np.ndarray) -> np.ndarray:

@@ -79,7 +79,9 @@ def pulse_sigma_mm(probe: Probe) -> float:
     return max(probe.axial_sigma_mm, _SAMPLES_PER_SIGMA * probe.sample_mm)
 
 
-def display_table(probe: Probe, imaging: Imaging, tgc_db: np.ndarray) -> Display:
+def display_table(
+    probe: Probe, imaging: Imaging, tgc_db: np.ndarray, operator_gain_db: np.ndarray | float = 0.0
+) -> Display:
     """Pulse, gain and grey scale.
 
     A scatterer is put into the nearest sample; that box has a variance of spacing²/12, which the pulse gives up so
@@ -94,7 +96,7 @@ def display_table(probe: Probe, imaging: Imaging, tgc_db: np.ndarray) -> Display
     # Gain lifts the receiver's noise so far above black at most, or what lies below penetration would turn white.
     black_db = imaging.reference_db - imaging.dynamic_range_db
     limit_db = min(imaging.tgc_limit_db, max(0.0, black_db - imaging.noise_db + _NOISE_SHOWN_DB))
-    gain = np.minimum(tgc_db, limit_db) - black_db
+    gain = np.minimum(tgc_db, limit_db) + operator_gain_db - black_db
     return Display(
         pulse=pulse.astype(np.float32),
         pulse_sigma_mm=np.float32(sigma),
