@@ -79,8 +79,8 @@ FALLS_SHORT = (
     "Shadows of small bones keep a trace of the low-quality image's hard edges, as faint lines along the beam.",
     "Beside thin parts a faint haze spreads into the fluid, and small bright spots fade.",
     "Its training was stopped by time, not because the curve was flat; the paper's gains are several times larger.",
-    "Where low quality is nearly right already, as in a scene of balls and boxes, it takes 0.3 dB of PSNR instead of "
-    "adding some.",
+    "Where low quality is nearly right already, as in a scene of balls and boxes, it adds 0.2 dB of PSNR and takes 0.2 "
+    "points of SSIM.",
 )
 NOT_FOR = (
     "diagnosis, or any decision about a patient; images of real scanners, which it has never seen; measuring a "
