@@ -50,8 +50,8 @@ def test_the_paper_preset_is_the_papers_protocol():
         (["--set", "train.iteratons=5"], ("iteratons", "did you mean 'iterations'")),
         (["--set", "train.crop=1024"], ("train.crop = 1024", "images of 1000x1386 allow 1000")),
         (
-            ["--set", "render.size=500x693"],
-            ("train.init = default: render.size = 500x693: pixels of", "train.init=random"),
+            ["--set", "render.size=250x347"],
+            ("train.init = default: render.size = 250x347: pixels of", "train.init=random"),
         ),
         (
             ["--set", "train.variants=LM"],

@@ -137,8 +137,8 @@ def test_a_generator_that_does_not_fit_is_told_of_and_the_rest_is_shown(seen, mo
 
 def test_a_probe_in_the_air_sees_nothing_but_echoes_at_its_face(seen):
     engine, heard = seen
-    engine.ask(is_in_air=True)
     count = len(heard.pictures)
+    engine.ask(is_in_air=True)
     heard.until(lambda: len(heard.pictures) > count and heard.last.hq is not None)
     image, probe = heard.last.lq, heard.last.probe
     _, depth = probe.pixel_lines()
