@@ -251,13 +251,14 @@ class Engine:
                 if self._stops:
                     return
                 task, moves, self._is_new = self._task, self._is_new, False
+            rests = True  # also after a failure: it would fail again
             try:
                 self._make(task, moves)
+                rests = not moves
             except UssimError as error:
                 self._tell(str(error))
             except Exception as error:  # the page must hear of it: nobody else would
                 self._tell(f"{type(error).__name__}: {error}")
-            rests = not moves
 
     def _make(self, task: _Task, moves: bool) -> None:
         scanner = self._ready(task)

@@ -260,6 +260,13 @@ def test_triangles_without_area_are_kept_and_never_hit():
     assert (t[0], hit[0]) == (1, 2)
 
 
+@pytest.mark.parametrize("count", [0, 3])
+def test_of_no_triangles_comes_a_tree_that_nothing_hits(count):
+    t, hit = trace(build_bvh(np.zeros((count, 3)), np.zeros((0, 3))), *random_rays(100, 120))
+    assert np.isinf(t).all()
+    assert (hit == -1).all()
+
+
 def test_ray_without_direction_or_with_nan_misses(body):
     bvh = build_bvh(*body)
     nan = np.nan
@@ -306,8 +313,6 @@ def test_lopsided_tree_is_rebuilt_to_fit_the_stack(monkeypatch):
 @pytest.mark.parametrize(
     ("vertices", "triangles", "message"),
     [
-        (np.zeros((3, 3)), np.zeros((0, 3)), "triangles: none given"),
-        (np.zeros((0, 3)), np.zeros((0, 3)), "triangles: none given"),
         (np.zeros((3, 3)), [[0, 1, 3]], "must be 0 to 2"),
         (np.zeros((3, 3)), [[0, -1, 2]], "index -1 to 2"),
         (np.zeros((3, 2)), [[0, 1, 2]], r"vertices_mm: shape \(3, 2\)"),

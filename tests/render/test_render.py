@@ -14,6 +14,7 @@ from ussim import UssimError
 from ussim.probe.probe import ConvexProbe, LinearProbe, PhasedProbe
 from ussim.probe.quality import HQ, LQ, Quality
 from ussim.render.renderer import Renderer
+from ussim.scene.scene import Scene
 
 SMALL = {"scanlines": 48, "axial_samples": 2048, "image_height": 120, "image_width": 166}
 
@@ -142,6 +143,15 @@ def test_brightness_does_not_depend_on_the_axial_sampling(scene, samples):
         return 10 * np.log10(line[:, :, count // 3 : count // 2].mean())
 
     assert mean_power_db(samples) == pytest.approx(mean_power_db(2048), abs=1.0)
+
+
+def test_without_surfaces_there_is_a_uniform_medium():
+    probe = ConvexProbe(depth_mm=90, **SMALL)
+    renderer = Renderer(Scene.from_surfaces([], background="liver"), probe, backend="cpu")
+    renderer.fit_tgc(poses(1))
+    image, maps = renderer.render(poses(1), LQ)[0], renderer.maps(poses(1))
+    assert image[probe.mask() > 0].mean() > 30
+    assert set(np.unique(maps.segmentation)) == {0, 1}
 
 
 def test_bad_poses_are_named(renderer):

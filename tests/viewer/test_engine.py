@@ -39,8 +39,10 @@ class Seen:
             self._more.notify_all()
 
     def until(self, holds: Callable[[], Any]) -> None:
+        count = len(self.told)
         with self._more:
-            assert self._more.wait_for(holds, timeout=120)
+            self._more.wait_for(lambda: holds() or len(self.told) > count, timeout=120)
+            assert holds(), self.told
 
     @property
     def last(self) -> Picture:
@@ -116,6 +118,8 @@ def test_what_goes_wrong_is_told_and_rendering_goes_on(seen):
     bad[0, 0] = np.nan
     engine.ask(pose=bad)
     heard.until(lambda: heard.told)
+    time.sleep(2 * module.REST_S)
+    assert len(heard.told) == 1
     assert "NaN" in heard.told[0]
     engine.ask(pose=pose_at(7))
     heard.until(lambda: heard.last.pose[0, 3] == 7)
@@ -130,7 +134,8 @@ def test_a_generator_that_does_not_fit_is_told_of_and_the_rest_is_shown(seen, mo
     monkeypatch.setattr("translate.use.live.LiveEnhancer", refuses)
     engine._generator = object()
     engine.ask(wants=Wants(enhanced=True), pose=pose_at(4))
-    heard.until(lambda: heard.told and heard.last.pose[0, 3] == 4)
+    heard.until(lambda: heard.told)
+    heard.until(lambda: heard.last.pose[0, 3] == 4)
     assert heard.told == ["not enhanced: pixels of 1.5 mm"]
     assert heard.last.enhanced is None
 

@@ -64,21 +64,31 @@ def build_bvh(vertices_mm: np.ndarray, triangles: np.ndarray) -> Bvh:
 
     Args:
         vertices_mm: (V, 3) float32, mm.
-        triangles: (T, 3) int32, rows of ``vertices_mm``. Triangles without area are kept and never hit.
+        triangles: (T, 3) int32, rows of ``vertices_mm``. Triangles without area are kept and never hit. Of none
+            at all, as in a uniform medium, comes a tree without leaves.
 
     Returns:
         The tree.
 
     Raises:
-        UssimError: No triangle, a vertex that is not finite, an index outside the vertices, or wrong shapes.
+        UssimError: A vertex that is not finite, an index outside the vertices, or wrong shapes.
     """
     vertices, faces = _checked(vertices_mm, triangles)
+    if len(faces) == 0:
+        return _bare_tree()
     bvh, need = _build(vertices, faces, _MEDIAN_DEPTH)
     if need > STACK_SIZE - WIDTH:
         # Very uneven input made a lopsided tree. Halving by count throughout is balanced: even 2**28
         # triangles then need fewer than 70 entries.
         bvh, need = _build(vertices, faces, 0)
     return bvh
+
+
+def _bare_tree() -> Bvh:
+    boxes = np.full((1, 6, WIDTH), np.inf, np.float32)
+    boxes[:, 1::2] = -np.inf
+    corners = np.full((1, 9, WIDTH), np.nan, np.float32)
+    return Bvh(boxes, np.zeros((1, WIDTH), np.int32), corners, np.full((1, WIDTH), -1, np.int32))
 
 
 def _build(vertices: np.ndarray, faces: np.ndarray, median_depth: int) -> tuple[Bvh, int]:
@@ -98,9 +108,7 @@ def _checked(vertices_mm: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray
         raise UssimError(f"vertices_mm: shape {vertices.shape}, must be (V, 3)")
     if faces.ndim != 2 or faces.shape[1] != 3:
         raise UssimError(f"triangles: shape {faces.shape}, must be (T, 3)")
-    if len(faces) == 0:
-        raise UssimError("triangles: none given, a scene needs at least 1")
-    if faces.min() < 0 or faces.max() >= len(vertices):
+    if len(faces) and (faces.min() < 0 or faces.max() >= len(vertices)):
         raise UssimError(f"triangles: index {faces.min()} to {faces.max()}, must be 0 to {len(vertices) - 1}")
     bad = np.flatnonzero(~(np.abs(vertices) <= _LARGEST_MM).all(axis=1))
     if len(bad) > 0:
