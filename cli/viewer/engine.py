@@ -1,7 +1,8 @@
 """The one thread that renders: it takes the newest pose and drops those before it.
 
-While the probe moves it makes low-quality images, enhanced if wanted; when the probe rests, the high-quality image and
-the maps. Where that is too slow it renders fewer pixels, and says so.
+While the probe moves it makes low-quality images, enhanced if wanted; when the probe rests, the high-quality image,
+which is given up when the probe moves on, and the maps. Where that is too slow the page draws in 3-D less often, then
+fewer pixels are rendered, and both are said.
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ from typing import Any
 import numpy as np
 
 from cli.viewer.console import FULL_SIZE, GRIDS, USUAL, Console, Grid
-from ussim.dataset.schema import tissue_table
+from cli.viewer.scanner import Scanner, Task, Wants
 from ussim.errors import UssimError
 from ussim.probe.probe import Probe
 from ussim.probe.quality import HQ
 from ussim.render.backends import open_backend
-from ussim.render.live import Live, Look
 from ussim.render.renderer import Renderer
 from ussim.scene.scene import Scene
 
@@ -31,8 +31,6 @@ SLOWEST_S, SLOWEST_ENHANCED_S = 0.13, 0.22
 """What makes an image slow, one that is enhanced too."""
 _PATIENCE = 8  # images over which the speed is judged before the grid changes
 _HISTORY = 240  # images over which rate and latency are told
-_GAIN_POSES = 16
-_AIR = Scene.from_surfaces([], background="air", name="air")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,19 +68,6 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Wants:
-    """Which images somebody looks at.
-
-    Attributes:
-        enhanced: While the probe moves.
-        maps: Likewise, segmentation and attenuation.
-    """
-
-    enhanced: bool = False
-    maps: bool = False
-
-
-@dataclass(frozen=True)
 class Speed:
     """How fast it goes.
 
@@ -91,6 +76,7 @@ class Speed:
         p50_ms, p95_ms: From pose to image.
         grid: That is rendered.
         is_reduced: Whether it is coarser than was asked for.
+        is_strained: Whether all else should be spared for the images.
     """
 
     fps: float
@@ -98,61 +84,11 @@ class Speed:
     p95_ms: float
     grid: Grid
     is_reduced: bool
+    is_strained: bool
 
 
-@dataclass(frozen=True)
-class _Task:
-    scene: Scene
-    pose: np.ndarray
-    console: Console
-    wants: Wants
-    asked_s: float
-    is_in_air: bool = False
-
-
-class _Scanner:
-    """A renderer of one scene with one probe, as some tasks need it, and what it shows moving probes with."""
-
-    def __init__(self, task: _Task, grid: Grid, backend: Any, seed: int):
-        self._key = self._key_of(task, grid)
-        probe, imaging = task.console.probe(grid), task.console.imaging()
-        body = Renderer(task.scene, probe, imaging, backend, seed)
-        curve = body.fit_tgc(task.scene.sweep().poses(_GAIN_POSES) if task.scene.sweeps else task.pose[None])
-        self.renderer = Renderer(_AIR, probe, imaging, backend, seed, curve) if task.is_in_air else body
-        self._gains: tuple[Any, ...] = ()
-        self._wants: Wants | None = None
-        self._live: Live | None = None
-
-    @staticmethod
-    def _key_of(task: _Task, grid: Grid) -> tuple[Any, ...]:
-        return task.scene, replace(task.console, gain_db=0.0, tgc_db=()), grid, task.is_in_air
-
-    def fits(self, task: _Task, grid: Grid) -> bool:
-        """Whether it renders what a task asks for; gains and wants may change."""
-        return self._key == self._key_of(task, grid)
-
-    def look(self, task: _Task, generator: Any, tell: Callable[[str], None]) -> Look:
-        """Show the task's pose."""
-        gains = (task.console.gain_db, task.console.tgc_db)
-        if gains != self._gains:
-            self.renderer.operator_gain_db = task.console.operator_gain_db(self.renderer.probe.axial_samples)
-            self._gains = gains
-        if self._live is None or task.wants != self._wants:
-            enhances = task.wants.enhanced and generator is not None and not task.is_in_air
-            enhancer = self._enhancer(generator, task.scene, tell) if enhances else None
-            self._live, self._wants = Live(self.renderer, enhance=enhancer, maps=task.wants.maps), task.wants
-        return self._live.look(task.pose, 0)
-
-    def _enhancer(self, generator: Any, scene: Scene, tell: Callable[[str], None]) -> Any:
-        """What enhances these images; None, and why is told, if the generator does not fit them."""
-        from translate.use.live import LiveEnhancer
-
-        tissues = [row for row in tissue_table(scene) if row["id"] > 0]
-        try:
-            return LiveEnhancer(generator, self.renderer.probe, tissues, scene.name)
-        except UssimError as error:
-            tell(f"not enhanced: {error}")
-            return None
+class _MovedOn(Exception):
+    """The probe moves while a picture of it at rest is made."""
 
 
 class Engine:
@@ -167,6 +103,9 @@ class Engine:
         backend: What traces the rays.
         finest: Number in ``GRIDS`` of the grid that is rendered if it is fast enough; by default as suits a CPU or GPU.
         seed: Of all random numbers.
+
+    Attributes:
+        is_strained: Whether images come so slowly that all else should be spared for them.
     """
 
     def __init__(
@@ -186,12 +125,13 @@ class Engine:
         if finest is None:
             finest = FULL_SIZE if self._backend.name == "cuda" else USUAL
         self._finest, self._seed = finest, seed
-        self._task = _Task(scene, pose, Console(), Wants(), time.monotonic())
+        self._task = Task(scene, pose, Console(), Wants(), time.monotonic())
         self._wake = threading.Condition()
         self._is_new, self._stops = True, False
         self._grid, self._slow, self._fast = finest, 0, 0
+        self.is_strained = False
         self._number = 0
-        self._scanner: _Scanner | None = None
+        self._scanner: Scanner | None = None
         self._times: deque[tuple[float, float]] = deque(maxlen=_HISTORY)
         self._thread = threading.Thread(target=self._run, name="ussim view", daemon=True)
 
@@ -231,13 +171,13 @@ class Engine:
         times = list(self._times)
         grid = GRIDS[self._grid]
         if len(times) < 2:
-            return Speed(0.0, 0.0, 0.0, grid, self._grid > self._finest)
+            return Speed(0.0, 0.0, 0.0, grid, self._grid > self._finest, self.is_strained)
         done, took = np.array(times).T
         steps = np.diff(done)
         moving = steps[steps < 1.0]  # pauses are no slowness
         p50, p95 = np.percentile(1e3 * took, (50, 95))
         fps = 1 / float(np.median(moving)) if len(moving) else 0.0
-        return Speed(fps, float(p50), float(p95), grid, self._grid > self._finest)
+        return Speed(fps, float(p50), float(p95), grid, self._grid > self._finest, self.is_strained)
 
     # The thread -----------------------------------------------------------------------------------------
     def _run(self) -> None:
@@ -255,19 +195,21 @@ class Engine:
             try:
                 self._make(task, moves)
                 rests = not moves
+            except _MovedOn:
+                pass
             except UssimError as error:
                 self._tell(str(error))
             except Exception as error:  # the page must hear of it: nobody else would
                 self._tell(f"{type(error).__name__}: {error}")
 
-    def _make(self, task: _Task, moves: bool) -> None:
+    def _make(self, task: Task, moves: bool) -> None:
         scanner = self._ready(task)
         began = time.monotonic()
         look = scanner.look(task, self._generator, self._tell)
         took = time.monotonic() - began
         hq, segmentation, attenuation = None, look.segmentation, look.attenuation
         if not moves:
-            hq = scanner.renderer.render(task.pose, HQ, [0])[0]
+            hq = self._high_quality(scanner.renderer, task.pose)
             if segmentation is None:
                 maps = scanner.renderer.maps(task.pose[None])
                 segmentation, attenuation = maps.segmentation[0], maps.attenuation[0]
@@ -285,18 +227,33 @@ class Engine:
             )
         )  # fmt: skip
 
-    def _ready(self, task: _Task) -> _Scanner:
+    def _high_quality(self, renderer: Renderer, pose: np.ndarray) -> np.ndarray:
+        renderer.before_stage = self._give_way
+        try:
+            return renderer.render(pose, HQ, [0])[0]
+        finally:
+            renderer.before_stage = None
+
+    def _give_way(self) -> None:
+        if self._is_new or self._stops:
+            raise _MovedOn
+
+    def _ready(self, task: Task) -> Scanner:
         """A scanner for what is asked for: the last one if it will do."""
         grid = GRIDS[self._grid]
         if self._scanner is None or not self._scanner.fits(task, grid):
-            self._scanner = _Scanner(task, grid, self._backend, self._seed)
+            self._scanner = Scanner(task, grid, self._backend, self._seed)
         return self._scanner
 
     def _suit_grid(self, took_s: float, slowest_s: float) -> None:
-        """Render fewer pixels after some slow images, and more after many fast ones."""
+        """Spare the rest, then render fewer pixels after some slow images, and more after many fast ones."""
         self._slow = self._slow + 1 if took_s > slowest_s else 0
         self._fast = self._fast + 1 if took_s < slowest_s / 4 else 0
-        if self._slow >= _PATIENCE and self._grid + 1 < len(GRIDS):
+        if self._slow >= _PATIENCE and not self.is_strained:
+            self.is_strained, self._slow = True, 0
+        elif self._slow >= _PATIENCE and self._grid + 1 < len(GRIDS):
             self._grid, self._slow = self._grid + 1, 0
         elif self._fast >= 8 * _PATIENCE and self._grid > self._finest:
             self._grid, self._fast = self._grid - 1, 0
+        elif self._fast >= 8 * _PATIENCE and self.is_strained:
+            self.is_strained, self._fast = False, 0

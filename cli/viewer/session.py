@@ -10,10 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from cli.viewer.console import Console
-from cli.viewer.engine import Engine, Picture, Wants
+from cli.viewer.engine import Engine, Picture
 from cli.viewer.hold import Hold
 from cli.viewer.pictures import ATTENUATION, DIFFERENCE, ENHANCED, TISSUES, Palette
 from cli.viewer.practice import standard_planes
+from cli.viewer.scanner import Wants
 from cli.viewer.skin import Skin
 from ussim.dataset.schema import tissue_table
 from ussim.errors import one_line

@@ -18,7 +18,7 @@ from cli.viewer.hold import MOST_PRESSURE_MM, Hold
 from cli.viewer.session import Session
 from cli.viewer.surfaces import probe_shape, shapes_of
 
-_TEXTURE_S = 0.25  # between images of the plane while the probe moves
+_FOLLOWS_S, _FOLLOWS_STRAINED_S = 0.1, 1.0  # between drawings of a probe that moves
 # viser's images lie in x and y, y down the image; here down is z
 _UPRIGHT = (np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0)
 
@@ -38,7 +38,8 @@ class Stage:
         self._server, self._session, self._guard = server, session, guard
         self._groups: dict[str, bool] = {}
         self._plane: Any = None
-        self._texture_s = 0.0
+        self._moved_s = self._drawn_s = 0.0
+        self._is_dragged = False
         server.scene.set_up_direction("+z")
         self.draw()
         session.listen("moved", self._moved)
@@ -102,11 +103,23 @@ class Stage:
             self._handle.position, self._handle.wxyz = tuple(pose[:3, 3]), (w, x, y, z)
 
     def _moved(self, by: str) -> None:
-        if by != "handle":  # the browser has moved it there itself, or nearly so
-            self._place()
+        self._is_dragged = by == "handle"  # the browser has moved it there itself, or nearly so
+        if self._is_dragged:
+            return
+        now = time.monotonic()
+        if now - self._moved_s > self._follows_s:
+            self._drawn_s = now  # the first image of a move goes first: a drawing takes software half a second
+        self._moved_s = now
+        if self._session.is_frozen or self._session.picture is None:
+            self._place()  # else it is placed with its picture
+
+    @property
+    def _follows_s(self) -> float:
+        return _FOLLOWS_STRAINED_S if self._session.engine.is_strained else _FOLLOWS_S
 
     def _dragged(self, event: Any) -> None:
         if event.phase == "end":  # from wherever it was dragged back to the probe
+            self._is_dragged = False
             self._place()
             return
         w, x, y, z = self._handle.wxyz
@@ -118,10 +131,15 @@ class Stage:
         self._session.move(replace(found, aside_mm=np.zeros(3), pressure_mm=pressure).held(), by="handle")
 
     def _pictured(self, picture: Picture) -> None:
-        now = time.monotonic()
-        if picture.hq is None and now - self._texture_s < _TEXTURE_S:
+        if picture.hq is None and time.monotonic() - self._drawn_s < self._follows_s:
             return
-        self._texture_s = now
+        with self._server.atomic():
+            if not self._is_dragged:
+                self._place()
+            self._draw_plane(picture)
+            self._drawn_s = time.monotonic()
+
+    def _draw_plane(self, picture: Picture) -> None:
         probe, (height, width) = picture.probe, picture.probe.image_shape
         image = pictures.texture(picture.best, probe.mask())
         (x0, z0), side = probe.image_origin_mm, probe.mm_per_pixel

@@ -13,7 +13,8 @@ from support.viewer import head_scene, pose_at
 
 from cli.viewer import engine as module
 from cli.viewer.console import GRIDS, Console, Grid
-from cli.viewer.engine import Engine, Picture, Wants
+from cli.viewer.engine import Engine, Picture
+from cli.viewer.scanner import Wants
 from ussim.errors import UssimError
 
 SCENE = head_scene()
@@ -154,9 +155,12 @@ def test_a_probe_in_the_air_sees_nothing_but_echoes_at_its_face(seen):
     heard.until(lambda: heard.last.segmentation is not None and heard.last.segmentation.any())
 
 
-def test_a_slow_machine_renders_fewer_pixels_and_says_so(seen):
+def test_a_slow_machine_spares_the_page_then_renders_fewer_pixels_and_says_so(seen):
     engine, heard = seen
-    assert not engine.speed.is_reduced
+    assert not engine.speed.is_strained
+    for _ in range(module._PATIENCE):
+        engine._suit_grid(1.0, module.SLOWEST_S)
+    assert (engine.speed.is_strained, engine.speed.is_reduced) == (True, False)
     for _ in range(module._PATIENCE):
         engine._suit_grid(1.0, module.SLOWEST_S)
     assert engine.speed.is_reduced
@@ -164,7 +168,25 @@ def test_a_slow_machine_renders_fewer_pixels_and_says_so(seen):
     heard.until(lambda: heard.last.lq.shape == (64, 88))
     for _ in range(8 * module._PATIENCE):
         engine._suit_grid(0.001, module.SLOWEST_S)
-    assert not engine.speed.is_reduced
+    assert (engine.speed.is_strained, engine.speed.is_reduced) == (True, False)
+    for _ in range(8 * module._PATIENCE):
+        engine._suit_grid(0.001, module.SLOWEST_S)
+    assert not engine.speed.is_strained
+
+
+def test_high_quality_of_a_probe_that_moves_on_is_given_up(seen, monkeypatch):
+    engine, heard = seen
+
+    def moves_on() -> None:
+        if heard.last.pose[0, 3] != 8:
+            engine.ask(pose=pose_at(8))
+        give_way()
+
+    give_way = engine._give_way
+    monkeypatch.setattr(engine, "_give_way", moves_on)
+    engine.ask(pose=pose_at(6))
+    heard.until(lambda: heard.last.pose[0, 3] == 8 and heard.last.hq is not None)
+    assert not any(one.hq is not None for one in heard.pictures if one.pose[0, 3] == 6)
 
 
 def test_an_ended_engine_renders_no_more(seen):

@@ -61,6 +61,7 @@ class Renderer:
         backend: What runs the stages.
         stage_s: Seconds spent per stage since the last ``stage_s.clear()``, while ``timed`` is True.
         stage_bytes: Likewise, the size of the arrays that it was given, triangles left out.
+        before_stage: Called before each stage; what it raises ends the frames that are being rendered.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Renderer:
         self.timed = False
         self.stage_s: dict[str, float] = defaultdict(float)
         self.stage_bytes: dict[str, int] = defaultdict(int)
+        self.before_stage: Callable[[], None] | None = None
         self.backend = open_backend(backend, Renderer) if isinstance(backend, str) else backend
         self._workspace = Workspace(self.backend)
         self._displays = 0
@@ -353,6 +355,8 @@ class Renderer:
         return int(2 * height * width * 4 + of_maps) + self.backend.segment_bytes(len(self.scene.vertices_mm), height)
 
     def _run(self, stage: str, kernel: Callable[..., Any], *arguments: Any) -> None:
+        if self.before_stage is not None:
+            self.before_stage()
         if not self.timed:
             kernel(*arguments)
             return
