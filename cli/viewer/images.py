@@ -77,13 +77,19 @@ class Images:
     def _paint(self, picture: Picture) -> None:
         measured = self._measures.drawn() if self._measures else []
         shown = [kind.value for kind in self.kinds]
+        spared = self._handles[1:] if self._session.engine.is_strained and picture.hq is None else []
         for handle, kind in zip(self._handles, shown, strict=True):
+            if handle in spared:
+                continue
             image, title = pictures.image_of(picture, kind, self._session.palette), ""
             if image is None and kind == pictures.ENHANCED:
                 image, title = picture.lq, "low quality: nothing enhances it"
             if image is not None:
                 handle.image = pictures.framed(image, picture.probe, measured, title)
-        self._legend.content = self._session.palette.legend(picture.segmentation) if pictures.TISSUES in shown else ""
+        if picture.hq is not None or not spared:
+            legend = self._session.palette.legend(picture.segmentation) if pictures.TISSUES in shown else ""
+            if legend != self._legend.content:
+                self._legend.content = legend
         self._tell_speed()
 
     def _tell_speed(self) -> None:

@@ -41,6 +41,7 @@ class Stage:
         self._moved_s = self._drawn_s = 0.0
         self._is_dragged = False
         server.scene.set_up_direction("+z")
+        server.scene.configure_default_lights(cast_shadow=False)  # nothing casts any, and they cost half of a drawing
         self.draw()
         session.listen("moved", self._moved)
         session.listen("pictured", self._pictured)
