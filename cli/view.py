@@ -41,7 +41,7 @@ def view(scene_path: Path | None, generator: str, host: str, port: int, backend:
     try:
         from cli.viewer.page import Page
     except ModuleNotFoundError as error:
-        raise UssimError(f'the page needs {error.name}: pip install "ussim[view,translate]"') from None
+        raise UssimError(f'the page needs {error.name}: pip install "ussim[view]"') from None
     from meshes.cache import cached_scene
     from ussim.scene.scene import Scene
 
@@ -67,7 +67,7 @@ def _generator(name: str) -> object:
         from translate.use.inference import Generator
     except ModuleNotFoundError as error:
         raise UssimError(
-            f'a generator needs {error.name}: pip install "ussim[view,translate]", or say --generator none'
+            f'a generator needs {error.name}: pip install "ussim[view]", or say --generator none'
         ) from None
     is_faster = choose_device("auto").type == "cpu" and all(find_spec(package) for package in _OPENVINO)
     return Generator.load(name, engine="openvino" if is_faster else "torch")

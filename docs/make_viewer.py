@@ -40,8 +40,7 @@ def main() -> None:
             tab.goto(f"http://127.0.0.1:{page.port}")
             tab.get_by_role("tab", name="Probe", exact=True).wait_for(timeout=60_000)
             tab.wait_for_timeout(15_000)  # until the probe has come to rest and all is drawn
-            for close in tab.get_by_role("button", name="Close").all():  # of a note on software rendering
-                close.click()
+            tab.locator(".mantine-Notification-closeButton").click()  # of a note on software rendering
             tab.wait_for_timeout(1_000)
             shot = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
             shot.save(IMAGES / f"viewer_{width}.jpg", quality=88)

@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 import viser
 
-from cli.viewer.images import Images
+from cli.viewer.panels import Images
 from cli.viewer.session import Session
 from cli.viewer.stage import Stage, meets_plane
+from cli.viewer.tabs.exercise import ExerciseTab
 from cli.viewer.tabs.knobs import KnobsTab
 from cli.viewer.tabs.measure import MeasureTab
-from cli.viewer.tabs.practise import PractiseTab
 from cli.viewer.tabs.probe import ProbeTab
 from cli.viewer.tabs.save import SaveTab
 from cli.viewer.tabs.scene import SceneTab
 from ussim.errors import UssimError, one_line
 from ussim.scene.scene import Scene
+
+_NARROWEST_3D_PX = 250
 
 
 class Page:
@@ -85,12 +87,18 @@ class Page:
             self._measures = MeasureTab(gui, session, stage, guard)
         images.draw_measures_of(self._measures)
         with tabs.add_tab("Practise"):
-            PractiseTab(gui, session, guard)
+            ExerciseTab(gui, session, guard)
         with tabs.add_tab("Save"):
             SaveTab(gui, session, images, self._measures, self._told)
         with tabs.add_tab("Scene"):
             SceneTab(server, session, stage, Path(self._scratch.name), self._told)
         server.scene.on_click()(guard(self._clicked))
+        server.on_client_connect(self._suit_width)
+
+    def _suit_width(self, client: viser.ClientHandle) -> None:
+        """In a narrow window the tabs begin folded, for else 3-D has no place."""
+        if client.camera.image_width < _NARROWEST_3D_PX:
+            client.gui.main_panel.minimize()
 
     def _say(self, text: str) -> None:
         self._says.content = f"⚠ {text}"

@@ -160,13 +160,22 @@ def path_as_scene(scene: Scene, poses: Sequence[np.ndarray]) -> str:
 
 
 def _keys(poses: Sequence[np.ndarray]) -> list[SweepKey]:
-    """Key frames: poses that moved or turned since the last one; positions of neighbours differ."""
-    kept: list[np.ndarray] = []
-    for pose in poses:
-        if kept:
-            step = np.linalg.norm(pose[:3, 3] - kept[-1][:3, 3])
-            if step < _LEAST_STEP_MM:
-                continue
-        kept.append(pose)
-    stride = -(-len(kept) // _MOST_KEYS) if kept else 1
+    """Key frames, by distance along the skin; by angle where the probe was only turned.
+
+    A sweep is regular in one of both: turns in one place are not kept of a path that leads elsewhere.
+    """
+    given = np.stack(poses)
+    only_turned = bool((np.linalg.norm(given[:, :3, 3] - given[0, :3, 3], axis=1) < _LEAST_STEP_MM).all())
+    kept = [given[0]]
+    for pose in given[1:]:
+        if only_turned:
+            pose = pose.copy()
+            pose[:3, 3] = given[0, :3, 3]
+            cosine = (np.trace(pose[:3, :3].T @ kept[-1][:3, :3]) - 1) / 2
+            is_new = np.degrees(np.arccos(np.clip(cosine, -1, 1))) >= _LEAST_TURN_DEG
+        else:
+            is_new = np.linalg.norm(pose[:3, 3] - kept[-1][:3, 3]) >= _LEAST_STEP_MM
+        if is_new:
+            kept.append(pose)
+    stride = -(-len(kept) // _MOST_KEYS)
     return [SweepKey(tuple(pose[:3, 3]), tuple(pose[:3, 2]), tuple(pose[:3, 0])) for pose in kept[::stride]]

@@ -11,9 +11,9 @@ import numpy as np
 
 from cli.viewer.console import Console
 from cli.viewer.engine import Engine, Picture
+from cli.viewer.exercise import standard_planes
+from cli.viewer.framing import ATTENUATION, DIFFERENCE, ENHANCED, TISSUES, Palette
 from cli.viewer.hold import Hold
-from cli.viewer.pictures import ATTENUATION, DIFFERENCE, ENHANCED, TISSUES, Palette
-from cli.viewer.practice import standard_planes
 from cli.viewer.scanner import Wants
 from cli.viewer.skin import Skin
 from ussim.dataset.schema import tissue_table

@@ -11,7 +11,7 @@ import numpy as np
 import viser
 from scipy.spatial.transform import Rotation
 
-from cli.viewer import pictures
+from cli.viewer import framing
 from cli.viewer.console import GRIDS
 from cli.viewer.engine import Picture
 from cli.viewer.hold import MOST_PRESSURE_MM, Hold
@@ -142,7 +142,7 @@ class Stage:
 
     def _draw_plane(self, picture: Picture) -> None:
         probe, (height, width) = picture.probe, picture.probe.image_shape
-        image = pictures.texture(picture.best, probe.mask())
+        image = framing.texture(picture.best, probe.mask())
         (x0, z0), side = probe.image_origin_mm, probe.mm_per_pixel
         place = {
             "position": (x0 + (width - 1) / 2 * side, 0.0, z0 + (height - 1) / 2 * side),

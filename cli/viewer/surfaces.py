@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import manifold3d
 import numpy as np
@@ -13,7 +13,7 @@ from ussim.probe.probe import Probe
 from ussim.scene.scene import Scene
 
 MOST_TRIANGLES = 9_000
-"""Of all surfaces together; software renderers draw some 10,000 at 15 pictures a second."""
+"""Of all surfaces together that are shown in the beginning; software draws some 10,000 at 15 pictures a second."""
 _TOLERANCES_MM = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _ELEVATIONAL_MM = 14.0
 _HANDLE_MM = (26.0, 18.0, 90.0)  # width, thickness, length
@@ -45,7 +45,7 @@ class Shape:
 
 
 def shapes_of(scene: Scene, most_triangles: int = MOST_TRIANGLES) -> list[Shape]:
-    """All surfaces, simplified until they have few triangles together; as far as they can be.
+    """All surfaces, those that are shown and those that are not simplified until they have few triangles together.
 
     The body's outside is barely seen. Of what lies in it, bones are seen, and what holds the rest of its group as if
     of glass; the rest is hidden at first, and so is a mother around her fetus.
@@ -59,7 +59,6 @@ def shapes_of(scene: Scene, most_triangles: int = MOST_TRIANGLES) -> list[Shape]
                    key=lambda i: sizes[i])
         for group in groups
     }  # fmt: skip
-    share = most_triangles / max(len(scene.surfaces), 1)
     shapes = []
     for number, (surface, medium) in enumerate(zip(scene.surfaces, media, strict=True)):
         group, is_bone = surface.group or "surfaces", medium.impedance_mrayl > _BONE_MRAYL
@@ -72,13 +71,26 @@ def shapes_of(scene: Scene, most_triangles: int = MOST_TRIANGLES) -> list[Shape]
             place, opacity, is_shown = group, _GLASS, True
         else:
             place, opacity, is_shown = (group, None, True) if is_bone else (f"{group}, inside", None, not surface.group)
-        vertices, triangles = _simplified(surface.vertices_mm, surface.triangles, round(share * (3 if is_shown else 1)))
         colour = ImageColor.getrgb(medium.color)[:3]
-        shapes.append(Shape(surface.name, place, vertices, triangles, colour, opacity, is_shown))
-    return shapes
+        shapes.append(Shape(surface.name, place, surface.vertices_mm, surface.triangles, colour, opacity, is_shown))
+    return [
+        *_with_few_triangles([one for one in shapes if one.is_shown], most_triangles),
+        *_with_few_triangles([one for one in shapes if not one.is_shown], most_triangles),
+    ]
 
 
-def _simplified(vertices: np.ndarray, triangles: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+def _with_few_triangles(shapes: list[Shape], most: int) -> list[Shape]:
+    """Simplified until they have few triangles together, large ones more of them than small ones."""
+    weights = np.array([np.linalg.norm(np.ptp(one.vertices_mm, axis=0)) for one in shapes])
+    budgets = most * weights / weights.sum()
+    simple = []
+    for one, budget in zip(shapes, budgets, strict=True):
+        vertices, triangles = _simplified(one.vertices_mm, one.triangles, budget)
+        simple.append(replace(one, vertices_mm=vertices, triangles=triangles))
+    return simple
+
+
+def _simplified(vertices: np.ndarray, triangles: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
     body = manifold3d.Manifold(manifold3d.Mesh(np.array(vertices, np.float32), np.array(triangles, np.uint32)))
     for tolerance in _TOLERANCES_MM:
         if len(triangles) <= most:

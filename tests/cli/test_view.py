@@ -26,4 +26,4 @@ def test_a_generator_or_scene_that_is_not_there_is_refused(tmp_path):
 def test_without_its_extra_it_says_which(monkeypatch):
     monkeypatch.setitem(sys.modules, "viser", None)
     monkeypatch.delitem(sys.modules, "cli.viewer.page", raising=False)
-    assert_one_line_error(ussim("view", "--generator", "none"), "viser", 'pip install "ussim[view,translate]"')
+    assert_one_line_error(ussim("view", "--generator", "none"), "viser", 'pip install "ussim[view]"')

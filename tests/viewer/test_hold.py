@@ -8,8 +8,8 @@ import trimesh
 from support.scenes import sphere
 from support.viewer import head_scene
 
+from cli.viewer.exercise import standard_planes
 from cli.viewer.hold import LARGEST_ANGLE_DEG, MOST_LIFT_MM, MOST_PRESSURE_MM, Hold
-from cli.viewer.practice import standard_planes
 from cli.viewer.skin import Skin
 from ussim.errors import UssimError
 from ussim.scene.scene import Scene

@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
+from scipy.spatial.transform import Rotation
 from support.commands import ussim
 from support.viewer import head_scene, pose_at
 
@@ -96,6 +97,20 @@ def test_a_recorded_path_is_a_sweep_that_renders(ball_scene, tmp_path):
     assert found.poses(2)[-1][0, 3] == pytest.approx(start[0, 3] + 6, abs=0.3)
     result = ussim("render", written, "-o", tmp_path / "s.zarr", "--frames", 5, "--dry-run")
     assert result.exit_code == 0, result.output
+
+
+def test_a_recorded_turn_in_one_place_is_a_sweep_of_angles(ball_scene, tmp_path):
+    scene = Scene.load(ball_scene)
+    start, turned = scene.sweep().poses(1)[0], []
+    for degrees in np.linspace(0, 20, 41):
+        pose = start.copy()
+        pose[:3, :3] = start[:3, :3] @ Rotation.from_euler("X", degrees, degrees=True).as_matrix()
+        turned.append(pose)
+    written = tmp_path / "recorded.toml"
+    written.write_text(saving.path_as_scene(scene, turned), encoding="utf-8")
+    first, last = Scene.load(written).sweep().poses(2)
+    np.testing.assert_allclose(first[:3, 3], last[:3, 3])
+    assert np.degrees(np.arccos((np.trace(first[:3, :3].T @ last[:3, :3]) - 1) / 2)) == pytest.approx(20, abs=0.6)
 
 
 def test_a_path_that_leads_nowhere_and_a_scene_without_a_file_are_refused(ball_scene):

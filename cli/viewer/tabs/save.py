@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import viser
 
-from cli.viewer import pictures, saving
+from cli.viewer import framing, saving
 from cli.viewer.engine import Picture
-from cli.viewer.images import Images
+from cli.viewer.panels import Images
 from cli.viewer.session import Session
 from cli.viewer.stage import Guard
 from cli.viewer.tabs.measure import MeasureTab
@@ -44,7 +44,7 @@ class SaveTab:
         picture, kind = self._session.picture, self._images.kind
         if picture is None:
             raise UssimError("no image is there yet")
-        image = pictures.image_of(picture, kind, self._session.palette)
+        image = framing.image_of(picture, kind, self._session.palette)
         if image is None:
             raise UssimError(f"{kind} is not there yet: let the probe rest")
         return picture, image
@@ -59,7 +59,7 @@ class SaveTab:
 
     def _save_png(self, event: Any) -> None:
         picture, image = self._shot()
-        sheet = pictures.framed(image, picture.probe, self._measures.drawn())
+        sheet = framing.framed(image, picture.probe, self._measures.drawn())
         measured = [
             {"kind": one.kind, "mm": round(one.value_mm, 2), "mesh_mm": true and round(true, 2)}
             for one, true in self._measures.measured
@@ -81,14 +81,14 @@ class SaveTab:
         cine = [one for one in cine if one.probe == last.probe]
         times = np.arange(cine[0].done_s, last.done_s + 1e-6, 1 / saving.CLIP_FPS)
         at = np.searchsorted([one.done_s for one in cine], times, side="right") - 1
-        images = {place: pictures.image_of(cine[place], kind, self._session.palette) for place in set(at.tolist())}
+        images = {place: framing.image_of(cine[place], kind, self._session.palette) for place in set(at.tolist())}
         if any(image is None for image in images.values()):
             raise UssimError(f"{kind} was not made for all images of the last 10 s: choose low quality")
         return last, [images[place] for place in at.tolist()]  # type: ignore[misc]
 
     def _save_mp4(self, event: Any) -> None:
         last, images = self._film()
-        framed = [pictures.framed(image, last.probe) for image in images]
+        framed = [framing.framed(image, last.probe) for image in images]
         self._send(event, last, "mp4", saving.mp4(framed, self._about(last)))
 
     def _save_cine(self, event: Any) -> None:

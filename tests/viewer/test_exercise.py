@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 from support.viewer import head_scene, pose_at
 
-from cli.viewer.practice import Exercise, Result, as_csv, as_markdown, off, standard_planes
+from cli.viewer.exercise import Exercise, Result, as_csv, as_markdown, off, standard_planes
 
 
 def turned(pose: np.ndarray, axis: int, degrees: float) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import viser
 
+from cli.viewer.exercise import Exercise, as_csv, as_markdown
 from cli.viewer.hold import Hold
-from cli.viewer.practice import Exercise, as_csv, as_markdown
 from cli.viewer.session import Session
 from cli.viewer.stage import Guard
 from ussim.errors import UssimError
@@ -17,7 +17,7 @@ _INVITES = "Find the standard planes by hand. Each is judged by its distance and
 _HAS_NONE = "This scene has no standard planes to find."
 
 
-class PractiseTab:
+class ExerciseTab:
     """Fills the tab.
 
     Args:

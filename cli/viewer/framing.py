@@ -80,7 +80,7 @@ def framed(image: np.ndarray, probe: Probe, measured: Sequence[Measured] = (), t
     height, width = image.shape[:2]
     sheet = np.zeros((height, width + MARGIN_PX, 3), np.uint8)
     sheet[:, :width] = image if image.ndim == 3 else image[..., None]
-    marks, where = _scale(probe.model_dump_json())
+    marks, where = _scale(probe)
     sheet[where] = marks[where]
     if not (measured or title):
         return sheet
@@ -94,11 +94,8 @@ def framed(image: np.ndarray, probe: Probe, measured: Sequence[Measured] = (), t
 
 
 @lru_cache(maxsize=16)
-def _scale(probe_json: str) -> tuple[np.ndarray, np.ndarray]:
+def _scale(probe: Probe) -> tuple[np.ndarray, np.ndarray]:
     """Depth marks on black, and where they are."""
-    from ussim.probe.probe import make_probe
-
-    probe = make_probe(**_fields(probe_json))
     height, width = probe.image_shape
     sheet = Image.new("RGB", (width + MARGIN_PX, height))
     draw = ImageDraw.Draw(sheet)
@@ -112,12 +109,6 @@ def _scale(probe_json: str) -> tuple[np.ndarray, np.ndarray]:
     draw.polygon([(width - 1, focus), (width - 8, focus - 5), (width - 8, focus + 5)], fill=_MARK)
     marks = np.asarray(sheet)
     return marks, marks.any(axis=2)
-
-
-def _fields(probe_json: str) -> dict:
-    import json
-
-    return json.loads(probe_json)
 
 
 def to_pixel(probe: Probe, point_mm: Sequence[float]) -> tuple[float, float]:

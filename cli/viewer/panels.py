@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import viser
 
-from cli.viewer import pictures
+from cli.viewer import framing
 from cli.viewer.engine import Picture
 from cli.viewer.session import CINE_S, Session
 from cli.viewer.stage import Guard
@@ -34,13 +34,13 @@ class Images:
         panel = gui.add_panel()
         panel.dock_left()
         panel.set_width(_WIDTH_PX)
-        empty = np.zeros((500, 693 + pictures.MARGIN_PX, 3), np.uint8)
-        first = pictures.LOW if session.generator is None else pictures.ENHANCED
+        empty = np.zeros((500, 693 + framing.MARGIN_PX, 3), np.uint8)
+        first = framing.LOW if session.generator is None else framing.ENHANCED
         self.kinds: list[Any] = []
         self._handles: list[Any] = []
-        for title, kind in (("Image", first), ("Compare", pictures.TISSUES)):
+        for title, kind in (("Image", first), ("Compare", framing.TISSUES)):
             with panel.add_tab(title):
-                self.kinds.append(gui.add_dropdown(f"{title} shows", pictures.KINDS, initial_value=kind))
+                self.kinds.append(gui.add_dropdown(f"{title} shows", framing.KINDS, initial_value=kind))
                 self._handles.append(gui.add_image(empty, format="jpeg", jpeg_quality=82))
                 if title == "Image":
                     self._freeze = gui.add_checkbox("Freeze", False)
@@ -81,13 +81,13 @@ class Images:
         for handle, kind in zip(self._handles, shown, strict=True):
             if handle in spared:
                 continue
-            image, title = pictures.image_of(picture, kind, self._session.palette), ""
-            if image is None and kind == pictures.ENHANCED:
+            image, title = framing.image_of(picture, kind, self._session.palette), ""
+            if image is None and kind == framing.ENHANCED:
                 image, title = picture.lq, "low quality: nothing enhances it"
             if image is not None:
-                handle.image = pictures.framed(image, picture.probe, measured, title)
+                handle.image = framing.framed(image, picture.probe, measured, title)
         if picture.hq is not None or not spared:
-            legend = self._session.palette.legend(picture.segmentation) if pictures.TISSUES in shown else ""
+            legend = self._session.palette.legend(picture.segmentation) if framing.TISSUES in shown else ""
             if legend != self._legend.content:
                 self._legend.content = legend
         self._tell_speed()
