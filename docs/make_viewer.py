@@ -38,9 +38,10 @@ def main() -> None:
         for width, height in SIZES.items():
             tab = browser.new_page(viewport={"width": width, "height": height})
             tab.goto(f"http://127.0.0.1:{page.port}")
-            tab.get_by_role("tab", name="Probe", exact=True).wait_for(timeout=60_000)
+            tab.get_by_role("tab", name="Image", exact=True).wait_for(timeout=60_000)
             tab.wait_for_timeout(15_000)  # until the probe has come to rest and all is drawn
-            tab.locator(".mantine-Notification-closeButton").click()  # of a note on software rendering
+            # a note on software rendering; a real click would scroll the page
+            tab.locator(".mantine-Notification-closeButton").evaluate("button => button.click()")
             tab.wait_for_timeout(1_000)
             shot = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
             shot.save(IMAGES / f"viewer_{width}.jpg", quality=88)

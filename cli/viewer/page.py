@@ -25,7 +25,7 @@ from cli.viewer.tabs.scene import SceneTab
 from ussim.errors import UssimError, one_line
 from ussim.scene.scene import Scene
 
-_NARROWEST_3D_PX = 250
+_NARROW_PX = 1000
 
 
 class Page:
@@ -75,7 +75,7 @@ class Page:
         gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)
         gui.main_panel.dock_right()
         stage = Stage(server, session, guard)
-        images = Images(gui, session, guard)
+        self._images = images = Images(gui, session, guard)
         self._says = gui.add_markdown("")
         session.listen("said", self._say)
         tabs = gui.add_tab_group()
@@ -96,9 +96,11 @@ class Page:
         server.on_client_connect(self._suit_width)
 
     def _suit_width(self, client: viser.ClientHandle) -> None:
-        """In a narrow window the tabs begin folded, for else 3-D has no place."""
-        if client.camera.image_width < _NARROWEST_3D_PX:
-            client.gui.main_panel.minimize()
+        """In a narrow window the tabs lie below the images, for else 3-D has no place; 3-D fills it when it connects."""
+        if client.camera.image_width < _NARROW_PX:
+            self._server.gui.main_panel.dock_below(self._images.panel)
+        else:
+            self._server.gui.main_panel.dock_right()
 
     def _say(self, text: str) -> None:
         self._says.content = f"⚠ {text}"

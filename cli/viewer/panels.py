@@ -31,7 +31,7 @@ class Images:
         self._session = session
         self._measures: MeasureTab | None = None
         self._status_s = 0.0
-        panel = gui.add_panel()
+        self.panel = panel = gui.add_panel()
         panel.dock_left()
         panel.set_width(_WIDTH_PX)
         empty = np.zeros((500, 693 + framing.MARGIN_PX, 3), np.uint8)
