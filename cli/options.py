@@ -11,14 +11,40 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
+from ussim.dataset.place import Place, place_of
 from ussim.errors import UssimError
 from ussim.render.backends import BACKENDS
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
 
-PATH = click.Path(path_type=Path)
+
+class _LocalPath(click.Path):
+    """A path on this machine; a URL, which would make a folder of that name, is refused."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        place = place_of(value)
+        if place.folder is None:
+            raise UssimError(f"{place}: only a store may lie under a URL; give a path")
+        return super().convert(place.folder, param, ctx)
+
+
+class _StorePlace(click.ParamType):
+    """A store's path or URL."""
+
+    name = "path"
+
+    def convert(self, value: Any, _param: click.Parameter | None, _ctx: click.Context | None) -> Place:
+        return place_of(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return PATH.shell_complete(ctx, param, incomplete)
+
+
+PATH = _LocalPath(path_type=Path)
+STORE = _StorePlace()
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 backend_option = click.option(
@@ -45,7 +71,9 @@ def seed_option(what: str, default: int | None = 0) -> Decorator:
     return click.option("--seed", type=int, default=default, show_default=default is not None, help=text)
 
 
-def output_option(help: str, metavar: str, name: str = "output", required: bool = True) -> Decorator:
+def output_option(
+    help: str, metavar: str, name: str = "output", required: bool = True, kind: click.ParamType = PATH
+) -> Decorator:
     """``-o/--output``: what a command writes.
 
     Args:
@@ -53,16 +81,18 @@ def output_option(help: str, metavar: str, name: str = "output", required: bool 
         metavar: What it is, as in ``STORE.zarr`` or ``DIR``.
         name: Name of the command's parameter.
         required: False if the command knows another place.
+        kind: ``STORE`` if it may be a URL.
     """
     return click.option(
-        "-o", "--output", name, type=PATH, required=required, metavar=metavar, help=help, callback=_outside_of_stores
+        "-o", "--output", name, type=kind, required=required, metavar=metavar, help=help, callback=_outside_of_stores
     )
 
 
-def _outside_of_stores(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+def _outside_of_stores(_context: click.Context, _parameter: click.Parameter, path: Any) -> Any:
     """Refuse an output within a store, which would be damaged by it."""
-    if path is not None:
-        store = next((parent for parent in path.absolute().parents if os.path.isfile(parent / "zarr.json")), None)
+    folder = place_of(path).folder if path is not None else None
+    if folder is not None:
+        store = next((parent for parent in folder.absolute().parents if os.path.isfile(parent / "zarr.json")), None)
         if store is not None:
             raise UssimError(f"{path} lies in the store {store}; choose a place outside of it")
     return path

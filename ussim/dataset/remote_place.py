@@ -1,0 +1,250 @@
+"""A store under a URL, in a bucket of an object store.
+
+Objects are whole or not there, and on the disk once a request has succeeded. There are no locks: processes whose units
+differ never write the same object, and units that two of them render have the same bytes.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ussim.errors import UssimError
+
+if TYPE_CHECKING:
+    from zarr.abc.store import Store
+
+    from ussim.dataset.packing import Packing
+
+# A request that fails is asked again for a while; a server that takes connections and is silent holds one for
+# as long as a request may take. Together that stays below half a minute.
+_RETRY: Any = {
+    "max_retries": 6,
+    "retry_timeout": timedelta(seconds=12),
+    "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=3), "base": 2},
+}
+_CLIENT: Any = {"timeout": "25s", "connect_timeout": "5s"}
+_OTHERS_WAIT_S = 5.0
+"""How long another process may take from its first object of a new store to its last."""
+
+_memories: dict[str, Any] = {}
+
+
+class LostConnectionError(UssimError):
+    """An object store that cannot be reached, does not answer or fails, also after some time."""
+
+
+class RemotePlace:
+    """A prefix in a bucket; see :class:`ussim.dataset.place.Place` for what it does.
+
+    Args:
+        scheme: ``s3``, ``gs``, ``az`` or ``memory``.
+        bucket: Name of the bucket or container.
+        key: Where in it; the objects of the store have names that begin with it.
+
+    Raises:
+        UssimError: The extra ``remote`` is not installed, or the environment holds half of a credential.
+    """
+
+    folder = None
+    sharded = True
+
+    def __init__(self, scheme: str, bucket: str, key: str):
+        self.bucket, self.key = bucket, key
+        self.where = f"{scheme}://{bucket}/{key}"
+        try:
+            from obstore.store import MemoryStore, from_url
+        except ModuleNotFoundError:
+            raise UssimError(f'{self}: a URL needs the package obstore: pip install "ussim[remote]"') from None
+        with self.told():
+            if scheme == "memory":
+                self._objects = _memories.setdefault(self.where, MemoryStore())
+            else:
+                self._objects = from_url(self.where, client_options=_CLIENT, retry_config=_RETRY)
+
+    @property
+    def name(self) -> str:
+        """The last part of the key."""
+        return self.key.rsplit("/", 1)[-1]
+
+    def __str__(self) -> str:
+        return self.where
+
+    def __repr__(self) -> str:
+        return f"RemotePlace({self.where!r})"
+
+    @contextmanager
+    def told(self, name: str = "") -> Iterator[None]:
+        """Say in one line what an object store refused. What it says itself may hold keys and signatures.
+
+        Args:
+            name: The object in question.
+        """
+        try:
+            yield
+        except (ValueError, UssimError):
+            raise
+        except Exception as error:
+            kind, reason = _reason(error, self.bucket)
+            raise kind(f"{self.where}{'/' if name else ''}{name}: {reason}") from None
+
+    # Single objects -------------------------------------------------------------------------------
+    def read(self, name: str) -> bytes | None:
+        """All of an object, None if it is not there."""
+        import obstore
+
+        with self.told(name):
+            try:
+                return bytes(obstore.get(self._objects, name).bytes())
+            except FileNotFoundError as error:
+                if _lacks_bucket(error):
+                    raise
+                return None
+
+    def has(self, name: str) -> bool:
+        """Whether there is an object of this name."""
+        import obstore
+
+        with self.told(name):
+            try:
+                obstore.head(self._objects, name)
+            except FileNotFoundError:
+                return False
+            return True
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Make an object; False if it is there already.
+
+        Where an answer is lost it is not asked again, so that nobody takes an object of its own for another's.
+        """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        with self.told(name):
+            try:
+                obstore.put(self._objects, name, data, mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                return False
+            return True
+
+    def list(self, folder: str = "") -> builtins.list[str]:
+        """Names of all objects below a prefix, in order."""
+        return sorted(self._sizes(folder))
+
+    def folders(self) -> builtins.list[str]:
+        """Names of what is like a folder right below, in order."""
+        import obstore
+
+        with self.told():
+            return sorted(obstore.list_with_delimiter(self._objects)["common_prefixes"])
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every object, by name."""
+        return self._sizes("")
+
+    def _sizes(self, folder: str) -> dict[str, int]:
+        import obstore
+
+        with self.told(folder):
+            found = obstore.list(self._objects, prefix=folder or None).collect()
+            return {one["path"]: one["size"] for one in found}
+
+    def remove(self, name: str) -> None:
+        """Remove an object; nothing happens if it is not there."""
+        import obstore
+
+        with self.told(name):
+            try:
+                obstore.delete(self._objects, name)
+            except FileNotFoundError:
+                pass
+
+    # The store ------------------------------------------------------------------------------------
+    def absence(self) -> str:
+        """Why there is no store here, in words."""
+        return f"no such store: bucket {self.bucket!r} has no {self.key}/zarr.json"
+
+    def is_vacant(self) -> bool:
+        """Whether there is no root yet: it is made last, and what lies here without one is no store."""
+        return self.read("zarr.json") is None
+
+    def require(self) -> None:
+        """Refuse a bucket that is not there or cannot be read, before the work for it is done."""
+        self.list("zarr.json")
+
+    def create_whole(self, write: Callable[[Store], None]) -> bool:
+        """Create a store whose root comes last; False if another's is there.
+
+        No object is ever written over: of processes that create the same store at once all may write its objects, which
+        are the same, and one writes the root. One that would create another store finds objects that differ.
+        """
+        from zarr.storage import MemoryStore
+
+        objects: dict[str, Any] = {}
+        write(MemoryStore(objects))
+        root = objects.pop("zarr.json")
+        strangers = set(self.list()) - set(objects)
+        differing = [
+            name
+            for name, data in objects.items()
+            if not self.create(name, data.to_bytes()) and self.read(name) != data.to_bytes()
+        ]
+        if not strangers and not differing:
+            return self.create("zarr.json", root.to_bytes())
+        end = time.monotonic() + _OTHERS_WAIT_S
+        while self.is_vacant():
+            if time.monotonic() > end:
+                name = min([*strangers, *differing])
+                raise UssimError(
+                    f"{self}: holds no store, but objects that are of no store to be made here, as {name}: "
+                    "remove them, or choose another key"
+                )
+            time.sleep(0.2)
+        return False
+
+    def files(self, packings: Mapping[str, Packing], *, read_only: bool = False) -> Store:
+        """The store as Zarr reads and writes it."""
+        from ussim.dataset.checked_objects import CheckedObjects
+
+        return CheckedObjects(self._objects, packings, self.told, read_only=read_only)
+
+    def remove_leftovers(self, names: Collection[str]) -> None:
+        """Nothing: no object is ever half-written."""
+
+    def flush(self, names: Collection[str]) -> None:
+        """Nothing: what was taken is safe."""
+
+    def bytes_free(self) -> None:
+        """Nobody says."""
+
+
+def _lacks_bucket(error: Exception) -> bool:
+    text = str(error)
+    return any(sign in text for sign in ("NoSuchBucket", "ContainerNotFound", "bucket does not exist"))
+
+
+def _reason(error: Exception, bucket: str) -> tuple[type[UssimError], str]:
+    """What went wrong and what to do, in words that hold nothing of the server's."""
+    text, kind = str(error), type(error).__name__
+    status = re.search(r"status code: (\d{3})", text)
+    if _lacks_bucket(error):
+        return UssimError, f"no such bucket {bucket!r}: make it, or correct the URL"
+    if kind in ("PermissionDeniedError", "UnauthenticatedError"):
+        code = f" ({status[1]})" if status else ""
+        return UssimError, f"no permission{code} in bucket {bucket!r}: see to the credentials in the environment"
+    if "Missing" in text or "169.254" in text or "metadata.google" in text:
+        return UssimError, f"no credentials for bucket {bucket!r}: set them in the environment, as AWS_ACCESS_KEY_ID"
+    if "configured region" in text:
+        return UssimError, f"bucket {bucket!r} is in another region: set AWS_REGION"
+    if status and not (status[1].startswith("5") or status[1] == "429"):
+        return (
+            UssimError,
+            f"the server refused the request ({status[1]}) in bucket {bucket!r}: see to endpoint and region",
+        )
+    what = f"the server failed ({status[1]})" if status else "no connection to the server, or no answer in time"
+    return LostConnectionError, f"{what} for bucket {bucket!r}: see to network and endpoint, and try again"
