@@ -105,7 +105,8 @@ def apply_to_folder(
 
     Args:
         generator: The generator.
-        source: Path or URL of a store; or a folder of PNGs (for a generator without low-quality image: of segmentations); or one PNG.
+        source: Path or URL of a store; or a folder of PNGs (for a generator without low-quality image: of
+            segmentations); or one PNG.
         output: Folder to make, or to go on in.
         frames: Of a store: ``all``, or ``train`` or ``test``, split as in the generator's training.
         mask: For images: PNG, not 0 inside the sector; default: that of the training, for images of its size.

@@ -7,6 +7,7 @@ differ never write the same object, and units that two of them render have the s
 from __future__ import annotations
 
 import builtins
+import os
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -29,6 +30,7 @@ _RETRY: Any = {
     "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=3), "base": 2},
 }
 _CLIENT: Any = {"timeout": "25s", "connect_timeout": "5s"}
+_ALLOW_HTTP = {"s3": "AWS_ALLOW_HTTP", "gs": "GOOGLE_ALLOW_HTTP", "az": "AZURE_ALLOW_HTTP"}
 _OTHERS_WAIT_S = 5.0
 """How long another process may take from its first object of a new store to its last."""
 
@@ -65,7 +67,9 @@ class RemotePlace:
             if scheme == "memory":
                 self._objects = _memories.setdefault(self.where, MemoryStore())
             else:
-                self._objects = from_url(self.where, client_options=_CLIENT, retry_config=_RETRY)
+                # these options stand in for all that the environment says of the client
+                client = {**_CLIENT, "allow_http": os.environ.get(_ALLOW_HTTP[scheme], "").lower() in ("true", "1")}
+                self._objects = from_url(self.where, client_options=client, retry_config=_RETRY)
 
     @property
     def name(self) -> str:
@@ -234,11 +238,13 @@ def _reason(error: Exception, bucket: str) -> tuple[type[UssimError], str]:
     status = re.search(r"status code: (\d{3})", text)
     if _lacks_bucket(error):
         return UssimError, f"no such bucket {bucket!r}: make it, or correct the URL"
-    if kind in ("PermissionDeniedError", "UnauthenticatedError"):
+    if kind in ("PermissionDeniedError", "UnauthenticatedError") or (status and status[1] in ("401", "403")):
         code = f" ({status[1]})" if status else ""
         return UssimError, f"no permission{code} in bucket {bucket!r}: see to the credentials in the environment"
     if "Missing" in text or "169.254" in text or "metadata.google" in text:
         return UssimError, f"no credentials for bucket {bucket!r}: set them in the environment, as AWS_ACCESS_KEY_ID"
+    if "BadScheme" in text:
+        return UssimError, f"the endpoint of bucket {bucket!r} is not https: set AWS_ALLOW_HTTP=true if that is meant"
     if "configured region" in text:
         return UssimError, f"bucket {bucket!r} is in another region: set AWS_REGION"
     if status and not (status[1].startswith("5") or status[1] == "429"):

@@ -16,9 +16,10 @@ Schema version 2, N frames of H × W pixels in units of ``unit_frames`` consecut
 The attribute ``sha256`` is the digest of all others. Version 1, of ussim 0.1.0, had neither digest; it can be read.
 
 A chunk is one frame, zstd level 1 with a CRC-32C. In a sharded store the frames of a unit are one file in each of
-the large arrays. A unit is written whole by one process, so several processes may fill one store. Nothing in a store depends on the clock or the order of writing: on one machine, with the
-same versions of what renders, the same settings give the same bytes. Another CPU or another NumPy or Numba rounds
-otherwise, so that some pixels differ; the attributes say which they were.
+the large arrays. A unit is written whole by one process, so several processes may fill one store. Nothing in a store
+depends on the clock or the order of writing: on one machine, with the same versions of what renders, the same settings
+give the same bytes. Another CPU or another NumPy or Numba rounds otherwise, so that some pixels differ; the attributes
+say which they were.
 """
 
 from __future__ import annotations
@@ -327,7 +328,7 @@ def array_specs(header: Header) -> dict[str, ArraySpec]:
     """The arrays of a store with these attributes, by name."""
     n, height, width = header.frames, header.image.height, header.image.width
     shard = min(header.unit_frames, n) if header.sharded else 0
-    types = {**{name: "uint8" for name in IMAGES}, "segmentation": "uint8", "attenuation": "float16"}
+    types = dict.fromkeys((*IMAGES, *MAPS), "uint8") | {"attenuation": "float16"}
     specs: dict[str, ArraySpec] = {
         name: frame_spec(n, header.image, dtype, shard)
         for name, dtype in types.items()

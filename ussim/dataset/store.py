@@ -375,7 +375,7 @@ class Dataset:
             raise IndexError(f"frame {index} of a dataset of {self.frames}")
         index %= self.frames
         images: dict[str, np.ndarray] = {name: self.read_frame(name, index) for name in self.qualities}
-        scale, pose = self.read("attenuation_scale", index), self.read("pose", index)
+        scale, pose = self.read("attenuation_scale", index), self._written_poses[index].copy()
         self._require_digest("attenuation_scale", index, scale)
         self._require_digest("pose", index, pose)
         return Frame(
@@ -386,7 +386,7 @@ class Dataset:
             attenuation_scale=float(scale),
             mask=self.mask,
             pose=pose,
-            is_test=bool(self.read("split", index)),
+            is_test=bool(self._written_split[index]),
         )
 
     # Writing --------------------------------------------------------------------------------------
@@ -448,6 +448,10 @@ class Dataset:
     @cached_property
     def _written_poses(self) -> np.ndarray:
         return self.poses
+
+    @cached_property
+    def _written_split(self) -> np.ndarray:
+        return self.split
 
     def _as_stored(self, unit: int, name: str, values: np.ndarray) -> np.ndarray:
         """Values in the type of their array, all of them finite."""
