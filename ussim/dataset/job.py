@@ -21,6 +21,7 @@ from ussim.dataset.lock import only_renderer
 from ussim.dataset.machine import this_machine
 from ussim.dataset.place import Place, Where, place_of
 from ussim.dataset.plan import Plan, first_difference
+from ussim.dataset.remote_place import LostConnectionError
 from ussim.dataset.schema import PHYSICS_VERSION, Header
 from ussim.dataset.store import Dataset, StoreExistsError
 from ussim.dataset.writer_threads import WriteFailedError, Writers
@@ -306,6 +307,8 @@ def _render_units(
     except WriteFailedError as error:
         writers.drain()
         raise UssimError(f"{dataset.path}: {error}: {_state(dataset)}") from None
+    except LostConnectionError as error:  # what is queued would wait for it too
+        raise UssimError(f"{error}: what is finished is kept; run the same command with --resume to go on") from None
     except UssimError as error:  # of the renderer: a GPU that fails
         writers.drain()
         raise UssimError(f"{error}: {_state(dataset)}") from None

@@ -26,11 +26,16 @@ if TYPE_CHECKING:
 # as long as a request may take. Together that stays below half a minute.
 _RETRY: Any = {
     "max_retries": 6,
-    "retry_timeout": timedelta(seconds=12),
+    "retry_timeout": timedelta(seconds=10),
     "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=3), "base": 2},
 }
-_CLIENT: Any = {"timeout": "25s", "connect_timeout": "5s"}
+_CLIENT: Any = {"timeout": "20s", "connect_timeout": "5s"}
 _ALLOW_HTTP = {"s3": "AWS_ALLOW_HTTP", "gs": "GOOGLE_ALLOW_HTTP", "az": "AZURE_ALLOW_HTTP"}
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
 _OTHERS_WAIT_S = 5.0
 """How long another process may take from its first object of a new store to its last."""
 
@@ -94,8 +99,29 @@ class RemotePlace:
         except (ValueError, UssimError):
             raise
         except Exception as error:
-            kind, reason = _reason(error, self.bucket)
+            kind, reason = self._reason(error)
             raise kind(f"{self.where}{'/' if name else ''}{name}: {reason}") from None
+
+    def _reason(self, error: Exception) -> tuple[type[UssimError], str]:
+        """What went wrong and what to do, in words that hold nothing of the server's."""
+        text, bucket = str(error), f"bucket {self.bucket!r}"
+        found = re.search(r"status code: (\d{3})", text)
+        status = int(found[1]) if found else 0
+        if _lacks_bucket(error):
+            return UssimError, f"no such {bucket}: make it, or correct the URL"
+        if any(sign in text for sign in ("source: Missing", "169.254.169.254", "metadata.google")):
+            names = _CREDENTIALS.get(self.where.partition(":")[0], "")
+            return UssimError, f"no credentials for {bucket}: set {names} in the environment"
+        if status in (401, 403):
+            return UssimError, f"no permission ({status}) in {bucket}: see to the credentials in the environment"
+        if "BadScheme" in text:
+            return UssimError, f"the endpoint of {bucket} is not https: set AWS_ALLOW_HTTP=true if that is meant"
+        if "configured region" in text:
+            return UssimError, f"{bucket} is in another region: set AWS_REGION"
+        if 400 <= status < 500 and status != 429:
+            return UssimError, f"the server refused the request ({status}) in {bucket}: see to endpoint and region"
+        what = f"the server failed ({status})" if status else "no connection to the server, or no answer in time"
+        return LostConnectionError, f"{what} for {bucket}: see to network and endpoint, and try again"
 
     # Single objects -------------------------------------------------------------------------------
     def read(self, name: str) -> bytes | None:
@@ -230,27 +256,3 @@ class RemotePlace:
 def _lacks_bucket(error: Exception) -> bool:
     text = str(error)
     return any(sign in text for sign in ("NoSuchBucket", "ContainerNotFound", "bucket does not exist"))
-
-
-def _reason(error: Exception, bucket: str) -> tuple[type[UssimError], str]:
-    """What went wrong and what to do, in words that hold nothing of the server's."""
-    text, kind = str(error), type(error).__name__
-    status = re.search(r"status code: (\d{3})", text)
-    if _lacks_bucket(error):
-        return UssimError, f"no such bucket {bucket!r}: make it, or correct the URL"
-    if kind in ("PermissionDeniedError", "UnauthenticatedError") or (status and status[1] in ("401", "403")):
-        code = f" ({status[1]})" if status else ""
-        return UssimError, f"no permission{code} in bucket {bucket!r}: see to the credentials in the environment"
-    if "Missing" in text or "169.254" in text or "metadata.google" in text:
-        return UssimError, f"no credentials for bucket {bucket!r}: set them in the environment, as AWS_ACCESS_KEY_ID"
-    if "BadScheme" in text:
-        return UssimError, f"the endpoint of bucket {bucket!r} is not https: set AWS_ALLOW_HTTP=true if that is meant"
-    if "configured region" in text:
-        return UssimError, f"bucket {bucket!r} is in another region: set AWS_REGION"
-    if status and not (status[1].startswith("5") or status[1] == "429"):
-        return (
-            UssimError,
-            f"the server refused the request ({status[1]}) in bucket {bucket!r}: see to endpoint and region",
-        )
-    what = f"the server failed ({status[1]})" if status else "no connection to the server, or no answer in time"
-    return LostConnectionError, f"{what} for bucket {bucket!r}: see to network and endpoint, and try again"
