@@ -61,7 +61,7 @@ def test_a_folder_without_links_is_one_clear_line(tmp_path, monkeypatch):
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr("os.link", no_links)
-    with pytest.raises(UssimError, match="a.zarr: cannot make claims/1: Operation not supported"):
+    with pytest.raises(UssimError, match=r"a.zarr: cannot make claims/1: Operation not supported"):
         place_of(tmp_path / "a.zarr").create("claims/1", b"")
     assert place_of(tmp_path / "a.zarr").sizes() == {}
 

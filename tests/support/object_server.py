@@ -17,7 +17,7 @@ BUCKET = "pairs"
 ALL_IS_WELL, DROP, HANG = 0, -1, -2
 
 Trouble = Callable[[str, str], int]
-"""What happens to a request, by method and path: nothing, a status of the server's, a connection that drops or hangs."""
+"""What happens to a request, by method and path: nothing, a status of the server, a connection that drops or hangs."""
 
 
 @contextmanager

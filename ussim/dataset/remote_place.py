@@ -72,8 +72,11 @@ class RemotePlace:
             if scheme == "memory":
                 self._objects = _memories.setdefault(self.where, MemoryStore())
             else:
-                # these options stand in for all that the environment says of the client
-                client = {**_CLIENT, "allow_http": os.environ.get(_ALLOW_HTTP[scheme], "").lower() in ("true", "1")}
+                # given options stand in for what the environment says of the client
+                client: Any = {
+                    **_CLIENT,
+                    "allow_http": os.environ.get(_ALLOW_HTTP[scheme], "").lower() in ("true", "1"),
+                }
                 self._objects = from_url(self.where, client_options=client, retry_config=_RETRY)
 
     @property
@@ -210,32 +213,36 @@ class RemotePlace:
     def create_whole(self, write: Callable[[Store], None]) -> bool:
         """Create a store whose root comes last; False if another's is there.
 
-        No object is ever written over: of processes that create the same store at once all may write its objects, which
-        are the same, and one writes the root. One that would create another store finds objects that differ.
+        No object is ever written over, and all who create a store here go through its objects in one order: whoever
+        finds one that differs from his own goes no further, so that of several stores one is made.
         """
         from zarr.storage import MemoryStore
 
         objects: dict[str, Any] = {}
         write(MemoryStore(objects))
         root = objects.pop("zarr.json")
-        strangers = set(self.list()) - set(objects)
-        differing = [
-            name
-            for name, data in objects.items()
-            if not self.create(name, data.to_bytes()) and self.read(name) != data.to_bytes()
-        ]
-        if not strangers and not differing:
+        strangers = sorted(set(self.list()) - set(objects))
+        different = next(
+            (name for name in strangers or sorted(objects) if not self._is_as(name, objects.get(name))), ""
+        )
+        if not different:
             return self.create("zarr.json", root.to_bytes())
         end = time.monotonic() + _OTHERS_WAIT_S
         while self.is_vacant():
             if time.monotonic() > end:
-                name = min([*strangers, *differing])
                 raise UssimError(
-                    f"{self}: holds no store, but objects that are of no store to be made here, as {name}: "
+                    f"{self}: holds no store, but objects that are of no store to be made here, as {different}: "
                     "remove them, or choose another key"
                 )
             time.sleep(0.2)
         return False
+
+    def _is_as(self, name: str, wanted: Any) -> bool:
+        """Whether an object that may have been there is as it is wanted; if it was not, it is made."""
+        if wanted is None:
+            return False
+        data = wanted.to_bytes()
+        return self.create(name, data) or self.read(name) == data
 
     def files(self, packings: Mapping[str, Packing], *, read_only: bool = False) -> Store:
         """The store as Zarr reads and writes it."""
