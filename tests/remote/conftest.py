@@ -33,7 +33,7 @@ def way(server, monkeypatch) -> Iterator[TroubledWay]:
         "AWS_REGION": "us-east-1",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(remote_place, "_CLIENT", {"timeout": "1s", "connect_timeout": "1s"})
+    monkeypatch.setattr(remote_place, "_CLIENT", {"timeout": timedelta(seconds=1)})
     quick = {"init_backoff": timedelta(seconds=0.01), "max_backoff": timedelta(seconds=0.05), "base": 2}
     monkeypatch.setattr(
         remote_place, "_RETRY", {"max_retries": 3, "retry_timeout": timedelta(seconds=1), "backoff": quick}

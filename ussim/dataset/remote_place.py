@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 # A request that fails is asked again for a while; a server that takes connections and is silent holds one for
 # as long as a request may take. Together that stays below half a minute.
 _RETRY: Any = {
-    "max_retries": 6,
+    "max_retries": 20,
     "retry_timeout": timedelta(seconds=10),
     "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=3), "base": 2},
 }
-_CLIENT: Any = {"timeout": "20s", "connect_timeout": "5s"}
+_CLIENT: Any = {"timeout": timedelta(seconds=20), "connect_timeout": timedelta(seconds=5)}
 _ALLOW_HTTP = {"s3": "AWS_ALLOW_HTTP", "gs": "GOOGLE_ALLOW_HTTP", "az": "AZURE_ALLOW_HTTP"}
 _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
