@@ -134,3 +134,19 @@ def test_half_of_a_credential_is_told(url, monkeypatch, tmp_path):
     with pytest.raises(UssimError, match="bucket 'b'") as caught:
         place_of(url)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY"])
+def test_a_key_that_ends_with_a_line_break_is_named_and_not_told(name, monkeypatch):
+    pytest.importorskip("obstore", reason="needs the extra remote")
+    monkeypatch.setenv(name, f"{SECRET}\n")
+    with pytest.raises(UssimError, match=f"{name} holds a line break") as caught:
+        place_of("s3://bucket/key")
+    assert SECRET not in str(caught.value)
+
+
+def test_an_endpoint_that_is_no_url_is_one_line(way, url, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"no url {SECRET}")
+    with pytest.raises(UssimError, match="the environment holds what is no endpoint, region or key") as caught:
+        place_of(url).read("zarr.json")
+    assert SECRET not in str(caught.value)

@@ -68,6 +68,7 @@ class RemotePlace:
             from obstore.store import MemoryStore, from_url
         except ModuleNotFoundError:
             raise UssimError(f'{self}: a URL needs the package obstore: pip install "ussim[remote]"') from None
+        _check_environment(self.where)
         with self.told():
             if scheme == "memory":
                 self._objects = _memories.setdefault(self.where, MemoryStore())
@@ -101,7 +102,11 @@ class RemotePlace:
             yield
         except (ValueError, UssimError):
             raise
-        except Exception as error:
+        except BaseException as error:
+            if type(error).__name__ == "PanicException":  # what obstore makes of an endpoint that is no URL
+                raise UssimError(f"{self.where}: the environment holds what is no endpoint, region or key") from None
+            if not isinstance(error, Exception):
+                raise
             kind, reason = self._reason(error)
             raise kind(f"{self.where}{'/' if name else ''}{name}: {reason}") from None
 
@@ -258,6 +263,17 @@ class RemotePlace:
 
     def bytes_free(self) -> None:
         """Nobody says."""
+
+
+def _check_environment(where: str) -> None:
+    """Refuse settings that would crash the library: most often a key that ends with a line break.
+
+    Raises:
+        UssimError: There are some; only their name is told.
+    """
+    for name, value in os.environ.items():
+        if name.startswith(("AWS_", "AZURE_", "GOOGLE_")) and not value.isprintable():
+            raise UssimError(f"{where}: {name} holds a line break or another control character; allowed: a single line")
 
 
 def _lacks_bucket(error: Exception) -> bool:
