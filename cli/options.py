@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
-from ussim.dataset.place import Place, place_of
+from ussim.dataset.place import place_of
 from ussim.errors import UssimError
 from ussim.render.backends import BACKENDS
 
@@ -21,30 +20,27 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
 
 
-class _LocalPath(click.Path):
-    """A path on this machine; a URL, which would make a folder of that name, is refused."""
+class _Path(click.Path):
+    """A path; or the place of a store, which may lie under a URL too.
+
+    Args:
+        of_store: Whether it is one.
+    """
+
+    def __init__(self, of_store: bool):
+        super().__init__(path_type=Path)
+        self.of_store = of_store
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         place = place_of(value)
+        if self.of_store:
+            return place
         if place.folder is None:
             raise UssimError(f"{place}: only a store may lie under a URL; give a path")
         return super().convert(place.folder, param, ctx)
 
 
-class _StorePlace(click.ParamType):
-    """A store's path or URL."""
-
-    name = "path"
-
-    def convert(self, value: Any, _param: click.Parameter | None, _ctx: click.Context | None) -> Place:
-        return place_of(value)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        return PATH.shell_complete(ctx, param, incomplete)
-
-
-PATH = _LocalPath(path_type=Path)
-STORE = _StorePlace()
+PATH, STORE = _Path(of_store=False), _Path(of_store=True)
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 backend_option = click.option(
