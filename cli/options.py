@@ -12,13 +12,35 @@ from typing import Any, TypeVar
 
 import click
 
+from ussim.dataset.place import place_of
 from ussim.errors import UssimError
 from ussim.render.backends import BACKENDS
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
 
-PATH = click.Path(path_type=Path)
+
+class _Path(click.Path):
+    """A path; or the place of a store, which may lie under a URL too.
+
+    Args:
+        of_store: Whether it is one.
+    """
+
+    def __init__(self, of_store: bool):
+        super().__init__(path_type=Path)
+        self.of_store = of_store
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        place = place_of(value)
+        if self.of_store:
+            return place
+        if place.folder is None:
+            raise UssimError(f"{place}: only a store may lie under a URL; give a path")
+        return super().convert(place.folder, param, ctx)
+
+
+PATH, STORE = _Path(of_store=False), _Path(of_store=True)
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 backend_option = click.option(
@@ -45,7 +67,9 @@ def seed_option(what: str, default: int | None = 0) -> Decorator:
     return click.option("--seed", type=int, default=default, show_default=default is not None, help=text)
 
 
-def output_option(help: str, metavar: str, name: str = "output", required: bool = True) -> Decorator:
+def output_option(
+    help: str, metavar: str, name: str = "output", required: bool = True, kind: click.ParamType = PATH
+) -> Decorator:
     """``-o/--output``: what a command writes.
 
     Args:
@@ -53,16 +77,18 @@ def output_option(help: str, metavar: str, name: str = "output", required: bool 
         metavar: What it is, as in ``STORE.zarr`` or ``DIR``.
         name: Name of the command's parameter.
         required: False if the command knows another place.
+        kind: ``STORE`` if it may be a URL.
     """
     return click.option(
-        "-o", "--output", name, type=PATH, required=required, metavar=metavar, help=help, callback=_outside_of_stores
+        "-o", "--output", name, type=kind, required=required, metavar=metavar, help=help, callback=_outside_of_stores
     )
 
 
-def _outside_of_stores(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+def _outside_of_stores(_context: click.Context, _parameter: click.Parameter, path: Any) -> Any:
     """Refuse an output within a store, which would be damaged by it."""
-    if path is not None:
-        store = next((parent for parent in path.absolute().parents if os.path.isfile(parent / "zarr.json")), None)
+    folder = place_of(path).folder if path is not None else None
+    if folder is not None:
+        store = next((parent for parent in folder.absolute().parents if os.path.isfile(parent / "zarr.json")), None)
         if store is not None:
             raise UssimError(f"{path} lies in the store {store}; choose a place outside of it")
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,10 +9,11 @@ import click
 from cli.show import gigabytes, settings_text, show_pairs
 
 if TYPE_CHECKING:
+    from ussim.dataset.place import Place
     from ussim.dataset.plan import Plan
 
 
-def plan_json(plan: Plan, output: Path, resume: bool, part: tuple[int, int] | None) -> dict[str, Any]:
+def plan_json(plan: Plan, output: Place, resume: bool, part: tuple[int, int] | None) -> dict[str, Any]:
     """The plan as plain data; checks the poses and looks at what is done already.
 
     Args:
@@ -25,8 +25,6 @@ def plan_json(plan: Plan, output: Path, resume: bool, part: tuple[int, int] | No
     Raises:
         UssimError: A pose does not touch the body, or the store that is there is another one.
     """
-    import shutil
-
     from ussim.dataset import job
     from ussim.dataset.schema import make_split
 
@@ -36,7 +34,6 @@ def plan_json(plan: Plan, output: Path, resume: bool, part: tuple[int, int] | No
     done = existing.done.tolist() if existing else [False] * header.units
     first, step = part or (1, 1)
     mine = [unit for unit in range(header.units) if unit % step == first - 1 and not done[unit]]
-    folder = next(parent for parent in output.absolute().parents if parent.exists())
     return {
         "scene": header.scene.model_dump(),
         "scenes": [row.model_dump() for row in header.scenes],
@@ -54,7 +51,7 @@ def plan_json(plan: Plan, output: Path, resume: bool, part: tuple[int, int] | No
         "image": header.image.model_dump(mode="json"),
         "bytes_in_memory": plan.bytes_in_memory(),
         "bytes_on_disk_estimate": plan.bytes_on_disk(),
-        "bytes_free": shutil.disk_usage(folder).free,
+        "bytes_free": output.bytes_free(),
         "store": str(output),
         "probe": header.probe,
         "imaging": header.imaging,
@@ -64,7 +61,7 @@ def plan_json(plan: Plan, output: Path, resume: bool, part: tuple[int, int] | No
 
 def show_plan(plan: dict[str, Any]) -> None:
     """Print what :func:`plan_json` returns."""
-    image, free = plan["image"], gigabytes(plan["bytes_free"])
+    image, free = plan["image"], plan["bytes_free"]
     sizes = ", ".join(f"{name} {gigabytes(size)}" for name, size in plan["bytes_in_memory"].items())
     show_pairs(
         [
@@ -82,7 +79,11 @@ def show_plan(plan: dict[str, Any]) -> None:
             ),
             ("image", f"{image['height']} × {image['width']} px of {image['mm_per_pixel']:.4f} mm"),
             ("arrays", sizes),
-            ("on disk", f"about {gigabytes(plan['bytes_on_disk_estimate'])}; {free} are free"),
+            (
+                "on disk",
+                f"about {gigabytes(plan['bytes_on_disk_estimate'])}"
+                + (f"; {gigabytes(free)} are free" if free is not None else ""),
+            ),
             ("backend", plan["backend"]),
             ("seed", plan["seed"]),
             ("store", plan["store"]),

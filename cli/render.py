@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from cli.options import PATH, backend_option, output_option, seed_option, set_option
+from cli.options import PATH, STORE, backend_option, output_option, seed_option, set_option
 from cli.plan import plan_json, show_plan
 from cli.program import command
 from cli.progress import Reporter
 from cli.say import say_warning
 from cli.show import duration, show_json
+from ussim.dataset.place import Place
 from ussim.errors import UssimError
 
 
@@ -21,7 +22,7 @@ from ussim.errors import UssimError
     "ussim render -o data.zarr --frames 200 --scenes 4 --weeks 20-28"
 )
 @click.argument("scene_path", metavar="[SCENE]", type=PATH, required=False)
-@output_option("Store to make.", "STORE.zarr")
+@output_option("Store to make: a path or a URL.", "STORE.zarr", kind=STORE)
 @click.option("-n", "--frames", type=int, required=True, help="Frames, spread over the sweep.")
 @click.option("--sweep", default=None, help="Sweep of the scene.  [default: its first]")
 @click.option("--scenes", type=int, default=None, help="Instead of SCENE: so many anatomies, built and cached.")
@@ -32,7 +33,7 @@ from ussim.errors import UssimError
 @seed_option("all random numbers")
 @click.option("--size", metavar="HxW", default=None, help="Image size in pixels.  [default: 1000x1386]")
 @backend_option
-@click.option("--unit", type=int, default=8, show_default=True, help="Frames that are finished together.")
+@click.option("--unit", type=int, default=None, help="Frames that are finished together.  [default: 8; at a URL 32]")
 @click.option("--resume", is_flag=True, help="Go on with a store that was interrupted.")
 @click.option("--shard", metavar="i/n", default=None, help="Render the i-th of n parts; all may run at once.")
 @set_option(
@@ -43,7 +44,7 @@ from ussim.errors import UssimError
 @click.option("--json", "as_json", is_flag=True, help="Print the plan of --dry-run as JSON.")
 def render(
     scene_path: Path | None,
-    output: Path,
+    output: Place,
     frames: int,
     sweep: str | None,
     scenes: int | None,
@@ -54,7 +55,7 @@ def render(
     seed: int,
     size: str | None,
     backend: str,
-    unit: int,
+    unit: int | None,
     resume: bool,
     shard: str | None,
     assignments: tuple[str, ...],
@@ -72,7 +73,7 @@ def render(
     if scenes is None and (detail, weeks, anatomy_seed) != (None, None, None):
         raise click.UsageError("--detail, --weeks and --anatomy-seed go with --scenes")
     from ussim.dataset import job
-    from ussim.dataset.plan import make_plan, parse_shard
+    from ussim.dataset.plan import UNIT_FRAMES, UNIT_FRAMES_OF_SHARDS, make_plan, parse_shard
     from ussim.probe.settings import build_settings
     from ussim.scene.scene import Scene
 
@@ -84,7 +85,10 @@ def render(
         scene = Scene.load(scene_path)
     else:
         scene, series = _read_anatomies(scenes, detail, weeks, anatomy_seed, frames, sweep)
-    plan = make_plan(scene, frames, settings, sweep=sweep, seed=seed, unit_frames=unit, backend=backend, series=series)
+    unit_frames = unit if unit is not None else UNIT_FRAMES_OF_SHARDS if output.sharded else UNIT_FRAMES
+    plan = make_plan(
+        scene, frames, settings, sweep=sweep, seed=seed, unit_frames=unit_frames, backend=backend, series=series
+    )
     if dry_run:
         show = show_json if as_json else show_plan
         show(plan_json(plan, output, resume or part is not None, part))

@@ -6,19 +6,20 @@ from pathlib import Path
 
 import click
 
-from cli.options import PATH, json_option, output_option
+from cli.options import STORE, json_option, output_option
 from cli.plan import series_pairs
 from cli.program import command
 from cli.progress import Reporter
 from cli.show import gigabytes, settings_text, show_json, show_pairs
+from ussim.dataset.place import Place
 
 
 @command(example="ussim preview data.zarr 0 7 -o sheet.png")
-@click.argument("store", type=PATH)
+@click.argument("store", type=STORE)
 @click.argument("frames", metavar="[FRAME]...", type=int, nargs=-1)
 @output_option("File to write.", "PNG")
 @click.option("--width", type=click.IntRange(100, 4000), default=560, show_default=True, help="Pixels an image.")
-def preview(store: Path, frames: tuple[int, ...], output: Path, width: int) -> None:
+def preview(store: Place, frames: tuple[int, ...], output: Path, width: int) -> None:
     """Draw a contact sheet: LQ, HQ, segmentation and attenuation of some frames, with axes in mm."""
     from ussim.dataset.store import Dataset
     from ussim.pictures.contact_sheet import save_sheet
@@ -27,10 +28,10 @@ def preview(store: Path, frames: tuple[int, ...], output: Path, width: int) -> N
 
 
 @command(example="ussim verify data.zarr")
-@click.argument("store", type=PATH)
+@click.argument("store", type=STORE)
 @json_option
 @click.pass_context
-def verify(context: click.Context, store: Path, as_json: bool) -> None:
+def verify(context: click.Context, store: Place, as_json: bool) -> None:
     """Check a store: schema, checksums, done flags, value ranges. Exit code 1 if something is wrong.
 
     Arrays of others and stray files of operating systems are named, and are no problem.
@@ -57,9 +58,9 @@ def verify(context: click.Context, store: Path, as_json: bool) -> None:
 
 
 @command(example="ussim info data.zarr --json")
-@click.argument("store", type=PATH)
+@click.argument("store", type=STORE)
 @json_option
-def info(store: Path, as_json: bool) -> None:
+def info(store: Place, as_json: bool) -> None:
     """Show what a store holds and what it was made with."""
     from ussim.dataset.store import Dataset
 

@@ -16,6 +16,7 @@ from cli.completion import add_completion
 from cli.options import (
     CONTEXT_SETTINGS,
     PATH,
+    STORE,
     device_option,
     json_option,
     output_option,
@@ -26,6 +27,7 @@ from cli.options import (
 from cli.program import Program
 from cli.progress import Reporter, training_reporter
 from cli.show import duration, show_pairs, show_table
+from ussim.dataset.place import Place
 from ussim.errors import UssimError
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def main() -> None:
 
 
 @main.command(example="translate train data.zarr -o run --inputs LMSA --iterations 50000")
-@click.argument("stores", metavar="STORE...", type=PATH, nargs=-1, required=True)
+@click.argument("stores", metavar="STORE...", type=STORE, nargs=-1, required=True)
 @output_option("Run folder to make.", "RUN", name="run")
 @click.option("--inputs", type=INPUTS, default=None, help="What the generator sees.  [default: LMSA]")
 @click.option(
@@ -90,7 +92,7 @@ def main() -> None:
 @click.option("--tensorboard", is_flag=True, help="Log for TensorBoard too, into RUN/tensorboard.")
 @device_option
 def train(
-    stores: tuple[Path, ...],
+    stores: tuple[Place, ...],
     run: Path,
     assignments: tuple[str, ...],
     list_settings: bool,
@@ -147,7 +149,7 @@ def _settings(given: dict[str, Any], run: Path, resume: bool, init: str | None) 
     example="translate apply data.zarr\ntranslate apply run data.zarr\n"
     "translate apply run images -o enhanced --mask sector.png"
 )
-@click.argument("paths", metavar="[RUN] STORE|IMAGES", type=PATH, nargs=-1, required=True)
+@click.argument("paths", metavar="[RUN] STORE|IMAGES", type=STORE, nargs=-1, required=True)
 @output_option("Folder for PNG images.  [default: an array in STORE]", "DIR", required=False)
 @click.option("--name", default="enhanced", show_default=True, help="Name of the array in STORE.")
 @click.option(
@@ -164,7 +166,7 @@ def _settings(given: dict[str, Any], run: Path, resume: bool, init: str | None) 
 @checkpoint_option
 @device_option
 def apply(
-    paths: tuple[Path, ...],
+    paths: tuple[Place, ...],
     output: Path | None,
     name: str,
     split: str,
@@ -183,12 +185,14 @@ def apply(
     if len(paths) > 2:
         raise click.UsageError(f"{len(paths)} paths; allowed: [RUN] STORE|IMAGES")
     *given, source = paths
-    run: Path | str = given[0] if given else "default"
+    if given and given[0].folder is None:
+        raise UssimError(f"{given[0]}: only a store may lie under a URL; give the path of a run")
+    run: Path | str = given[0].folder if given else "default"
     from translate.use.apply import apply_to_folder, apply_to_store
     from translate.use.inference import Generator
 
-    is_store = (source / "zarr.json").is_file()
-    into_store = is_store and (output is None or output.absolute() == source.absolute())
+    is_store = source.folder is None or source.has("zarr.json")
+    into_store = is_store and (output is None or (source.folder and output.absolute() == source.folder.absolute()))
     if output is None and not is_store:
         raise UssimError(f"{source}: not a store; say with -o where its images are to go")
     generator = Generator.load(run, device=device, engine=engine, checkpoint=checkpoint)
@@ -254,7 +258,7 @@ def export(run: Path, format: str, output: Path | None, checkpoint: str) -> None
 
 @main.command(example="translate evaluate runs/LM runs/LMSA data.zarr -o report")
 @click.argument("runs", metavar="RUN...", type=PATH, nargs=-1, required=True)
-@click.argument("store", type=PATH)
+@click.argument("store", type=STORE)
 @output_option("Folder to make.", "REPORT", name="report")
 @click.option("--crops", type=int, default=4, show_default=True, help="Random crops of each test image.")
 @click.option("--crop", type=int, default=512, show_default=True, help="Side of a crop in pixels.")
@@ -265,7 +269,7 @@ def export(run: Path, format: str, output: Path | None, checkpoint: str) -> None
     default=None,
     help="What is held out: frames or whole anatomies.  [default: as in the training]",
 )
-@click.option("--sweep", type=PATH, default=None, metavar="STORE", help="Slow sweep, to measure steadiness on.")
+@click.option("--sweep", type=STORE, default=None, metavar="STORE", help="Slow sweep, to measure steadiness on.")
 @seed_option("crops and bootstrap")
 @click.option("--inception-weights", type=PATH, default=None, metavar="FILE", help="Inception weights, for FID.")
 @engine_option
@@ -273,13 +277,13 @@ def export(run: Path, format: str, output: Path | None, checkpoint: str) -> None
 @device_option
 def evaluate(
     runs: tuple[Path, ...],
-    store: Path,
+    store: Place,
     report: Path,
     crops: int,
     crop: int,
     images: int | None,
     split: Any,
-    sweep: Path | None,
+    sweep: Place | None,
     seed: int,
     inception_weights: Path | None,
     as_json: bool,

@@ -54,7 +54,7 @@ class Subject:
     def apply(self, store: StoreReader) -> float:
         """Mean seconds a frame of the whole command, after its start."""
         start = time.perf_counter()
-        count = apply_to_store(self.generator, store.path, self.name.replace(" ", "_"))
+        count = apply_to_store(self.generator, store.place, self.name.replace(" ", "_"))
         return (time.perf_counter() - start) / count
 
     def row(self, applied: float) -> str:
@@ -84,7 +84,7 @@ def main() -> None:
         subjects = []
         for model in options.model or ("pix2pix",):
             settings = TrainSettings.make(model, ngf=options.ngf, **given)
-            run = untrained_run(folder / model, store.path, settings)
+            run = untrained_run(folder / model, store.place, settings)
             subjects += [Subject(run, engine, store) for engine in options.engine or ("torch", "openvino")]
         for index in range(options.frames):
             frame = store.frame(index)

@@ -17,13 +17,16 @@ from support.fuzz import only_mistakes_are_refused
 from support.jobs import FakeRenderer, all_files, ball_plan
 
 from ussim.dataset import job
-from ussim.dataset.checked_files import unpacked_bytes
-from ussim.dataset.layout import chunk_file
+from ussim.dataset.packing import unpacked_bytes
 from ussim.dataset.store import Dataset
 from ussim.dataset.verify import verify
 from ussim.errors import UssimError
 
 FRAMES = 6
+
+
+def chunk_file(store: Path, name: str, frame: int) -> Path:
+    return store / name / "c" / str(frame) / "0" / "0"
 
 
 @pytest.fixture(scope="module")

@@ -119,7 +119,7 @@ class FrameSource:
         self.names = (*encoder.arrays, "hq")
         reader.require(self.names, complete=True)
         if len(frames) == 0:
-            raise UssimError(f"{reader.path}: the split has no frames")
+            raise UssimError(f"{reader.place}: the split has no frames")
         shape = (len(self.names), *reader.shape)
         size = len(frames) * int(np.prod(shape))
         home = self._home(size)
@@ -255,7 +255,9 @@ def places_in(sources: Sequence[FrameSource], seed: int, iteration: int, batch: 
     for source in sources:
         height, width = source.reader.shape
         if crop > min(height, width):
-            raise UssimError(f"crop {crop} px is larger than the frames of {source.reader.path}: {height} × {width} px")
+            raise UssimError(
+                f"crop {crop} px is larger than the frames of {source.reader.place}: {height} × {width} px"
+            )
     begins = np.cumsum([0, *map(len, sources)])
     shapes = np.array([source.reader.shape for source in sources])
     return draw_places(seed, iteration, batch, crop, begins, shapes, sources[0].encoder.settings.flip)
@@ -285,7 +287,7 @@ class JointSource:
         """Store and number of a frame, for people."""
         number = int(np.searchsorted(self._begins, position, side="right")) - 1
         source = self.sources[number]
-        return f"{source.reader.path.name} {source.name_of(position - self._begins[number])}"
+        return f"{source.reader.place.name} {source.name_of(position - self._begins[number])}"
 
     def crops(self, places: np.ndarray, size: int, upcoming: np.ndarray | None = None) -> Batch:
         """Square crops, by store."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from translate.data.acoustics import acoustics_of
 from translate.data.split import Split, is_held_out
 from translate.settings import DataInfo, TrainSettings
+from ussim.dataset.place import Where
 from ussim.dataset.schema import ImageGeometry
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
@@ -21,7 +21,7 @@ class StoreReader:
     """A store, as the networks need it.
 
     Attributes:
-        path: Its folder.
+        place: Where it lies.
         n: Number of frames.
         shape: (H, W) of every image [px].
         mask: 1 inside the sector, uint8 of shape (H, W).
@@ -36,9 +36,9 @@ class StoreReader:
         UssimError: No store there, or one of another schema.
     """
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
-        self._dataset = Dataset.open(self.path)
+    def __init__(self, path: Where):
+        self._dataset = Dataset.open(path)
+        self.place = self._dataset.place
         header = self._dataset.header
         self.n = header.frames
         self.image: ImageGeometry = header.image
@@ -98,11 +98,11 @@ class StoreReader:
         has = (*self._dataset.qualities, "segmentation", "attenuation", "mask")
         missing = [name for name in names if name not in has]
         if missing:
-            raise UssimError(f"{self.path} holds no {', '.join(missing)}: it has {', '.join(has)}")
+            raise UssimError(f"{self.place} holds no {', '.join(missing)}: it has {', '.join(has)}")
         if complete and not self._dataset.complete:
             done = self._dataset.done
             raise UssimError(
-                f"{self.path}: {done.sum()} of {len(done)} units are done; finish it: ussim render --resume"
+                f"{self.place}: {done.sum()} of {len(done)} units are done; finish it: ussim render --resume"
             )
 
     def info(self, by: Split = "frame") -> DataInfo:
@@ -112,7 +112,7 @@ class StoreReader:
             UssimError: See ``frames``.
         """
         return DataInfo(
-            store=self.path.name,
+            store=self.place.name,
             digest=self.digest,
             tissues=self.tissues,
             acoustics=self.acoustics,
@@ -135,12 +135,12 @@ def joint_info(readers: Sequence[StoreReader], settings: TrainSettings) -> DataI
         if reader.shape != first.shape and settings.full_frames > 0:
             sizes = " and ".join(f"{height} × {width}" for height, width in (first.shape, reader.shape))
             raise UssimError(
-                f"{reader.path}: its images are not of the size of those of {first.path}: {sizes} px; "
+                f"{reader.place}: its images are not of the size of those of {first.place}: {sizes} px; "
                 "train on crops alone, full_frames = 0"
             )
         if reader.tissues != first.tissues and "S" in settings.inputs and settings.segmentation != "acoustic":
             raise UssimError(
-                f"{reader.path}: has other tissues than {first.path}; train on both with --set segmentation=acoustic"
+                f"{reader.place}: has other tissues than {first.place}; train on both with --set segmentation=acoustic"
             )
     parts = [reader.info(settings.split) for reader in readers]
     if not others:

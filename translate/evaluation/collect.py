@@ -158,7 +158,7 @@ class Collector:
             else {"name": "", "label": "FD", "sha256": ""}
         )
         return Evaluation(
-            store=self.dataset.path.name,
+            store=self.dataset.place.name,
             digest=digest,
             protocol=self.protocol,
             shape=self.dataset.mask.shape,

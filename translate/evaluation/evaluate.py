@@ -23,6 +23,7 @@ from translate.evaluation.protocol import EvaluationProtocol, frames_to_use
 from translate.evaluation.report import Report, new_folder
 from translate.evaluation.results import Evaluation
 from translate.evaluation.steadiness import require_slow, sweep_steadiness
+from ussim.dataset.place import Where
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
 from ussim.progress import Progress
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     runs: Sequence[Path],
-    store: Path,
+    store: Where,
     report: Path,
     *,
     crops: int = 4,
@@ -43,7 +44,7 @@ def evaluate(
     engine: str = "torch",
     images: int | None = None,
     split: Split | None = None,
-    sweep: Path | None = None,
+    sweep: Where | None = None,
     inception_weights: Path | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -52,7 +53,7 @@ def evaluate(
     Args:
         runs: Run folders; each becomes a row named after its inputs (L2HMSA, …). Test frames are those that their
             training held out. ``default`` is the shipped generator.
-        store: The dataset.
+        store: Path or URL of the dataset.
         report: Folder to create for ``report.md``, ``report.json``, ``table.csv``, ``crops.csv`` and two
             pictures.
         crops: Random crops of each test image.
@@ -150,7 +151,7 @@ def load_candidates(
         if run.data.digest != reader.digest and not is_shipped(path):
             notes.append(
                 f"{name} was trained on another store ({run.data.store}, {run.data.digest[:12]}) than it is "
-                f"evaluated on ({reader.path.name}, {reader.digest[:12]}): its training frames may be among the "
+                f"evaluated on ({reader.place.name}, {reader.digest[:12]}): its training frames may be among the "
                 "test frames here, or nothing like them."
             )
     return candidates, notes
@@ -160,7 +161,7 @@ SlowSweep = tuple[Dataset, dict[str, Callable[[dict[str, np.ndarray]], np.ndarra
 """A store, and what generators make of its frames, by row."""
 
 
-def _slow_sweep(store: Path, runs: Sequence[Path], device: str, engine: str) -> SlowSweep:
+def _slow_sweep(store: Where, runs: Sequence[Path], device: str, engine: str) -> SlowSweep:
     from translate.data.store import StoreReader
 
     dataset, reader = Dataset.open(store), StoreReader(store)

@@ -36,6 +36,7 @@ from translate.training.run_folder import (
 )
 from translate.training.trainer import LOSSES, Trainer
 from translate.training.validation import CURVE, Validation
+from ussim.dataset.place import Where
 from ussim.errors import UssimError
 from ussim.progress import Progress
 from ussim.stop import ask_to_stop
@@ -70,7 +71,7 @@ class TrainingSummary:
 
 def train(
     settings: TrainSettings,
-    store: Path | Sequence[Path],
+    store: Where | Sequence[Where],
     run: Path,
     *,
     resume: bool = False,
@@ -86,7 +87,7 @@ def train(
 
     Args:
         settings: What to train, and how.
-        store: The dataset, or several whose images have one size.
+        store: Path or URL of the dataset, or of several whose images have one size.
         run: Folder to make, or to go on in.
         resume: Go on from the last checkpoint; without one, from the beginning.
         init: Run folder whose generator this one begins as, or ``default`` for the shipped one; random weights without.
@@ -101,7 +102,10 @@ def train(
     """
     run = Path(run)
     with join_team(device) as team, ExitStack() as held, ask_to_stop() as stop:
-        readers = [StoreReader(path) for path in ([store] if isinstance(store, Path | str) else store)]
+        readers = [
+            StoreReader(path)
+            for path in (store if isinstance(store, Sequence) and not isinstance(store, str) else [store])
+        ]
         data = joint_info(readers, settings)
         first = None if init is None else initial_weights(init, settings, data)
         team.first(lambda: held.enter_context(only_training(run, resume)))
@@ -129,11 +133,11 @@ class Session:
         self.progress = progress or (lambda phase, done, total, note="": None)
         encoder = Encoder(wanted.train, wanted.data)
         frames, held_out = ([one.frames(name, wanted.train.split) for one in readers] for name in ("train", "test"))
-        path, (height, width) = readers[0].path, readers[0].shape
+        place, (height, width) = readers[0].place, readers[0].shape
         if not any(map(len, frames)):
-            raise UssimError(f"{path}: its training split has no frames")
+            raise UssimError(f"{place}: its training split has no frames")
         if wanted.train.crop > min(height, width):
-            raise UssimError(f"crop {wanted.train.crop} px is larger than the frames of {path}: {height} × {width} px")
+            raise UssimError(f"crop {wanted.train.crop} px is larger than the frames of {place}: {height} × {width} px")
         team.share(self.settings.batch)
         self.source = open_frames(
             readers, frames, encoder, team.device, lambda done, total: self.progress("load", done, total)

@@ -47,7 +47,7 @@ class Validation:
     ):
         used = [(reader, frames) for reader, frames in zip(readers, held_out, strict=True) if len(frames)]
         if not used:
-            raise UssimError(f"validate_every = {settings.validate_every}: {readers[0].path} has no held-out frames")
+            raise UssimError(f"validate_every = {settings.validate_every}: {readers[0].place} has no held-out frames")
         self._batches: list[Batch] = []
         self._low: list[np.ndarray] = []
         for number, (reader, frames) in enumerate(used):

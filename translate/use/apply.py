@@ -16,12 +16,13 @@ import zarr
 from translate.data.images import read_png, save_png
 from translate.data.store import StoreReader
 from translate.use.inference import Generator
-from ussim.dataset.layout import chunk_file, create_array, remove_leftovers
+from ussim.dataset.layout import create_array
+from ussim.dataset.lock import only_array_writer
+from ussim.dataset.place import Place, Where, place_of
 from ussim.dataset.schema import frame_spec
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
-from ussim.files import flush_files, write_text
-from ussim.lock import only_writer
+from ussim.files import write_text
 from ussim.progress import Progress
 
 RESERVED = {
@@ -40,7 +41,7 @@ class InterruptedApplyError(UssimError):
 
 def apply_to_store(
     generator: Generator,
-    store: Path,
+    store: Where,
     name: str = "enhanced",
     frames: str = "all",
     progress: Progress | None = None,
@@ -49,7 +50,7 @@ def apply_to_store(
 
     Args:
         generator: The generator.
-        store: The store.
+        store: Path or URL of the store.
         name: Name of the array.
         frames: ``all``, or ``train`` or ``test``, split as in the generator's training.
         progress: Told how many frames are done, and of how many.
@@ -63,6 +64,7 @@ def apply_to_store(
             another process is writing.
     """
     reader = StoreReader(store)
+    place = reader.place
     reader.require(generator.encoder.arrays, complete=True)
     view = generator.view(reader)
     chosen = reader.frames(frames, generator.settings.split).tolist()
@@ -74,23 +76,23 @@ def apply_to_store(
     def enhance(index: int, maps: dict[str, np.ndarray]) -> None:
         try:
             array[index] = view.enhance(maps, reader.mask)
-            flush_files([chunk_file(store, name, index)], store)
+            place.flush([_file(name, index)])
         except OSError as error:
-            raise UssimError(f"{store}: cannot write frame {index}: {error.strerror or error}") from None
+            raise UssimError(f"{place}: cannot write frame {index}: {error.strerror or error}") from None
 
-    with only_writer(store, f"array-{name}", f"another process writes array {name!r} here"):
+    with only_array_writer(place, name):
         array = _open_array(reader, generator, name)
-        remove_leftovers(chunk_file(store, name, index) for index in chosen)
-        written = Dataset.open(store)
+        place.remove_leftovers([_file(name, index) for index in chosen])
+        written = Dataset.open(place)
         with ThreadPoolExecutor(4) as pool:
             sound = list(pool.map(lambda index: _is_sound(written, name, index), chosen))
         pending = [index for index, is_sound in zip(chosen, sound, strict=True) if not is_sound]
-        return _each(pending, read, enhance, f"{store}: array {name}", progress)
+        return _each(pending, read, enhance, f"{place}: array {name}", progress)
 
 
 def apply_to_folder(
     generator: Generator,
-    source: Path,
+    source: Where,
     output: Path,
     *,
     frames: str = "all",
@@ -103,7 +105,8 @@ def apply_to_folder(
 
     Args:
         generator: The generator.
-        source: A store; or a folder of PNGs (for a generator without low-quality image: of segmentations); or one PNG.
+        source: Path or URL of a store; or a folder of PNGs (for a generator without low-quality image: of
+            segmentations); or one PNG.
         output: Folder to make, or to go on in.
         frames: Of a store: ``all``, or ``train`` or ``test``, split as in the generator's training.
         mask: For images: PNG, not 0 inside the sector; default: that of the training, for images of its size.
@@ -118,10 +121,11 @@ def apply_to_folder(
         InterruptedApplyError: Ctrl-C.
         UssimError: An input that is missing or does not fit, or a folder that another generator wrote to.
     """
-    if (source / "zarr.json").is_file():
-        work = _store_frames(generator, source, frames)
+    place = place_of(source)
+    if place.folder is None or place.has("zarr.json"):
+        work = _store_frames(generator, place, frames)
     else:
-        work = _image_files(generator, source, mask, segmentation, attenuation)
+        work = _image_files(generator, place.folder, mask, segmentation, attenuation)
     _claim(output, generator)
     pending = [(name, item) for name, item in work.items if not (output / name).is_file()]
 
@@ -145,7 +149,7 @@ class _Work:
     enhance: Callable[[int, _Maps], np.ndarray]
 
 
-def _store_frames(generator: Generator, store: Path, frames: str) -> _Work:
+def _store_frames(generator: Generator, store: Place, frames: str) -> _Work:
     reader = StoreReader(store)
     reader.require(generator.encoder.arrays, complete=True)
     view = generator.view(reader)
@@ -235,15 +239,21 @@ def _open_array(reader: StoreReader, generator: Generator, name: str) -> zarr.Ar
     """The array to write into, made if it is not there."""
     try:
         with zarr.config.set({"array.write_empty_chunks": True}):  # a chunk on disk means "written"
-            group = zarr.open_group(reader.path, mode="r+", zarr_format=3)
+            group = zarr.open_group(reader.place.files({}), mode="r+", zarr_format=3)
             if name not in group:
                 return create_array(group, name, frame_spec(reader.n, reader.image), **_about(generator))
             array = group[name]
-    except OSError as error:
-        raise UssimError(f"{reader.path}: cannot be written: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UssimError(f"{reader.place}: cannot be written: {reason}") from None
     if not isinstance(array, zarr.Array) or array.attrs.get("weights_sha256") != generator.digest:
-        raise UssimError(f"{reader.path}: array {name!r} is from other weights; choose another --name")
+        raise UssimError(f"{reader.place}: array {name!r} is from other weights; choose another --name")
     return array
+
+
+def _file(name: str, index: int) -> str:
+    """Where a frame of an added array lies: each has a file of its own, as frames are made one by one."""
+    return f"{name}/c/{index}/0/0"
 
 
 def _is_sound(dataset: Dataset, name: str, index: int) -> bool:

@@ -123,8 +123,8 @@ class Generator:
         """
         geometry = PolarGrid(reader.image, reader.probe)
         if self.is_shipped:
-            require_fit(self.run, reader.image, reader.probe["kind"], str(reader.path))
-        return View(self, geometry, self.tissue_table(reader.tissues, str(reader.path)), reader.acoustics)
+            require_fit(self.run, reader.image, reader.probe["kind"], str(reader.place))
+        return View(self, geometry, self.tissue_table(reader.tissues, str(reader.place)), reader.acoustics)
 
     def tissue_table(self, tissues: Sequence[str], where: str) -> np.ndarray | None:
         """From tissue ids to those it was trained on, uint8 of shape (256,); None if equal.

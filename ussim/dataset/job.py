@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ussim.dataset.layout import is_vacant
 from ussim.dataset.lock import only_renderer
 from ussim.dataset.machine import this_machine
+from ussim.dataset.place import Place, Where, place_of
 from ussim.dataset.plan import Plan, first_difference
+from ussim.dataset.remote_place import LostConnectionError
 from ussim.dataset.schema import PHYSICS_VERSION, Header
 from ussim.dataset.store import Dataset, StoreExistsError
 from ussim.dataset.writer_threads import WriteFailedError, Writers
 from ussim.errors import UssimError
-from ussim.files import require_place
 from ussim.progress import Progress
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Summary:
     """What a job did.
 
     Attributes:
-        path: The store.
+        path: The store's folder or URL.
         rendered: Frames rendered by this job.
         seconds: Time taken.
         units_done: Units of the store that are done now.
@@ -81,7 +81,7 @@ class Summary:
         device: What rendered them, in words; empty when there was nothing to do.
     """
 
-    path: Path
+    path: Path | str
     rendered: int
     seconds: float
     units_done: int
@@ -91,7 +91,7 @@ class Summary:
 
 def run(
     plan: Plan,
-    path: str | Path,
+    path: Where,
     *,
     resume: bool = False,
     shard: tuple[int, int] | None = None,
@@ -103,7 +103,7 @@ def run(
 
     Args:
         plan: What to render.
-        path: The store: a new path, or a store of the same plan with ``resume`` or ``shard``.
+        path: The store: a new path or URL, or a store of the same plan with ``resume`` or ``shard``.
         resume: Go on with a store that exists.
         shard: (i, n): take every n-th unit, from the i-th (1-based). The processes of all n shards may run at
             once and share the path.
@@ -119,25 +119,25 @@ def run(
             is bad, a value cannot be stored, or the disk is full.
         InterruptedJobError: Ctrl-C; what was finished is kept.
     """
-    path = Path(path)
+    place = place_of(path)
     start = time.perf_counter()
     make_renderer = make_renderer or _default_renderer
     progress = progress or (lambda phase, done, total, note="": None)
     part = shard or (1, 1)
 
-    dataset = open_existing(plan, path, resume=resume or shard is not None)
+    dataset = open_existing(plan, place, resume=resume or shard is not None)
     with ExitStack() as held:
         if dataset is not None and _pending(dataset, part):
-            held.enter_context(only_renderer(path, part))
+            held.enter_context(only_renderer(place, part))
             _compare_machines(dataset, warn)
         if dataset is None:
-            require_place(path)
+            place.require()
         progress("prepare", 0, 1)
         plan.check_poses()
         renderer = None
         if dataset is None:
-            dataset, renderer = _create(plan, path, plan.poses, make_renderer, progress, join=shard is not None)
-            held.enter_context(only_renderer(path, part))
+            dataset, renderer = _create(plan, place, plan.poses, make_renderer, progress, join=shard is not None)
+            held.enter_context(only_renderer(place, part))
         pending = _pending(dataset, part)  # now that nobody else renders them
         renderers = _Renderers(plan, dataset.header, make_renderer, renderer)
         if pending:
@@ -145,7 +145,7 @@ def run(
         progress("prepare", 1, 1)
         rendered = _render_units(plan, dataset, renderers, pending, progress) if pending else 0
     return Summary(
-        path=path,
+        path=place.where,
         rendered=rendered,
         seconds=time.perf_counter() - start,
         units_done=int(dataset.done.sum()),
@@ -154,7 +154,7 @@ def run(
     )
 
 
-def open_existing(plan: Plan, path: Path, resume: bool) -> Dataset | None:
+def open_existing(plan: Plan, path: Where, resume: bool) -> Dataset | None:
     """The store at a path if there is one, checked against the plan.
 
     Args:
@@ -166,21 +166,22 @@ def open_existing(plan: Plan, path: Path, resume: bool) -> Dataset | None:
         UssimError: It exists and ``resume`` is false, is no store, or was rendered by another physics or with other
             settings.
     """
-    if is_vacant(path):
+    place = place_of(path)
+    if place.is_vacant():
         return None
     if not resume:
-        raise UssimError(f"{path} exists already: give --resume to go on with it, or another path")
-    dataset = Dataset.open(path, mode="r+")
+        raise UssimError(f"{place} exists already: give --resume to go on with it, or another path")
+    dataset = Dataset.open(place, mode="r+")
     if dataset.header.physics_version != PHYSICS_VERSION:
         raise UssimError(
-            f"{path} was rendered by another physics (version {dataset.header.physics_version}, here "
+            f"{place} was rendered by another physics (version {dataset.header.physics_version}, here "
             f"{PHYSICS_VERSION}): it can be read but not gone on with; give another path"
         )
     difference = first_difference(dataset.header, plan)
     if difference:
-        raise UssimError(f"{path} was made with other settings: {difference}")
+        raise UssimError(f"{place} was made with other settings: {difference}")
     if not np.allclose(dataset.poses, plan.poses, rtol=0, atol=1e-6):  # other versions may round otherwise
-        raise UssimError(f"{path}: its poses are not those of sweep {plan.sweep!r}: the store was damaged or changed")
+        raise UssimError(f"{place}: its poses are not those of sweep {plan.sweep!r}: the store was damaged or changed")
     return dataset
 
 
@@ -212,7 +213,7 @@ def _default_renderer(plan: Plan, backend: str, tgc_db: np.ndarray | None) -> Fr
 
 def _create(
     plan: Plan,
-    path: Path,
+    place: Place,
     poses: np.ndarray,
     make_renderer: RendererFactory,
     progress: Progress,
@@ -233,15 +234,15 @@ def _create(
     tgc_db = np.asarray(np.mean(curves, axis=0, dtype=np.float64), np.float32)
     assert renderer is not None, "there is at least one scene"
     progress("gain", 1, 1)
-    header = plan.header(renderer.backend_name, tgc_db)
+    header = plan.header(renderer.backend_name, tgc_db).model_copy(update={"sharded": place.sharded})
     try:
         return Dataset.create(
-            path, header, poses, plan.settings.probe.mask()
+            place, header, poses, plan.settings.probe.mask()
         ), renderer if plan.series is None else None
     except StoreExistsError:
         if not join:
             raise
-        dataset = open_existing(plan, path, resume=True)
+        dataset = open_existing(plan, place, resume=True)
         if dataset is None:
             raise
         same = dataset.header.tgc_db == header.tgc_db and not plan.series
@@ -306,6 +307,8 @@ def _render_units(
     except WriteFailedError as error:
         writers.drain()
         raise UssimError(f"{dataset.path}: {error}: {_state(dataset)}") from None
+    except LostConnectionError as error:  # what is queued would wait for it too
+        raise UssimError(f"{error}: what is finished is kept; run the same command with --resume to go on") from None
     except UssimError as error:  # of the renderer: a GPU that fails
         writers.drain()
         raise UssimError(f"{error}: {_state(dataset)}") from None

@@ -1,35 +1,19 @@
-"""How a store lies on the disk: a folder of arrays, a file for each chunk, and what others put beside them."""
+"""How Zarr is told to lay out a store: its arrays, their codecs, and what others put beside them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from zarr.abc.store import Store
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from ussim.dataset.digests import ATTRIBUTES_DIGEST, attributes_digest
 from ussim.dataset.schema import ArraySpec, Header, array_specs, make_split, spread_over_scenes
-
-
-def is_vacant(path: Path) -> bool:
-    """Whether a store can be created at a path: there is nothing, or an empty folder."""
-    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
-
-
-def chunk_file(store: Path, name: str, frame: int) -> Path:
-    """Where a frame of an image or map lies."""
-    return store / name / "c" / str(frame) / "0" / "0"
-
-
-def remove_leftovers(chunks: Iterable[Path]) -> None:
-    """Remove what a killed process left half-written of some chunks."""
-    for chunk in chunks:
-        for leftover in chunk.parent.glob(f"{chunk.name}.*.partial"):
-            leftover.unlink(missing_ok=True)
+from ussim.errors import UssimError
 
 
 def create_array(group: zarr.Group, name: str, spec: ArraySpec, **attributes: str) -> zarr.Array:
@@ -38,6 +22,7 @@ def create_array(group: zarr.Group, name: str, spec: ArraySpec, **attributes: st
         name,
         shape=spec.shape,
         chunks=spec.chunks,
+        shards=spec.shards,
         dtype=spec.dtype,
         compressors=[ZstdCodec(level=1), Crc32cCodec()],
         filters=None,
@@ -60,12 +45,14 @@ def array_of(group: zarr.Group, name: str) -> zarr.Array:
     return found
 
 
-def added_arrays(path: Path, group: zarr.Group, own: Iterable[str]) -> dict[str, zarr.Array]:
-    """Arrays that say who made them and are not of the schema; what cannot be read is none."""
+def added_arrays(names: Iterable[str], group: zarr.Group) -> dict[str, zarr.Array]:
+    """Arrays that say who made them; what cannot be read is none."""
     found: dict[str, zarr.Array] = {}
-    for name in sorted(file.parent.name for file in path.glob("*/zarr.json") if file.parent.name not in own):
+    for name in sorted(names):
         try:
             array = array_of(group, name)
+        except UssimError:
+            raise
         except Exception:  # damaged metadata raise what they like; verify tells of the files
             continue
         maker = array.attrs.get("made_by")
@@ -74,7 +61,7 @@ def added_arrays(path: Path, group: zarr.Group, own: Iterable[str]) -> dict[str,
     return found
 
 
-def write_skeleton(folder: Path, header: Header, poses: np.ndarray, mask: np.ndarray) -> None:
+def write_skeleton(store: Store, header: Header, poses: np.ndarray, mask: np.ndarray) -> None:
     """A store without frames."""
     attributes = json.loads(json.dumps(header.model_dump(mode="json"), sort_keys=True))
     attributes[ATTRIBUTES_DIGEST] = attributes_digest(attributes)
@@ -82,7 +69,7 @@ def write_skeleton(folder: Path, header: Header, poses: np.ndarray, mask: np.nda
     if header.scenes:
         known["scene"] = spread_over_scenes(header.frames, len(header.scenes))
     with zarr.config.set({"array.write_empty_chunks": True}):
-        group = zarr.create_group(folder, zarr_format=3, attributes=attributes)
+        group = zarr.create_group(store, zarr_format=3, attributes=attributes)
         for name, spec in array_specs(header).items():
             array = create_array(group, name, spec)
             if name in known:

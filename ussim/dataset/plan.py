@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 UNIT_FRAMES = 8
 """Frames in a work unit unless asked otherwise."""
 
+UNIT_FRAMES_OF_SHARDS = 32
+"""Where they lie in one object: so that 6669 pairs are hundreds of objects in each array."""
+
 
 MOST_WORK_BYTES = 128 * 2**30
 """Of the arrays on which one frame is made."""
@@ -198,7 +201,7 @@ def first_difference(header: Header, plan: Plan) -> str:
     """The first setting in which a store differs from a plan, in words; empty if there is none."""
     stored, wanted = header.model_dump(mode="json"), plan.header().model_dump(mode="json")
     # These follow from the others, or change nothing: all backends make the same pixels.
-    for derived in ("tgc_db", "image", "machine", "backend"):
+    for derived in ("tgc_db", "image", "machine", "backend", "sharded"):
         stored.pop(derived, None)
         wanted.pop(derived, None)
     return _difference(stored, wanted, "")

@@ -15,10 +15,11 @@ Schema version 2, N frames of H × W pixels in units of ``unit_frames`` consecut
 
 The attribute ``sha256`` is the digest of all others. Version 1, of ussim 0.1.0, had neither digest; it can be read.
 
-A chunk is one frame, zstd level 1 with a CRC-32C. A unit is written whole by one process, so several
-processes may fill one store. Nothing in a store depends on the clock or the order of writing: on one machine, with the
-same versions of what renders, the same settings give the same bytes. Another CPU or another NumPy or Numba rounds
-otherwise, so that some pixels differ; the attributes say which they were.
+A chunk is one frame, zstd level 1 with a CRC-32C. In a sharded store the frames of a unit are one file in each of
+the large arrays. A unit is written whole by one process, so several processes may fill one store. Nothing in a store
+depends on the clock or the order of writing: on one machine, with the same versions of what renders, the same settings
+give the same bytes. Another CPU or another NumPy or Numba rounds otherwise, so that some pixels differ; the attributes
+say which they were.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -46,8 +46,9 @@ from pydantic import (
 
 from ussim.dataset.digests import ATTRIBUTES_DIGEST, DIGEST_BYTES, attributes_digest
 from ussim.dataset.machine import Machine
+from ussim.dataset.packing import Packing
+from ussim.dataset.place import Where, place_of
 from ussim.errors import UssimError
-from ussim.files import read_file
 from ussim.probe.imaging import Imaging
 from ussim.probe.probe import KINDS, Probe
 from ussim.probe.quality import IMAGES, Quality
@@ -209,6 +210,7 @@ class Header(_Part):
         tgc_db: Time-gain compensation of each axial sample [dB].
         scenes: The scenes of a store of several; empty if there is one, and then not in the attributes.
         machine: Versions and CPU of whoever began the store; absent in stores of ussim 0.1.0.
+        sharded: Whether all frames of a unit lie in one file; only if so in the attributes.
     """
 
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1, le=SCHEMA_VERSION)
@@ -233,6 +235,7 @@ class Header(_Part):
     tgc_db: list[FiniteFloat] = Field(max_length=65536)
     scenes: list[SceneRow] = Field(default=[], max_length=MOST_SCENES)
     machine: Machine | None = None
+    sharded: bool = False
 
     @model_serializer(mode="wrap")
     def _without_what_is_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -244,18 +247,20 @@ class Header(_Part):
             fields.pop("machine", None)
         if self.physics_version == 1:
             fields.pop("physics_version", None)
+        if not self.sharded:
+            fields.pop("sharded", None)
         return fields
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what decides the content of a store: all but the machine."""
-        fields = self.model_dump(mode="json", exclude={"machine"})
+        """SHA-256 of what decides the content of a store: all but the machine and how it lies in files."""
+        fields = self.model_dump(mode="json", exclude={"machine", "sharded"})
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     @property
     def content_digest(self) -> str:
         """SHA-256 of what decides the frames: as :attr:`digest`, but for the backend, as all make the same."""
-        fields = self.model_dump(mode="json", exclude={"machine", "backend"})
+        fields = self.model_dump(mode="json", exclude={"machine", "sharded", "backend"})
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -271,12 +276,13 @@ class Header(_Part):
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """What the schema says of one array."""
+    """What the schema says of one array; ``shards`` is None if every chunk has a file of its own."""
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     dtype: str
     dimensions: tuple[str, ...]
+    shards: tuple[int, ...] | None = None
 
     @property
     def per_frame(self) -> bool:
@@ -285,23 +291,49 @@ class ArraySpec:
 
     @property
     def chunk_keys(self) -> list[str]:
-        """Relative path of every chunk, in C order: ``c/3/0/0``."""
-        counts = [math.ceil(size / chunk) for size, chunk in zip(self.shape, self.chunks, strict=True)]
-        return ["/".join(["c", *map(str, index)]) for index in np.ndindex(*counts)]
+        """Relative path of every file of chunks, in C order: ``c/3/0/0``."""
+        return ["/".join(["c", *map(str, index)]) for index in np.ndindex(*self.files)]
+
+    @property
+    def files(self) -> tuple[int, ...]:
+        """How many files of chunks there are along each dimension."""
+        return tuple(math.ceil(size / part) for size, part in zip(self.shape, self.shards or self.chunks, strict=True))
+
+    @property
+    def packing(self) -> Packing:
+        """What each of them holds."""
+        size = math.prod(self.chunks) * np.dtype(self.dtype).itemsize
+        return Packing(size, math.prod(self.shards) // math.prod(self.chunks) if self.shards else 0)
+
+    def place_of_frame(self, frame: int) -> tuple[str, int]:
+        """In which file a frame of an image or map lies, ``c/3/0/0``, and as which chunk of a shard."""
+        file, number = divmod(frame, self.shards[0] if self.shards else 1)
+        return f"c/{file}/0/0", number
+
+    def frames_of_file(self, file: str) -> range:
+        """Frames that a file may hold."""
+        many = self.shards[0] if self.shards else 1
+        start = int(file.split("/")[1]) * many
+        return range(start, min(start + many, self.shape[0]))
 
 
-def frame_spec(frames: int, image: ImageGeometry, dtype: str = "uint8") -> ArraySpec:
-    """An image or map of every frame; one of uint8 is also what others may add to a store."""
+def frame_spec(frames: int, image: ImageGeometry, dtype: str = "uint8", shard: int = 0) -> ArraySpec:
+    """An image or map of every frame, so many in a shard; one of uint8 is also what others may add to a store."""
     shape = (image.height, image.width)
-    return ArraySpec((frames, *shape), (1, *shape), dtype, ("frame", "y", "x"))
+    shards = (shard, *shape) if shard else None
+    return ArraySpec((frames, *shape), (1, *shape), dtype, ("frame", "y", "x"), shards)
 
 
 def array_specs(header: Header) -> dict[str, ArraySpec]:
     """The arrays of a store with these attributes, by name."""
     n, height, width = header.frames, header.image.height, header.image.width
-    specs: dict[str, ArraySpec] = {name: frame_spec(n, header.image) for name in IMAGES if name in header.qualities}
-    specs["segmentation"] = frame_spec(n, header.image)
-    specs["attenuation"] = frame_spec(n, header.image, "float16")
+    shard = min(header.unit_frames, n) if header.sharded else 0
+    types = dict.fromkeys((*IMAGES, *MAPS), "uint8") | {"attenuation": "float16"}
+    specs: dict[str, ArraySpec] = {
+        name: frame_spec(n, header.image, dtype, shard)
+        for name, dtype in types.items()
+        if name in header.qualities or name in MAPS
+    }
     # one chunk a unit: two processes never touch the same chunk
     specs["attenuation_scale"] = ArraySpec((n,), (min(header.unit_frames, n),), "float32", ("frame",))
     specs["mask"] = ArraySpec((height, width), (height, width), "uint8", ("y", "x"))
@@ -348,29 +380,27 @@ def spread_over_scenes(frames: int, scenes: int) -> np.ndarray:
     return np.repeat(np.arange(scenes, dtype=np.uint16), counts)
 
 
-def read_header(path: Path) -> Header:
+def read_header(where: Where) -> Header:
     """The attributes of a store, checked.
 
     Raises:
         UssimError: No store there, a store of another schema, or attributes that do not fit it.
     """
-    if not path.is_dir():
-        raise UssimError(f"{path}: no such store" if not path.exists() else f"{path}: not a store but a file")
+    place = place_of(where)
+    data = place.read("zarr.json")
+    if data is None:
+        raise UssimError(f"{place}: {place.absence()}")
     try:
-        attributes = json.loads(read_file(path / "zarr.json"))["attributes"]
+        attributes = json.loads(data)["attributes"]
         version = attributes["schema_version"]
-    except FileNotFoundError:
-        raise UssimError(f"{path}: not a Zarr v3 store (no zarr.json in it)") from None
-    except OSError as error:
-        raise UssimError(f"{path}: cannot read zarr.json: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise UssimError(f"{path}: not a ussim store (zarr.json holds no schema_version)") from None
+        raise UssimError(f"{place}: not a ussim store (zarr.json holds no schema_version)") from None
     if version not in range(1, SCHEMA_VERSION + 1) or isinstance(version, bool):
-        raise UssimError(f"{path}: schema version {version!r}; this ussim reads versions 1 to {SCHEMA_VERSION}")
+        raise UssimError(f"{place}: schema version {version!r}; this ussim reads versions 1 to {SCHEMA_VERSION}")
     others = {name: value for name, value in attributes.items() if version == 1 or name != ATTRIBUTES_DIGEST}
-    header = validated(Header, others, f"{path}: damaged attributes: ")
+    header = validated(Header, others, f"{place}: damaged attributes: ")
     if version > 1 and attributes.get(ATTRIBUTES_DIGEST) != attributes_digest(attributes):
-        raise UssimError(f"{path}: damaged attributes: not those that were written, which have another digest")
+        raise UssimError(f"{place}: damaged attributes: not those that were written, which have another digest")
     return header
 
 

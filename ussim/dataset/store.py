@@ -1,12 +1,10 @@
-"""A store on disk: created whole or not at all, written unit by unit, read frame by frame.
+"""A store: created whole or not at all, written unit by unit, read frame by frame.
 
 What lies in it is said by :mod:`ussim.dataset.schema`.
 """
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,13 +13,16 @@ from typing import Any, Literal
 
 import numpy as np
 import zarr
+from zarr.abc.store import SuffixByteRequest
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 
-from ussim.dataset.checked_files import CheckedFiles
+from ussim.dataset.checked_files import UnreadFiles
 from ussim.dataset.digests import frame_digest
-from ussim.dataset.layout import added_arrays, array_of, chunk_file, is_vacant, remove_leftovers, write_skeleton
-from ussim.dataset.schema import IMAGES, Header, array_specs, digest_rows, frame_spec, read_header
+from ussim.dataset.layout import added_arrays, array_of, write_skeleton
+from ussim.dataset.place import Place, Where, place_of
+from ussim.dataset.schema import IMAGES, ArraySpec, Header, array_specs, digest_rows, frame_spec, read_header
 from ussim.errors import UssimError
-from ussim.files import flush_files, whole_folder
 
 
 class StoreExistsError(UssimError):
@@ -74,82 +75,82 @@ class Dataset:
     Use ``Dataset.open`` to read one; ``ussim render`` makes them.
 
     Attributes:
-        path: The folder.
+        place: Where it lies.
         header: All settings it was made with.
         added: Arrays that others put beside its own, by name: who made each.
     """
 
-    def __init__(self, path: Path, group: zarr.Group, header: Header):
-        self.path = path
+    def __init__(self, place: Place, group: zarr.Group, header: Header):
+        self.place = place
         self.header = header
-        self._arrays = {name: array_of(group, name) for name in array_specs(header)}
-        found = added_arrays(path, group, self._arrays)
+        self._group, self._specs = group, array_specs(header)
+        self._arrays = {name: array_of(group, name) for name in self._specs}
+        found = added_arrays(set(place.folders()) - set(self._arrays), group)
         self.added = {name: str(array.attrs["made_by"]) for name, array in found.items()}
         self._arrays |= found
+        self._shards: dict[str, frozenset[int]] = {}
         self._mask: np.ndarray | None = None
         self._digests: dict[int, np.ndarray] = {}
 
     # Opening and creating -------------------------------------------------------------------------
     @classmethod
-    def open(cls, path: str | Path, mode: Literal["r", "r+"] = "r") -> Dataset:
+    def open(cls, path: Where, mode: Literal["r", "r+"] = "r") -> Dataset:
         """Open a store.
 
         Args:
-            path: Its folder.
+            path: Its folder or URL.
             mode: ``r`` to read, ``r+`` to write units.
 
         Raises:
             UssimError: No store there, a store of another schema, or a damaged one.
         """
-        path = Path(path)
-        header = read_header(path)
+        place = place_of(path)
+        header = read_header(place)
         specs = array_specs(header) | {"": frame_spec(header.frames, header.image)}
-        sizes = {name: math.prod(spec.chunks) * np.dtype(spec.dtype).itemsize for name, spec in specs.items()}
+        packings = {name: spec.packing for name, spec in specs.items()}
         config = {"array.write_empty_chunks": True}
         with zarr.config.set(config):  # taken over by each array: a chunk on disk then means "written"
             try:
-                files = CheckedFiles(path, sizes, read_only=mode == "r")
+                files = place.files(packings, read_only=mode == "r")
                 group = zarr.open_group(files, mode=mode, zarr_format=3)
-                dataset = cls(path, group, header)
+                dataset = cls(place, group, header)
             except (UssimError, MemoryError):
                 raise
             except Exception as error:  # damaged metadata raise what they like
-                raise UssimError(f"{path}: damaged store: {_one_line(error)}") from None
+                raise UssimError(f"{place}: damaged store: {_one_line(error)}") from None
         for name, spec in array_specs(header).items():
             array = dataset._arrays[name]
-            found = (array.shape, array.chunks, str(array.dtype))
-            if found != (spec.shape, spec.chunks, spec.dtype):
-                wanted = (spec.shape, spec.chunks, spec.dtype)
-                raise UssimError(f"{path}: array {name!r} has shape, chunks, dtype {found}, expected {wanted}")
+            found = (array.shape, array.chunks, str(array.dtype), array.shards)
+            wanted = (spec.shape, spec.chunks, spec.dtype, spec.shards)
+            if found != wanted:
+                raise UssimError(f"{place}: array {name!r} has shape, chunks, dtype, shards {found}, expected {wanted}")
         return dataset
 
     @classmethod
-    def create(cls, path: str | Path, header: Header, poses: np.ndarray, mask: np.ndarray) -> Dataset:
+    def create(cls, path: Where, header: Header, poses: np.ndarray, mask: np.ndarray) -> Dataset:
         """Create an empty store. It appears whole or not at all, whoever else tries at the same time.
 
         Args:
-            path: Folder to create; nothing may be there.
+            path: Folder or URL to create it at; nothing may be there.
             header: The attributes.
             poses: Probe → scene, mm, float64 of shape (N, 4, 4).
             mask: 1 inside the sector, uint8 of shape (H, W).
 
         Raises:
             StoreExistsError: The path is taken.
-            UssimError: The folder cannot be written.
+            UssimError: It cannot be written there.
         """
-        path = Path(path)
-        if not is_vacant(path):
-            raise StoreExistsError(f"{path} exists already")
-        try:
-            with whole_folder(path) as scratch:
-                write_skeleton(scratch, header, poses, mask)
-        except OSError as error:
-            if not is_vacant(path):
-                raise StoreExistsError(f"{path} exists already") from None
-            raise UssimError(f"{path}: cannot create the store: {error.strerror or error}") from None
-        return cls.open(path, mode="r+")
+        place = place_of(path)
+        if not place.create_whole(lambda store: write_skeleton(store, header, poses, mask)):
+            raise StoreExistsError(f"{place} exists already")
+        return cls.open(place, mode="r+")
 
     # What it holds --------------------------------------------------------------------------------
+    @property
+    def path(self) -> Path | str:
+        """Its folder or URL."""
+        return self.place.where
+
     @property
     def attrs(self) -> dict[str, Any]:
         """The attributes as plain data."""
@@ -239,10 +240,7 @@ class Dataset:
 
     def _flags_there(self) -> list[int]:
         """Numbers of the units that have a flag, whatever it says."""
-        try:
-            names = os.listdir(self.path / "done" / "c")
-        except OSError:
-            return []
+        names = [name.removeprefix("done/c/") for name in self.place.list("done/c")]
         return [int(name) for name in names if name.isdecimal() and int(name) < self.header.units]
 
     def _has_flag(self, unit: int) -> bool:
@@ -263,13 +261,13 @@ class Dataset:
             UssimError: The store holds no such array.
         """
         if name not in self._arrays:
-            raise UssimError(f"{self.path} holds no {name!r}: it has {', '.join(self._arrays)}")
+            raise UssimError(f"{self.place} holds no {name!r}: it has {', '.join(self._arrays)}")
         return self._arrays[name]
 
     def __repr__(self) -> str:
         image = self.header.image
         return (
-            f"Dataset({str(self.path)!r}: {self.frames} frames of {image.height} × {image.width}, "
+            f"Dataset({str(self.place)!r}: {self.frames} frames of {image.height} × {image.width}, "
             f"{' + '.join(self.qualities)}, {self.done.sum()} of {self.header.units} units done)"
         )
 
@@ -287,11 +285,11 @@ class Dataset:
         array = self.array(name)
         try:
             return np.asarray(array[index])
-        except IndexError:
+        except (IndexError, UssimError):
             raise
         except Exception as error:  # codecs raise what they like: ValueError, RuntimeError, TypeError …
             where = "" if index is ... else f", frame {index}"
-            raise UssimError(f"{self.path}: corrupt chunk in array {name!r}{where} ({_one_line(error)})") from None
+            raise UssimError(f"{self.place}: corrupt chunk in array {name!r}{where} ({_one_line(error)})") from None
 
     def read_frame(self, name: str, index: int) -> np.ndarray:
         """One frame of an image or map, of shape (H, W).
@@ -301,15 +299,46 @@ class Dataset:
         Raises:
             UssimError: The frame is corrupt or missing.
         """
-        if not chunk_file(self.path, name, index).is_file():
-            raise UssimError(f"{self.path}: array {name!r} has no frame {index}: not rendered, or its chunk is lost")
+        if not self.has_frame(name, index):
+            raise UssimError(f"{self.place}: array {name!r} has no frame {index}: not rendered, or its chunk is lost")
         values = self.read(name, index)
         self._require_digest(name, index, values)
         return values
 
+    def has_frame(self, name: str, index: int) -> bool:
+        """Whether an image or map holds anything of a frame.
+
+        Raises:
+            UssimError: A shard that is corrupt.
+        """
+        spec = self.frame_spec(name)
+        key, number = spec.place_of_frame(index)
+        file = f"{name}/{key}"
+        if spec.shards is None:
+            return self.place.has(file)
+        if file not in self._shards:
+            found = self._read_index(file, spec)
+            if not found:
+                return False
+            self._shards[file] = found  # it stays as it is: whoever writes a unit anew writes the same
+        return number in self._shards[file]
+
+    def frame_spec(self, name: str) -> ArraySpec:
+        """What the schema says of an image or map, or of an array that others added."""
+        return self._specs.get(name) or frame_spec(self.frames, self.header.image)
+
+    def _read_index(self, file: str, spec: ArraySpec) -> frozenset[int]:
+        """Numbers of the chunks in a shard."""
+        wanted = SuffixByteRequest(spec.packing.index_bytes)
+        try:
+            end = sync(self._group.store.get(file, default_buffer_prototype(), wanted))
+            return frozenset() if end is None else frozenset(spec.packing.in_shard(end.to_bytes()))
+        except (OSError, ValueError) as error:
+            raise UssimError(f"{self.place}: corrupt shard {file} ({_one_line(error)})") from None
+
     def _require_digest(self, name: str, index: int, values: np.ndarray) -> None:
         if self.has_digest(name) and not self.is_as_written(name, index, values):
-            raise UssimError(f"{self.path}: array {name!r}, frame {index}: not what was written there")
+            raise UssimError(f"{self.place}: array {name!r}, frame {index}: not what was written there")
 
     def has_digest(self, name: str) -> bool:
         """Whether the frames of an array have digests: those of added arrays and of ussim 0.1.0 have none."""
@@ -326,7 +355,7 @@ class Dataset:
             frames = self.header.unit_range(unit)
             digests = self.read("digest", slice(frames.start, frames.stop))
             if not digests.any():
-                raise UssimError(f"{self.path}: frame {index} is not rendered yet, or its digest is lost")
+                raise UssimError(f"{self.place}: frame {index} is not rendered yet, or its digest is lost")
             self._digests[unit] = digests
         row = digest_rows(self.header).index(name)
         wanted = self._digests[unit][index % self.header.unit_frames, row]
@@ -346,7 +375,7 @@ class Dataset:
             raise IndexError(f"frame {index} of a dataset of {self.frames}")
         index %= self.frames
         images: dict[str, np.ndarray] = {name: self.read_frame(name, index) for name in self.qualities}
-        scale, pose = self.read("attenuation_scale", index), self.read("pose", index)
+        scale, pose = self.read("attenuation_scale", index), self._written_poses[index].copy()
         self._require_digest("attenuation_scale", index, scale)
         self._require_digest("pose", index, pose)
         return Frame(
@@ -357,7 +386,7 @@ class Dataset:
             attenuation_scale=float(scale),
             mask=self.mask,
             pose=pose,
-            is_test=bool(self.read("split", index)),
+            is_test=bool(self._written_split[index]),
         )
 
     # Writing --------------------------------------------------------------------------------------
@@ -384,17 +413,23 @@ class Dataset:
             if values.shape != shape:
                 raise ValueError(f"unit {unit}: {name} has shape {values.shape}, expected {shape}")
         stored = {name: self._as_stored(unit, name, data[name]) for name in sorted(data)}
-        flag = self.path / "done" / "c" / str(unit)
-        chunks = [self.path / "attenuation_scale" / "c" / str(unit)]
-        chunks += [chunk_file(self.path, name, i) for name in stored if name != "attenuation_scale" for i in frames]
-        chunks += [self.path / "digest" / "c" / str(unit) / "0" / "0"]
-        remove_leftovers([*chunks, flag])
+        flag, files = f"done/c/{unit}", [f"attenuation_scale/c/{unit}", f"digest/c/{unit}/0/0"]
+        for name in (name for name in stored if name != "attenuation_scale"):
+            files += dict.fromkeys(f"{name}/{self._specs[name].place_of_frame(frame)[0]}" for frame in frames)
+        self.place.remove_leftovers([*files, flag])
         for name, values in stored.items():
-            self._arrays[name][rows] = values
-        self._arrays["digest"][rows] = self._digests_of(stored | {"pose": self._written_poses[rows]}, frames)
-        flush_files(chunks, self.path)
-        self._arrays["done"][unit] = 1
-        flush_files([flag], self.path)
+            self._targets[name][rows] = values
+        self._targets["digest"][rows] = self._digests_of(stored | {"pose": self._written_poses[rows]}, frames)
+        self.place.flush(files)
+        self._targets["done"][unit] = 1
+        self.place.flush([flag])
+
+    @cached_property
+    def _targets(self) -> dict[str, zarr.Array]:
+        """The arrays to write whole units to."""
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            group = zarr.open_group(UnreadFiles(self._group.store), mode="r+", zarr_format=3)
+            return {name: array_of(group, name) for name in self._specs}
 
     def _digests_of(self, stored: Mapping[str, np.ndarray], frames: range) -> np.ndarray:
         """Digests of the frames of a unit, uint8 of shape (n, K, 16)."""
@@ -414,6 +449,10 @@ class Dataset:
     def _written_poses(self) -> np.ndarray:
         return self.poses
 
+    @cached_property
+    def _written_split(self) -> np.ndarray:
+        return self.split
+
     def _as_stored(self, unit: int, name: str, values: np.ndarray) -> np.ndarray:
         """Values in the type of their array, all of them finite."""
         dtype = self._arrays[name].dtype
@@ -421,7 +460,7 @@ class Dataset:
             stored = values.astype(dtype, copy=False)
         if dtype.kind == "f" and not (finite := np.isfinite(stored)).all():
             value = values[~finite][0]
-            raise UssimError(f"{self.path}: unit {unit}: {name} holds {value:g}; allowed: what is finite as {dtype}")
+            raise UssimError(f"{self.place}: unit {unit}: {name} holds {value:g}; allowed: what is finite as {dtype}")
         return stored
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,11 +14,12 @@ from typing import Any
 import numpy as np
 import zarr
 
-from ussim.dataset.layout import chunk_file, create_array
+from ussim.dataset.layout import create_array
+from ussim.dataset.place import Where
 from ussim.dataset.schema import ArraySpec, array_specs, frame_spec, make_split, spread_over_scenes
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
-from ussim.files import is_litter, read_file
+from ussim.files import is_litter
 from ussim.lock import PREFIX
 from ussim.probe.probe import KINDS
 from ussim.probe.retired import without_retired
@@ -49,17 +49,17 @@ class Verdict:
     """What was found.
 
     Attributes:
-        path: The store.
+        path: The store's folder or URL.
         problems: One line for each fault, worst first as far as one can tell: layout, then data.
         frames: Frames it is meant to hold.
         frames_done: Frames whose unit is marked done.
-        chunks: Chunks that are there.
+        chunks: Files of chunks that are there.
         bytes_on_disk: Size of all files.
         added: Arrays of others, checked like the store's own.
         litter: Files that operating systems, archivers and locks leave: nobody's data, and no problem.
     """
 
-    path: Path
+    path: Path | str
     problems: list[str]
     frames: int
     frames_done: int
@@ -74,7 +74,7 @@ class Verdict:
         return not self.problems
 
 
-def verify(path: str | Path, progress: Callable[[int, int], None] | None = None) -> Verdict:
+def verify(path: Where, progress: Callable[[int, int], None] | None = None) -> Verdict:
     """Check a store: schema, attributes, checksum of every chunk, done flags, shapes and value ranges.
 
     Args:
@@ -91,12 +91,13 @@ def verify(path: str | Path, progress: Callable[[int, int], None] | None = None)
     header = dataset.header
     specs = array_specs(header) | dict.fromkeys(dataset.added, frame_spec(header.frames, header.image))
     problems = [problem for name, spec in specs.items() for problem in _layout(dataset, name, spec)]
-    files = {file.relative_to(dataset.path).as_posix() for file in dataset.path.rglob("*") if not file.is_dir()}
+    sizes = dataset.place.sizes()
+    files = set(sizes)
     chunks = {name for name in files if _is_chunk(name, specs)}
     strangers = files - chunks - {"zarr.json", *(f"{name}/zarr.json" for name in specs)}
     litter = {name for name in strangers if is_litter(Path(name)) or name.startswith(PREFIX)}
     problems += _strangers(strangers - litter, set(specs))
-    problems += _small_arrays(dataset)
+    problems += _small_arrays(dataset, chunks)
 
     done = _done_flags(dataset, chunks, problems)
     finished = np.repeat(done, header.unit_frames)[: header.frames]
@@ -112,7 +113,7 @@ def verify(path: str | Path, progress: Callable[[int, int], None] | None = None)
         frames=header.frames,
         frames_done=int(finished.sum()),
         chunks=len(chunks),
-        bytes_on_disk=sum((dataset.path / name).lstat().st_size for name in files),
+        bytes_on_disk=sum(sizes.values()),
         added=tuple(
             AddedArray(name, maker, sum(chunk.startswith(f"{name}/") for chunk in chunks))
             for name, maker in dataset.added.items()
@@ -133,7 +134,7 @@ def _layout(dataset: Dataset, name: str, spec: ArraySpec) -> list[str]:
             value = [{"name": value[0].get("name")}, *value[1:]]  # a single byte has no order to be given
         return value or None
 
-    stored = json.loads(read_file(dataset.path / name / "zarr.json"))
+    stored = json.loads(dataset.place.read(f"{name}/zarr.json") or b"{}")
     files: dict[str, Any] = {}
     create_array(zarr.create_group(zarr.storage.MemoryStore(files)), name, spec)
     wanted = json.loads(files[f"{name}/zarr.json"].to_bytes())
@@ -154,10 +155,9 @@ def _is_chunk(file: str, specs: Mapping[str, ArraySpec]) -> bool:
     if name not in specs:
         return False
     index, spec = key.split("/"), specs[name]
-    counts = [math.ceil(size / chunk) for size, chunk in zip(spec.shape, spec.chunks, strict=True)]
-    return len(index) == len(counts) and all(
+    return len(index) == len(spec.files) and all(
         part.isdecimal() and str(int(part)) == part and int(part) < count
-        for part, count in zip(index, counts, strict=True)
+        for part, count in zip(index, spec.files, strict=True)
     )
 
 
@@ -181,14 +181,14 @@ def _read(dataset: Dataset, name: str, index: object, problems: list[str]) -> np
     try:
         return dataset.read(name, index)
     except UssimError as error:
-        problems.append(str(error).removeprefix(f"{dataset.path}: "))
+        problems.append(str(error).removeprefix(f"{dataset.place}: "))
         return None
 
 
-def _small_arrays(dataset: Dataset) -> list[str]:
+def _small_arrays(dataset: Dataset, chunks: set[str]) -> list[str]:
     problems: list[str] = []
     for name in ("mask", "pose", "split", *(["scene"] if dataset.header.scenes else [])):
-        if not all((dataset.path / name / key).is_file() for key in array_specs(dataset.header)[name].chunk_keys):
+        if not chunks.issuperset(f"{name}/{key}" for key in array_specs(dataset.header)[name].chunk_keys):
             problems.append(f"{name}: its chunk is missing")
     mask = _read(dataset, "mask", ..., problems)
     if mask is not None and not set(np.unique(mask)) <= {0, 1}:
@@ -288,7 +288,10 @@ def _frames(
     added = {name: False for name in dataset.added if dataset.array(name).shape == (dataset.frames, *mask.shape)}
     problems = []
     per_frame = (*own, *added)
-    there = {int(chunk.split("/")[2]) for chunk in chunks if chunk.split("/", 1)[0] in per_frame}
+    there: set[int] = set()
+    for name, _, file in (chunk.partition("/") for chunk in chunks):
+        if name in per_frame:
+            there.update(dataset.frame_spec(name).frames_of_file(file))
     frames = sorted(there.union(np.flatnonzero(finished).tolist()))
 
     def check(frame: int) -> list[str]:
@@ -308,7 +311,12 @@ def _frame(
     """Faults of one frame in all arrays, of which some may lack it."""
     problems: list[str] = []
     for name, is_needed in needed.items():
-        if not chunk_file(dataset.path, name, frame).is_file():
+        try:
+            is_there = dataset.has_frame(name, frame)
+        except UssimError as error:
+            problems.append(str(error).removeprefix(f"{dataset.place}: "))
+            continue
+        if not is_there:
             if is_needed:
                 problems.append(f"{name}: frame {frame} is marked done but its chunk is missing")
             continue
@@ -333,7 +341,7 @@ def _digest(dataset: Dataset, name: str, frame: int, values: np.ndarray, is_fini
         if dataset.is_as_written(name, frame, values):
             return []
     except UssimError as error:
-        return [str(error).removeprefix(f"{dataset.path}: ")]
+        return [str(error).removeprefix(f"{dataset.place}: ")]
     return [f"{name}: frame {frame} is not what was written there: of another frame, array or store, or changed"]
 
 

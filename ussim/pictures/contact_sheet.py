@@ -66,7 +66,7 @@ def contact_sheet(dataset: Dataset, frames: Sequence[int] = (), panel_width: int
     sheet = Image.new("RGB", (width, height), BLACK)
     draw = ImageDraw.Draw(sheet)
     header = dataset.header
-    heading = f"{dataset.path.name}: {header.scene.name}, sweep {header.sweep}, {header.frames} frames"
+    heading = f"{dataset.place.name}: {header.scene.name}, sweep {header.sweep}, {header.frames} frames"
     draw.text((LEFT, 16), heading, INK, title_font)
     for row, frame in enumerate(shown):
         top = 52 + row * row_height
