@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,16 @@ from ussim.errors import UssimError
 @backend_option
 @click.option("--unit", type=int, default=8, show_default=True, help="Frames that are finished together.")
 @click.option("--resume", is_flag=True, help="Go on with a store that was interrupted.")
-@click.option("--shard", metavar="i/n", default=None, help="Render the i-th of n parts; all may run at once.")
+@click.option(
+    "--shard",
+    metavar="i/n|auto",
+    default=None,
+    help="Render the i-th of n parts; auto: that of this task of a cluster.",
+)
+@click.option("--elastic", is_flag=True, help="Share the work with all that do the same; they may come and go.")
+@click.option(
+    "--lease", type=float, default=None, help="With --elastic, seconds until a dead one's is taken.  [default: 60]"
+)
 @set_option(
     "Change a setting of probe, imaging, lq or hq, as in probe.depth_mm=120; --dry-run lists all. "
     "hq.preset=reference starts from 512 rays and 9 layers."
@@ -57,6 +67,8 @@ def render(
     unit: int,
     resume: bool,
     shard: str | None,
+    elastic: bool,
+    lease: float | None,
     assignments: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
@@ -71,12 +83,16 @@ def render(
         raise click.UsageError("give either a SCENE or --scenes N")
     if scenes is None and (detail, weeks, anatomy_seed) != (None, None, None):
         raise click.UsageError("--detail, --weeks and --anatomy-seed go with --scenes")
-    from ussim.dataset import job
-    from ussim.dataset.plan import make_plan, parse_shard
+    if elastic and shard is not None:
+        raise click.UsageError("give either --shard or --elastic")
+    if lease is not None and not elastic:
+        raise click.UsageError("--lease goes with --elastic")
+    from ussim.dataset.array_jobs import read_shard
+    from ussim.dataset.plan import make_plan
     from ussim.probe.settings import build_settings
     from ussim.scene.scene import Scene
 
-    part = parse_shard(shard) if shard else None
+    part = read_shard(shard, os.environ) if shard is not None else None
     names = [name.strip() for name in quality.split(",") if name.strip()]
     settings = build_settings(assignments, names, _parse_size(size) if size else None)
     series = None
@@ -87,7 +103,7 @@ def render(
     plan = make_plan(scene, frames, settings, sweep=sweep, seed=seed, unit_frames=unit, backend=backend, series=series)
     if dry_run:
         show = show_json if as_json else show_plan
-        show(plan_json(plan, output, resume or part is not None, part))
+        show(plan_json(plan, output, resume or elastic or part is not None, part))
         return
     phases = {
         "prepare": "checking poses",
@@ -95,7 +111,16 @@ def render(
         "render": "rendered",
     }
     with Reporter(phases) as progress:
-        summary = job.run(plan, output, resume=resume, shard=part, progress=progress, warn=say_warning)
+        if elastic:
+            from ussim.dataset import elastic as workers
+            from ussim.dataset.claims import LEASE_S
+
+            seconds = LEASE_S if lease is None else lease
+            summary = workers.run(plan, output, lease_s=seconds, progress=progress, warn=say_warning)
+        else:
+            from ussim.dataset import job
+
+            summary = job.run(plan, output, resume=resume, shard=part, progress=progress, warn=say_warning)
     if summary.rendered:
         speed = duration(summary.seconds / summary.rendered)
         click.echo(f"{summary.rendered} frames in {duration(summary.seconds)}, {speed} a frame, on {summary.device}")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from ussim.dataset.claims import FOLDER as CLAIMS
 from ussim.dataset.layout import chunk_file, create_array
 from ussim.dataset.schema import ArraySpec, array_specs, frame_spec, make_split, spread_over_scenes
 from ussim.dataset.store import Dataset
@@ -56,7 +57,7 @@ class Verdict:
         chunks: Chunks that are there.
         bytes_on_disk: Size of all files.
         added: Arrays of others, checked like the store's own.
-        litter: Files that operating systems, archivers and locks leave: nobody's data, and no problem.
+        litter: Files that operating systems, archivers, locks and claims leave: nobody's data, and no problem.
     """
 
     path: Path
@@ -94,7 +95,7 @@ def verify(path: str | Path, progress: Callable[[int, int], None] | None = None)
     files = {file.relative_to(dataset.path).as_posix() for file in dataset.path.rglob("*") if not file.is_dir()}
     chunks = {name for name in files if _is_chunk(name, specs)}
     strangers = files - chunks - {"zarr.json", *(f"{name}/zarr.json" for name in specs)}
-    litter = {name for name in strangers if is_litter(Path(name)) or name.startswith(PREFIX)}
+    litter = {name for name in strangers if is_litter(Path(name)) or name.startswith((PREFIX, f"{CLAIMS}/"))}
     problems += _strangers(strangers - litter, set(specs))
     problems += _small_arrays(dataset)
 
