@@ -31,6 +31,15 @@ backend_option = click.option(
 device_option = click.option(
     "--device", default="auto", show_default=True, help="What runs the networks: auto, cpu, cuda or cuda:N."
 )
+address_option = click.option(
+    "--address",
+    metavar="auto|HOST:PORT",
+    default=None,
+    help="With --engine ray, a cluster that runs already.  [default: this machine]",
+)
+workers_option = click.option(
+    "--workers", type=int, default=None, help="With --engine ray, how many.  [default: by GPUs, or by cores]"
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -57,6 +66,18 @@ def output_option(help: str, metavar: str, name: str = "output", required: bool 
     return click.option(
         "-o", "--output", name, type=PATH, required=required, metavar=metavar, help=help, callback=_outside_of_stores
     )
+
+
+def require_ray(engine: str, address: str | None, workers: int | None) -> bool:
+    """Whether the engine is Ray; refuse what only goes with it.
+
+    Raises:
+        click.UsageError: ``--address`` or ``--workers`` with another engine.
+    """
+    for option, value in (("--address", address), ("--workers", workers)):
+        if value is not None and engine != "ray":
+            raise click.UsageError(f"{option} goes with --engine ray")
+    return engine == "ray"
 
 
 def _outside_of_stores(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:

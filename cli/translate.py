@@ -50,7 +50,7 @@ engine_option = click.option(
 
 @click.group(
     cls=Program,
-    optional={"torch": "translate", "safetensors": "translate"},
+    optional={"ray": "ray", "torch": "translate", "safetensors": "translate"},
     context_settings=CONTEXT_SETTINGS,
     example="translate train data.zarr -o run --inputs LMSA\ntranslate apply run data.zarr",
 )

@@ -72,6 +72,11 @@ def remove_dead_workers(store: Path) -> None:
             pass
 
 
+def has_workers(store: Path) -> bool:
+    """Whether workers render here, or have died here."""
+    return bool(_workers(store))
+
+
 def _workers(store: Path) -> list[Path]:
     return list(store.glob(f"{PREFIX}{_WORKER}*"))
 
