@@ -73,7 +73,7 @@ def run(
         progress("prepare", 1, 1)
         if dataset is None or not dataset.complete:
             progress("workers", 0, 1)
-            make = partial(_StoreWorker, plan, path, make_renderer)
+            make = partial(_StoreWorker, plan, path, make_renderer or job.default_renderer)
             with workers(make, count, on_gpus=plan.backend != "cpu") as team:
                 progress("workers", 1, 1)
                 if dataset is None:
@@ -167,9 +167,9 @@ class _StoreWorker:
     """What works in an actor: a scene, its renderer, and the store. Units are rendered in a thread of their own, one
     after the other, while the one before is written."""
 
-    def __init__(self, plan: Plan, path: Path, make_renderer: job.RendererFactory | None, cores: int):
+    def __init__(self, plan: Plan, path: Path, make_renderer: job.RendererFactory, cores: int):
         self._plan, self._path = plan, path
-        self._make = make_renderer or job.default_renderer
+        self._make = make_renderer
         self._first: job.FrameRenderer | None = None
         self._dataset: Dataset | None = None
         self._units: UnitRenderer | None = None
