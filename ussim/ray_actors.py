@@ -242,6 +242,14 @@ class Workers:
         Raises:
             UssimError: As :meth:`each`.
         """
+        return self.in_order(_Alone(function), items)
+
+    def in_order(self, function: Callable[[Any, Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        """As :meth:`each`, but what became of the items, in their order.
+
+        Raises:
+            UssimError: As :meth:`each`.
+        """
         found: dict[int, Any] = {}
         given = 0
         for result in self.each(_Numbered(function), [list(enumerate(items))]):
@@ -311,14 +319,24 @@ class Workers:
                     )
 
 
-class _Numbered:
-    """A function of items, for items with a number; it needs nothing that a worker made."""
+@dataclass(frozen=True)
+class _Alone:
+    """A function of items that needs nothing that a worker made."""
 
-    def __init__(self, function: Callable[[Any], Any]):
-        self._function = function
+    function: Callable[[Any], Any]
+
+    def __call__(self, made: Any, item: Any) -> Any:
+        return self.function(item)
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    """A function of items, for items with a number."""
+
+    function: Callable[[Any, Any], Any]
 
     def __call__(self, made: Any, numbered: tuple[int, Any]) -> Any:
-        return self._function(numbered[1])
+        return self.function(made, numbered[1])
 
 
 def nothing(cores: int) -> object:
