@@ -48,7 +48,7 @@ def one_of_many(store: Path) -> Iterator[None]:
     """
     with worker_of_renderer(store):
         for file in store.glob(f"{PREFIX}units-*"):
-            with only_writer(store, file.name.removeprefix(PREFIX), f"{_TAKEN}, alone"):
+            with only_writer(store, file.name.removeprefix(PREFIX), "another process renders here, alone"):
                 pass
         yield
     remove_dead_workers(store)
