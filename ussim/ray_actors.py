@@ -38,7 +38,10 @@ _SURROUNDINGS = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # under `uv run`, Ray would install everything anew for each worker
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else a warning each time
 }
-_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # on Linux too: loopback only, no port that others could reach
+_ALONE = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on Linux too: loopback only, no port that others could reach
+    "RAY_worker_niceness": "0",  # as urgent as this process would be itself; 15 else
+}
 _PROBE = """
 import logging, sys, ray
 try:

@@ -67,7 +67,7 @@ def evaluate(
         sweep: Store of a slow sweep, on which to measure how steady the images are.
         inception_weights: Weights file of the Inception network of 2015-12-05, for FID; without it the
             Fréchet distance is taken between features of EfficientNet-Lite0.
-        measure: Measures frames elsewhere, as :class:`translate.evaluation.spread.SpreadMeasure` does.
+        measure: Measures frames elsewhere, as ``translate.evaluation.spread.SpreadMeasure`` does.
         progress: Called with a phase, how much of it is done and how much there is.
 
     Raises:
