@@ -91,25 +91,32 @@ def cluster_at(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     with _nothing_printed():
         with _signals_kept():
-            if address is None:
-                ray.init(
-                    address="local",  # not the one that RAY_ADDRESS names
-                    num_cpus=usable_cpus(),
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    include_dashboard=False,
-                    _node_ip_address="127.0.0.1",
-                    **quiet,
-                )
-            else:
-                _require_answer(address)
-                ray.init(address=address, **quiet)
+            _connect(address)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    alone: dict[str, Any] = {
+        "num_cpus": usable_cpus(),
+        "object_store_memory": _OBJECT_STORE_BYTES,
+        "include_dashboard": False,
+        "_node_ip_address": "127.0.0.1",
+    }
+    if address is not None:
+        _require_answer(address)
+    try:  # "local", lest it is the one that RAY_ADDRESS names
+        ray.init(address=address or "local", **quiet, **({} if address else alone))
+    except Exception as error:  # of several kinds, Exception itself among them
+        where = f"--address {address}: cannot be joined" if address else "Ray cannot start on this machine"
+        raise UssimError(f"{where}: {' '.join(str(error).split())}") from error
 
 
 @contextmanager

@@ -136,7 +136,7 @@ def test_a_full_disk_of_a_worker_is_told_with_its_name_and_what_is_finished_stay
     assert said.startswith(f"worker {socket.gethostname()} (process ")
     assert f"{path}/lq: No space left on device: make room: " in said
     assert said.endswith(f" of {UNITS} units are finished and kept; run the same command with --resume to go on")
-    ray_engine.run(plan(), path, count=2, make_renderer=FakeRenderer, resume=True)
+    job.run(plan(), path, make_renderer=FakeRenderer, resume=True)
     assert all_files(path) == whole
 
 
@@ -169,7 +169,7 @@ def test_cores_and_gpus_are_shared_so_that_all_workers_find_room(nodes, count, o
 
 
 def test_an_address_where_nobody_or_somebody_else_answers_is_refused_in_time(monkeypatch):
-    monkeypatch.setattr(ray_actors, "_ANSWER_S", 3.0)  # 14 else
+    monkeypatch.setattr(ray_actors, "_ANSWER_S", 1.5)  # 14 else
     with pytest.raises(UssimError, match="--address here: write auto, or HOST:PORT"):
         ray_actors._require_answer("here")
     with socket.socket() as listening:
@@ -181,7 +181,7 @@ def test_an_address_where_nobody_or_somebody_else_answers_is_refused_in_time(mon
         start = time.monotonic()
         with pytest.raises(UssimError, match=rf"--address {place}: no Ray cluster answers"):
             ray_actors._require_answer(place)
-        assert time.monotonic() - start < 6
+        assert time.monotonic() - start < 5
 
 
 def test_without_ray_the_remedy_is_told(ball_scene, tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ from ussim.files import require_place
 from ussim.progress import Progress
 from ussim.ray_actors import Workers, workers
 
-_DYING_S = 20.0  # that workers of a process that was killed may take to follow it
+_DYING_S = 20.0  # that workers may take to end, when they or the process that they work for were killed
 
 
 def run(
@@ -72,6 +72,7 @@ def run(
         plan.check_poses()
         progress("prepare", 1, 1)
         if dataset is None or not dataset.complete:
+            held.callback(_see_off, path)
             progress("workers", 0, 1)
             make = partial(_StoreWorker, plan, path, make_renderer or job.default_renderer)
             with workers(make, count, on_gpus=plan.backend != "cpu") as team:
@@ -82,7 +83,6 @@ def run(
                 rendered = _render(team, plan, dataset, progress)
                 device = f"{len(team)} workers, each {team.one(_StoreWorker.device)}"
             remove_all_claims(FileObjects(path))
-            remove_dead_workers(path)
     assert dataset is not None
     return job.Summary(
         path=path,
@@ -105,6 +105,15 @@ def _hold(held: ExitStack, path: Path) -> None:
             if not has_workers(path) or time.monotonic() > end:
                 raise
             time.sleep(0.2)
+
+
+def _see_off(path: Path) -> None:
+    """Wait until all workers have let go of the store, which those that were killed do in a moment."""
+    end = time.monotonic() + _DYING_S
+    remove_dead_workers(path)
+    while has_workers(path) and time.monotonic() < end:
+        time.sleep(0.05)
+        remove_dead_workers(path)
 
 
 def _created(team: Workers, plan: Plan, path: Path, progress: Progress) -> Dataset:
