@@ -160,7 +160,7 @@ def _require_answer(address: str) -> None:
         except OSError as error:
             reason = error.strerror or str(error)
             raise UssimError(f"--address {address}: no Ray cluster answers ({reason}): {remedy}") from None
-    probe = [sys.executable, "-c", _PROBE, address]
+    probe = [sys.executable, "-P", "-c", _PROBE, address]  # without the folder that this is called in
     try:
         tried = subprocess.run(
             probe,
@@ -171,7 +171,8 @@ def _require_answer(address: str) -> None:
         )
     except subprocess.TimeoutExpired:
         raise UssimError(
-            f"--address {address}: no Ray cluster answers within {_ANSWER_S:.0f} seconds: {remedy}"
+            f"--address {address}: no Ray cluster answers within {_ANSWER_S:.0f} seconds: {remedy}; "
+            "one that asks for a token needs RAY_AUTH_MODE=token, or --address auto"
         ) from None
     if tried.returncode:
         said = tried.stderr.strip().splitlines()
