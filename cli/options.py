@@ -53,6 +53,15 @@ backend_option = click.option(
 device_option = click.option(
     "--device", default="auto", show_default=True, help="What runs the networks: auto, cpu, cuda or cuda:N."
 )
+address_option = click.option(
+    "--address",
+    metavar="auto|HOST:PORT",
+    default=None,
+    help="With --engine ray, a cluster that runs already.  [default: this machine]",
+)
+workers_option = click.option(
+    "--workers", type=int, default=None, help="With --engine ray, how many.  [default: by GPUs, or by cores]"
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -82,6 +91,18 @@ def output_option(
     return click.option(
         "-o", "--output", name, type=kind, required=required, metavar=metavar, help=help, callback=_outside_of_stores
     )
+
+
+def require_ray(engine: str, address: str | None, workers: int | None) -> bool:
+    """Whether the engine is Ray; refuse what only goes with it.
+
+    Raises:
+        click.UsageError: ``--address`` or ``--workers`` with another engine.
+    """
+    for option, value in (("--address", address), ("--workers", workers)):
+        if value is not None and engine != "ray":
+            raise click.UsageError(f"{option} goes with --engine ray")
+    return engine == "ray"
 
 
 def _outside_of_stores(_context: click.Context, _parameter: click.Parameter, path: Any) -> Any:

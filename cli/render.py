@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
-from cli.options import PATH, STORE, backend_option, output_option, seed_option, set_option
+from cli.options import (
+    PATH,
+    STORE,
+    address_option,
+    backend_option,
+    output_option,
+    require_ray,
+    seed_option,
+    set_option,
+    workers_option,
+)
 from cli.plan import plan_json, show_plan
 from cli.program import command
 from cli.progress import Reporter
@@ -15,6 +27,14 @@ from cli.say import say_warning
 from cli.show import duration, show_json
 from ussim.dataset.place import Place
 from ussim.errors import UssimError
+
+_PHASES = {
+    "scenes": "building and checking scenes",
+    "prepare": "checking poses",
+    "workers": "starting workers",
+    "gain": "fitting the gain (a first run compiles)",
+    "render": "rendered",
+}
 
 
 @command(
@@ -35,7 +55,25 @@ from ussim.errors import UssimError
 @backend_option
 @click.option("--unit", type=int, default=None, help="Frames that are finished together.  [default: 8; at a URL 32]")
 @click.option("--resume", is_flag=True, help="Go on with a store that was interrupted.")
-@click.option("--shard", metavar="i/n", default=None, help="Render the i-th of n parts; all may run at once.")
+@click.option(
+    "--shard",
+    metavar="i/n|auto",
+    default=None,
+    help="Render the i-th of n parts; auto: that of this task of a cluster.",
+)
+@click.option("--elastic", is_flag=True, help="Share the work with all that do the same; they may come and go.")
+@click.option(
+    "--lease", type=float, default=None, help="With --elastic, seconds until a dead one's is taken.  [default: 60]"
+)
+@click.option(
+    "--engine",
+    type=click.Choice(("local", "ray")),
+    default="local",
+    show_default=True,
+    help="Render in this process, or by the workers of a Ray cluster.",
+)
+@address_option
+@workers_option
 @set_option(
     "Change a setting of probe, imaging, lq or hq, as in probe.depth_mm=120; --dry-run lists all. "
     "hq.preset=reference starts from 512 rays and 9 layers."
@@ -58,6 +96,11 @@ def render(
     unit: int | None,
     resume: bool,
     shard: str | None,
+    elastic: bool,
+    lease: float | None,
+    engine: str,
+    address: str | None,
+    workers: int | None,
     assignments: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
@@ -72,34 +115,54 @@ def render(
         raise click.UsageError("give either a SCENE or --scenes N")
     if scenes is None and (detail, weeks, anatomy_seed) != (None, None, None):
         raise click.UsageError("--detail, --weeks and --anatomy-seed go with --scenes")
-    from ussim.dataset import job
-    from ussim.dataset.plan import UNIT_FRAMES, UNIT_FRAMES_OF_SHARDS, make_plan, parse_shard
+    if elastic and shard is not None:
+        raise click.UsageError("give either --shard or --elastic")
+    if lease is not None and not elastic:
+        raise click.UsageError("--lease goes with --elastic")
+    on_ray = require_ray(engine, address, workers)
+    if on_ray and (elastic or shard is not None):
+        raise click.UsageError("--shard and --elastic need no --engine ray")
+    from ussim.dataset.array_jobs import read_shard
+    from ussim.dataset.plan import UNIT_FRAMES, UNIT_FRAMES_OF_SHARDS, make_plan
     from ussim.probe.settings import build_settings
     from ussim.scene.scene import Scene
 
-    part = parse_shard(shard) if shard else None
+    part = read_shard(shard, os.environ) if shard is not None else None
     names = [name.strip() for name in quality.split(",") if name.strip()]
     settings = build_settings(assignments, names, _parse_size(size) if size else None)
-    series = None
-    if scenes is None:
-        scene = Scene.load(scene_path)
-    else:
-        scene, series = _read_anatomies(scenes, detail, weeks, anatomy_seed, frames, sweep)
-    unit_frames = unit if unit is not None else UNIT_FRAMES_OF_SHARDS if output.sharded else UNIT_FRAMES
-    plan = make_plan(
-        scene, frames, settings, sweep=sweep, seed=seed, unit_frames=unit_frames, backend=backend, series=series
-    )
-    if dry_run:
-        show = show_json if as_json else show_plan
-        show(plan_json(plan, output, resume or part is not None, part))
-        return
-    phases = {
-        "prepare": "checking poses",
-        "gain": "fitting the gain (a first run compiles)",
-        "render": "rendered",
-    }
-    with Reporter(phases) as progress:
-        summary = job.run(plan, output, resume=resume, shard=part, progress=progress, warn=say_warning)
+    with ExitStack() as cluster:
+        if on_ray and not dry_run:
+            from ussim.ray_actors import cluster_at
+
+            cluster.enter_context(cluster_at(address))
+        series = None
+        if scenes is None:
+            scene = Scene.load(scene_path)
+        else:
+            team = (workers, on_ray and not dry_run)
+            scene, series = _read_anatomies(scenes, detail, weeks, anatomy_seed, frames, sweep, *team)
+        unit_frames = unit if unit is not None else UNIT_FRAMES_OF_SHARDS if output.sharded else UNIT_FRAMES
+        plan = make_plan(
+            scene, frames, settings, sweep=sweep, seed=seed, unit_frames=unit_frames, backend=backend, series=series
+        )
+        if dry_run:
+            show = show_json if as_json else show_plan
+            show(plan_json(plan, output, resume or elastic or part is not None, part))
+            return
+        with Reporter(_PHASES) as progress:
+            told: dict[str, Any] = {"progress": progress, "warn": say_warning}
+            if on_ray:
+                from ussim.dataset import ray_engine
+
+                summary = ray_engine.run(plan, output, resume=resume, count=workers, **told)
+            elif elastic:
+                from ussim.dataset import elastic as claiming
+
+                summary = claiming.run(plan, output, **({} if lease is None else {"lease_s": lease}), **told)
+            else:
+                from ussim.dataset import job
+
+                summary = job.run(plan, output, resume=resume, shard=part, **told)
     if summary.rendered:
         speed = duration(summary.seconds / summary.rendered)
         click.echo(f"{summary.rendered} frames in {duration(summary.seconds)}, {speed} a frame, on {summary.device}")
@@ -109,15 +172,26 @@ def render(
 
 
 def _read_anatomies(
-    count: int, detail: str | None, weeks: str | None, first_seed: int | None, frames: int, sweep: str | None
+    count: int,
+    detail: str | None,
+    weeks: str | None,
+    first_seed: int | None,
+    frames: int,
+    sweep: str | None,
+    workers: int | None,
+    on_ray: bool,
 ) -> Any:
-    """The first scene and the series; what is not in the cache is built."""
+    """The first scene and the series; what is not in the cache is built, here or by workers, each in its own cache."""
     from meshes.anatomies import anatomy_sources, parse_weeks
     from ussim.dataset.series import read_series
 
     sources = anatomy_sources(count, detail or "demo", first_seed or 0, parse_weeks(weeks or "22"))
-    with Reporter({"scenes": "building and checking scenes"}, units={"scenes": "scenes"}) as progress:
-        return read_series(sources, frames, sweep, progress)
+    with ExitStack() as team, Reporter(_PHASES, units={"scenes": "scenes"}) as progress:
+        if not on_ray:
+            return read_series(sources, frames, sweep, progress)
+        from ussim.ray_actors import workers as at_work
+
+        return read_series(sources, frames, sweep, progress, team.enter_context(at_work(count=workers)).map)
 
 
 def _parse_size(text: str) -> tuple[int, int]:

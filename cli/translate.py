@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +19,15 @@ from cli.options import (
     CONTEXT_SETTINGS,
     PATH,
     STORE,
+    address_option,
     device_option,
     json_option,
     output_option,
+    require_ray,
     seed_option,
     set_option,
     version_option,
+    workers_option,
 )
 from cli.program import Program
 from cli.progress import Reporter, training_reporter
@@ -43,16 +48,16 @@ checkpoint_option = click.option(
 )
 engine_option = click.option(
     "--engine",
-    type=click.Choice(("torch", "onnx", "openvino")),
+    type=click.Choice(("torch", "onnx", "openvino", "ray")),
     default="torch",
     show_default=True,
-    help="What runs the network.",
+    help="What runs the network; ray: torch, in many workers.",
 )
 
 
 @click.group(
     cls=Program,
-    optional={"torch": "translate", "safetensors": "translate"},
+    optional={"ray": "ray", "torch": "translate", "safetensors": "translate"},
     context_settings=CONTEXT_SETTINGS,
     example="translate train data.zarr -o run --inputs LMSA\ntranslate apply run data.zarr",
 )
@@ -163,6 +168,8 @@ def _settings(given: dict[str, Any], run: Path, resume: bool, init: str | None) 
 @click.option("--segmentation", type=PATH, default=None, metavar="DIR", help="Tissue ids of IMAGES, same file names.")
 @click.option("--attenuation", type=PATH, default=None, metavar="DIR", help="Attenuation of IMAGES, same file names.")
 @engine_option
+@address_option
+@workers_option
 @checkpoint_option
 @device_option
 def apply(
@@ -174,6 +181,8 @@ def apply(
     segmentation: Path | None,
     attenuation: Path | None,
     engine: str,
+    address: str | None,
+    workers: int | None,
     checkpoint: str,
     device: str,
 ) -> None:
@@ -184,6 +193,7 @@ def apply(
     """
     if len(paths) > 2:
         raise click.UsageError(f"{len(paths)} paths; allowed: [RUN] STORE|IMAGES")
+    on_ray = require_ray(engine, address, workers)
     *given, source = paths
     if given and given[0].folder is None:
         raise UssimError(f"{given[0]}: only a store may lie under a URL; give the path of a run")
@@ -195,10 +205,18 @@ def apply(
     into_store = is_store and (output is None or (source.folder and output.absolute() == source.folder.absolute()))
     if output is None and not is_store:
         raise UssimError(f"{source}: not a store; say with -o where its images are to go")
-    generator = Generator.load(run, device=device, engine=engine, checkpoint=checkpoint)
-    with Reporter({"apply": "enhanced"}) as progress:
+    load = partial(Generator.load, device=device, engine="torch" if on_ray else engine, checkpoint=checkpoint)
+    generator, spread = load(run), None
+    with ExitStack() as cluster, Reporter({"apply": "enhanced"}) as progress:
+        if on_ray:
+            from translate.use.spread import Spread
+            from ussim.ray_actors import cluster_at
+
+            cluster.enter_context(cluster_at(address))
+            everywhere = run.absolute() if isinstance(run, Path) and str(run) != "default" else run
+            spread = Spread(partial(load, everywhere), workers, on_gpus=device != "cpu")
         if into_store:
-            count = apply_to_store(generator, source, name, split, progress)
+            count = apply_to_store(generator, source, name, split, progress, spread)
         else:
             count = apply_to_folder(
                 generator,
@@ -209,6 +227,7 @@ def apply(
                 segmentation=segmentation,
                 attenuation=attenuation,
                 progress=progress,
+                spread=spread,
             )
     target = f"{source}: array {name}" if into_store else str(output)
     click.echo(f"{target}: {count} images written" if count else f"{target}: nothing left to do")
@@ -273,6 +292,8 @@ def export(run: Path, format: str, output: Path | None, checkpoint: str) -> None
 @seed_option("crops and bootstrap")
 @click.option("--inception-weights", type=PATH, default=None, metavar="FILE", help="Inception weights, for FID.")
 @engine_option
+@address_option
+@workers_option
 @json_option
 @device_option
 def evaluate(
@@ -288,15 +309,25 @@ def evaluate(
     inception_weights: Path | None,
     as_json: bool,
     engine: str,
+    address: str | None,
+    workers: int | None,
     device: str,
 ) -> None:
     """Compare generators with the low-quality images on the test split of STORE: the paper's Table 2.
 
     A RUN is a run folder, or default for the shipped generator.
     """
+    on_ray = require_ray(engine, address, workers)
     from translate.evaluation.evaluate import evaluate as evaluate_runs
 
-    with Reporter() as progress:
+    measure = None
+    with ExitStack() as cluster, Reporter() as progress:
+        if on_ray:
+            from translate.evaluation.spread import SpreadMeasure
+            from ussim.ray_actors import cluster_at
+
+            cluster.enter_context(cluster_at(address))
+            measure = SpreadMeasure(runs, store, device, inception_weights, workers)
         result = evaluate_runs(
             list(runs),
             store,
@@ -305,11 +336,12 @@ def evaluate(
             crop=crop,
             seed=seed,
             device=device,
-            engine=engine,
+            engine="torch" if on_ray else engine,
             images=images,
             split=split,
             sweep=sweep,
             inception_weights=inception_weights,
+            measure=measure,
             progress=progress,
         )
     if as_json:

@@ -20,6 +20,7 @@ from cli.view import view
 
 @click.group(
     cls=Program,
+    optional={"ray": "ray"},
     context_settings=CONTEXT_SETTINGS,
     example="ussim scene build --detail demo -o scene\nussim render scene -o data.zarr --frames 200",
 )

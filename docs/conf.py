@@ -55,10 +55,12 @@ nitpick_ignore = [
     *(
         ("py:class", f"translate.{name}")
         for name in (
+            "evaluation.collect.FrameFigures",
             "evaluation.distances.KernelDistance",
             "evaluation.features.Extractor",
             "evaluation.figures.Example",
             "use.inference.Engine",
+            "use.spread.Spread",
             "model.networks.UNet",
             "evaluation.speckle.Statistics",
             "evaluation.results.Steadiness",

@@ -96,7 +96,7 @@ class Page:
         server.on_client_connect(self._suit_width)
 
     def _suit_width(self, client: viser.ClientHandle) -> None:
-        """In a narrow window the tabs lie below the images, for else 3-D has no place; 3-D fills it when it connects."""
+        """In a narrow window, which 3-D still fills now, the tabs go below the images, for else 3-D has no place."""
         if client.camera.image_width < _NARROW_PX:
             self._server.gui.main_panel.dock_below(self._images.panel)
         else:

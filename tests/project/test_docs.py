@@ -67,7 +67,7 @@ def commands_of(page: Path) -> list[str]:
     shell = ("", "sh", "bash", "console")
     blocks = [content for language, content in fenced(page.read_text("utf-8")) if language in shell]
     lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    lines = [re.split(r"\s(?:#|\||&&)\s*", line.removeprefix("$ "))[0] for line in lines]
+    lines = [re.split(r"\s(?:#|\||&&?)\s*", line.removeprefix("$ "))[0] for line in lines]
     return [line for line in lines if line.split(" ")[0] in PROGRAMS]
 
 

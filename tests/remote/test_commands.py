@@ -20,7 +20,7 @@ from ussim.dataset.place import place_of
 @pytest.fixture
 def render(ball_scene, monkeypatch):
     """``ussim render`` of a small store, without a tracer."""
-    monkeypatch.setattr(job, "_default_renderer", FakeRenderer)
+    monkeypatch.setattr(job, "default_renderer", FakeRenderer)
     settings = [f"--set={setting}" for setting in SMALL if "image_" not in setting]
     return lambda output, *more: ussim(
         "render", ball_scene, "-o", output, "-n", 6, "--size=24x33", "--unit=4", *settings, *more

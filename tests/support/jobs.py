@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from support import scenes
 from ussim.dataset.plan import Plan, make_plan
+from ussim.dataset.series import SceneSource
 from ussim.dataset.store import Dataset
 from ussim.probe.settings import build_settings
 from ussim.scene.scene import Scene
@@ -83,13 +86,52 @@ class SlowRenderer(FakeRenderer):
         return super().render(poses, quality, frames)
 
 
-def ball_scene(**keys) -> Scene:
+class FullDiskRenderer(FakeRenderer):
+    """Where it renders, the disk is full from the third unit on."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        write = Dataset.write_unit
+
+        def fill_up(self: Dataset, unit: int, data: Mapping[str, np.ndarray]) -> None:
+            if unit >= 2:
+                raise OSError(errno.ENOSPC, "No space left on device", str(self.path / "lq"))
+            write(self, unit, data)
+
+        Dataset.write_unit = fill_up
+
+
+class Memory:
+    """What a worker on Ray makes that counts how often it meets a letter."""
+
+    def __init__(self, cores: int):
+        self.met: dict[str, int] = {}
+
+    def note(self, item: tuple[str, int]) -> int:
+        time.sleep(0.03)
+        self.met[item[0]] = self.met.get(item[0], 0) + 1
+        return self.met[item[0]]
+
+
+class SceneRenderer(FakeRenderer):
+    """Pictures that also depend on the scene."""
+
+    def render(self, poses, quality, frames):
+        return super().render(poses, quality, frames) ^ np.uint8(int(self.plan.scene.digest[:2], 16))
+
+
+def ball_scene(radius: float = 60) -> Scene:
     """A ball of liver 5 mm below a probe that slides along x."""
     ends = [SweepKey(position_mm=(x, 0.0, 0.0), axial=(0, 0, 1), lateral=(1, 0, 0)) for x in (-8.0, 8.0)]
     sweep = Sweep("exam", tuple(ends))
     return Scene.from_surfaces(
-        [scenes.sphere(60, centre=(0, 0, 65), tissue="liver")], sweeps={"exam": sweep}, name="ball"
+        [scenes.sphere(radius, centre=(0, 0, 5 + radius), tissue="liver")], sweeps={"exam": sweep}, name="ball"
     )
+
+
+def ball_sources(count: int) -> list[SceneSource]:
+    """Balls of several sizes, each made when it is loaded."""
+    return [SceneSource(seed, 22.0, "tiny", partial(ball_scene, 50.0 + seed)) for seed in range(count)]
 
 
 def ball_plan(frames: int = 22, unit_frames: int = 4, settings: tuple[str, ...] = (), **keys) -> Plan:

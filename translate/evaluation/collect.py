@@ -55,6 +55,34 @@ class Candidate:
     run: str = ""
 
 
+@dataclass(frozen=True)
+class FrameFigures:
+    """What was measured of one test frame.
+
+    Attributes:
+        index: Its number.
+        places: Row and column of each crop.
+        crop_scores: Scores of each row's crops.
+        full_scores: Scores of the same places, cut from each generator's whole image.
+        overlap: How far overlapping crops differ, by generator.
+        ratios: Speckle ratios, by image.
+        sums: Sums of the speckle, by image.
+        features: Features of the pieces, by image; empty where there are none.
+        patch_example, full_example: Pictures for the report, of a few frames.
+    """
+
+    index: int
+    places: list[tuple[int, int]]
+    crop_scores: dict[str, list[CropScore]]
+    full_scores: dict[str, list[CropScore]]
+    overlap: dict[str, np.ndarray]
+    ratios: dict[str, np.ndarray]
+    sums: dict[str, Any]
+    features: dict[str, np.ndarray]
+    patch_example: Example | None = None
+    full_example: Example | None = None
+
+
 class Collector:
     """Gathers the figures of all test frames."""
 
@@ -86,7 +114,7 @@ class Collector:
         self.patch_examples: list[Example] = []
         self.full_examples: list[Example] = []
 
-    def add(self, index: int, pool: ThreadPoolExecutor) -> None:
+    def measure(self, index: int, pool: ThreadPoolExecutor) -> FrameFigures:
         """Evaluate one test frame."""
         frame = self.dataset.frame(index)
         side = self.protocol.crop
@@ -98,46 +126,72 @@ class Collector:
         for candidate in self.candidates:
             full[candidate.name] = _enhanced(candidate, maps, frame.mask)
             crops[candidate.name] = [_enhanced(candidate, maps, frame.mask, window) for window in windows]
-        self.places += [(index, int(row), int(col)) for row, col in corners]
 
         targets = [
             CropTarget(frame.hq[window], frame.mask[window], self.bands[window], self.protocol) for window in windows
         ]
-        scores = score_crops(self.names, targets, crops, pool)
         cuts = {name: [full[name][window] for window in windows] for name in self.names[1:]}
-        for name, found in scores.items():
-            self.crop_scores[name] += found
-        for name, found in score_crops(self.names[1:], targets, cuts, pool).items():
-            self.full_scores[name] += found
-        for name in self.names[1:]:
-            self.overlap[name] += overlap_difference(crops[name], windows, frame.mask)
-        self._add_textures(frame, full, pool)
-        self._add_examples(frame, full, crops, windows)
+        ratios, sums = self._textures(frame, full, pool)
+        return FrameFigures(
+            index=index,
+            places=[(int(row), int(col)) for row, col in corners],
+            crop_scores=score_crops(self.names, targets, crops, pool),
+            full_scores=score_crops(self.names[1:], targets, cuts, pool),
+            overlap={name: overlap_difference(crops[name], windows, frame.mask) for name in self.names[1:]},
+            ratios=ratios,
+            sums=sums,
+            features=self._piece_features({**full, HIGH_QUALITY: frame.hq}),
+            **self._examples(frame, full, crops, windows),
+        )
 
-    def _add_textures(self, frame: Frame, full: dict[str, np.ndarray], pool: ThreadPoolExecutor) -> None:
+    def take(self, figures: FrameFigures) -> None:
+        """Add up what was measured of a frame; frames come in their order."""
+        self.places += [(figures.index, row, column) for row, column in figures.places]
+        for name, found in figures.crop_scores.items():
+            self.crop_scores[name] += found
+        for name, found in figures.full_scores.items():
+            self.full_scores[name] += found
+        for name, difference in figures.overlap.items():
+            self.overlap[name] += difference
+        for name, ratios in figures.ratios.items():
+            self.ratios[name].append(ratios)
+            self.sums[name] = self.sums[name] + figures.sums[name]
+        for name, features in figures.features.items():
+            self.features[name].append(features)
+        self.piece_frames += [figures.index] * len(figures.features.get(HIGH_QUALITY, ()))
+        self.patch_examples += [figures.patch_example] if figures.patch_example else []
+        self.full_examples += [figures.full_example] if figures.full_example else []
+
+    def _textures(
+        self, frame: Frame, full: dict[str, np.ndarray], pool: ThreadPoolExecutor
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         images = {**full, HIGH_QUALITY: frame.hq}
         where: Selection = self.speckle.select(frame.hq, frame.segmentation)
-        samples = pool.map(lambda image: self.speckle.samples(image, where), images.values())
-        for name, (ratios, sums) in zip(images, samples, strict=True):
-            self.ratios[name].append(ratios)
-            self.sums[name] = self.sums[name] + sums
+        samples = list(pool.map(lambda image: self.speckle.samples(image, where), images.values()))
+        ratios = {name: sample[0] for name, sample in zip(images, samples, strict=True)}
+        return ratios, {name: sample[1] for name, sample in zip(images, samples, strict=True)}
+
+    def _piece_features(self, images: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Features of the pieces of each image; of none where there are no features, or no pieces."""
         if self.extractor is None:
-            return
+            return {}
         pieces = {name: centre_pieces(image) for name, image in images.items()}
         count = len(pieces[HIGH_QUALITY])
-        if count:
-            features = self.extractor(np.concatenate(list(pieces.values())))
-            for k, name in enumerate(pieces):
-                self.features[name].append(features[k * count : (k + 1) * count])
-            self.piece_frames += [frame.index] * count
+        if not count:
+            return {}
+        features = self.extractor(np.concatenate(list(pieces.values())))
+        return {name: features[k * count : (k + 1) * count] for k, name in enumerate(pieces)}
 
-    def _add_examples(self, frame: Frame, full: dict, crops: dict, windows: list) -> None:
+    def _examples(self, frame: Frame, full: dict, crops: dict, windows: list) -> dict[str, Example]:
+        """Pictures of a few frames, for the report."""
+        found = {}
         if frame.index in self._patch_frames:
             best = int(np.argmax([frame.mask[window].sum() for window in windows]))
             images = [*(crops[name][best] for name in self.names), frame.hq[windows[best]]]
-            self.patch_examples.append(Example(frame.index, images))
+            found["patch_example"] = Example(frame.index, images)
         if frame.index in self._full_frames:
-            self.full_examples.append(Example(frame.index, [*full.values(), frame.hq]))
+            found["full_example"] = Example(frame.index, [*full.values(), frame.hq])
+        return found
 
     # Summing up -----------------------------------------------------------------------------------
     def result(self, digest: str, notes: list[str], seconds: float, steadiness: dict[str, Steadiness]) -> Evaluation:

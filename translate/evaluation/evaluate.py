@@ -8,7 +8,7 @@ view falls behind crops, in depth bands; whether overlapping crops agree; whethe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from translate.data.split import Split
-from translate.evaluation.collect import Candidate, Collector
+from translate.evaluation.collect import Candidate, Collector, FrameFigures
 from translate.evaluation.features import Extractor, ExtractorMissingError, load_extractor
 from translate.evaluation.protocol import EvaluationProtocol, frames_to_use
 from translate.evaluation.report import Report, new_folder
@@ -46,6 +46,7 @@ def evaluate(
     split: Split | None = None,
     sweep: Where | None = None,
     inception_weights: Path | None = None,
+    measure: Measure | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Evaluate runs on the test frames of a store and write a report.
@@ -67,6 +68,7 @@ def evaluate(
         sweep: Store of a slow sweep, on which to measure how steady the images are.
         inception_weights: Weights file of the Inception network of 2015-12-05, for FID; without it the
             Fréchet distance is taken between features of EfficientNet-Lite0.
+        measure: Measures frames elsewhere, as ``translate.evaluation.spread.SpreadMeasure`` does.
         progress: Called with a phase, how much of it is done and how much there is.
 
     Raises:
@@ -78,7 +80,7 @@ def evaluate(
     dataset = Dataset.open(store)
     protocol = EvaluationProtocol(crops, crop, seed, images, split=split or split_of(runs))
     frames_to_use(dataset, protocol)  # the mistakes that cost nothing to find come first
-    extractor, missing = _extractor(inception_weights, device)
+    extractor, missing = find_extractor(inception_weights, device)
     from translate.data.store import StoreReader  # needs torch
 
     reader = StoreReader(store)
@@ -90,6 +92,7 @@ def evaluate(
         protocol,
         extractor,
         sweep=steady,
+        measure=measure and partial(measure, protocol=protocol),
         digest=reader.digest,
         notes=[*notes, *([f"No Fréchet distance and no KID: {missing}."] if missing else [])],
         progress=progress,
@@ -118,7 +121,8 @@ def split_of(runs: Sequence[Path]) -> Split:
     return splits[0]
 
 
-def _extractor(weights: Path | None, device: str) -> tuple[Extractor | None, str]:
+def find_extractor(weights: Path | None, device: str) -> tuple[Extractor | None, str]:
+    """Features for the Fréchet distance, or None and why there are none."""
     try:
         return load_extractor(weights, device), ""
     except ExtractorMissingError as error:
@@ -157,6 +161,9 @@ def load_candidates(
     return candidates, notes
 
 
+Measure = Callable[..., Iterable[FrameFigures]]
+"""Measures frames, given their numbers and the keyword ``protocol``, in their order."""
+
 SlowSweep = tuple[Dataset, dict[str, Callable[[dict[str, np.ndarray]], np.ndarray]]]
 """A store, and what generators make of its frames, by row."""
 
@@ -187,6 +194,7 @@ def compare(
     extractor: Extractor | None = None,
     *,
     sweep: SlowSweep | None = None,
+    measure: Callable[[Sequence[int]], Iterable[FrameFigures]] | None = None,
     digest: str = "",
     notes: Sequence[str] = (),
     progress: Progress | None = None,
@@ -199,6 +207,7 @@ def compare(
         protocol: How.
         extractor: Features for the Fréchet distance and KID; None leaves both out.
         sweep: A slow sweep, on which to measure steadiness.
+        measure: Measures frames elsewhere, in their order.
         digest: Of the store, for the report.
         notes: Put before the evaluation's own notes.
         progress: Called with a phase, how much of it is done and how much there is.
@@ -209,13 +218,15 @@ def compare(
     start = time.perf_counter()
     frames = frames_to_use(dataset, protocol)
     collector = Collector(candidates, dataset, protocol, extractor, frames)
+    numbers = frames.tolist()
     with ThreadPoolExecutor(2) as pool:
-        for done, frame in enumerate(frames):
+        measured = measure(numbers) if measure else (collector.measure(frame, pool) for frame in numbers)
+        if progress:
+            progress("evaluate", 0, len(frames))
+        for done, figures in enumerate(measured, start=1):
+            collector.take(figures)
             if progress:
                 progress("evaluate", done, len(frames))
-            collector.add(int(frame), pool)
-    if progress:
-        progress("evaluate", len(frames), len(frames))
     steadiness = sweep_steadiness(*sweep) if sweep else {}
     if progress:
         progress("summarise", 0, 1)

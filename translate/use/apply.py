@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import zarr
@@ -16,9 +17,10 @@ import zarr
 from translate.data.images import read_png, save_png
 from translate.data.store import StoreReader
 from translate.use.inference import Generator
+from translate.use.spread import Spread
 from ussim.dataset.layout import create_array
 from ussim.dataset.lock import only_array_writer
-from ussim.dataset.place import Place, Where, place_of
+from ussim.dataset.place import Where, everywhere, place_of
 from ussim.dataset.schema import frame_spec
 from ussim.dataset.store import Dataset
 from ussim.errors import UssimError
@@ -45,6 +47,7 @@ def apply_to_store(
     name: str = "enhanced",
     frames: str = "all",
     progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> int:
     """Write the generator's images into a store, as an array like its ``lq``; sound frames that are there are kept.
 
@@ -54,6 +57,7 @@ def apply_to_store(
         name: Name of the array.
         frames: ``all``, or ``train`` or ``test``, split as in the generator's training.
         progress: Told how many frames are done, and of how many.
+        spread: Let workers on Ray do it.
 
     Returns:
         Number of frames written.
@@ -66,28 +70,19 @@ def apply_to_store(
     reader = StoreReader(store)
     place = reader.place
     reader.require(generator.encoder.arrays, complete=True)
-    view = generator.view(reader)
+    generator.view(reader)
     chosen = reader.frames(frames, generator.settings.split).tolist()
     _check_name(name)
 
-    def read(index: int) -> dict[str, np.ndarray]:
-        return {needed: reader.read(needed, index) for needed in generator.encoder.arrays}
-
-    def enhance(index: int, maps: dict[str, np.ndarray]) -> None:
-        try:
-            array[index] = view.enhance(maps, reader.mask)
-            place.flush([_file(name, index)])
-        except OSError as error:
-            raise UssimError(f"{place}: cannot write frame {index}: {error.strerror or error}") from None
-
     with only_array_writer(place, name):
-        array = _open_array(reader, generator, name)
+        _open_array(reader, generator, name)
         place.remove_leftovers([_file(name, index) for index in chosen])
         written = Dataset.open(place)
         with ThreadPoolExecutor(4) as pool:
             sound = list(pool.map(lambda index: _is_sound(written, name, index), chosen))
         pending = [index for index, is_sound in zip(chosen, sound, strict=True) if not is_sound]
-        return _each(pending, read, enhance, f"{place}: array {name}", progress)
+        task = partial(_store_task, store=everywhere(place) if spread else place, name=name)
+        return _each(pending, task, generator, f"{place}: array {name}", progress, spread)
 
 
 def apply_to_folder(
@@ -100,6 +95,7 @@ def apply_to_folder(
     segmentation: Path | None = None,
     attenuation: Path | None = None,
     progress: Progress | None = None,
+    spread: Spread | None = None,
 ) -> int:
     """Write the generator's images as PNGs; files that are there are kept.
 
@@ -113,6 +109,7 @@ def apply_to_folder(
         segmentation: For images: folder of PNGs of the same names, or one PNG; tissue ids.
         attenuation: For images: likewise, 8 or 16 bits, full scale = 1.
         progress: Told how many images are done, and of how many.
+        spread: Let workers on Ray do it.
 
     Returns:
         Number of images written.
@@ -121,18 +118,57 @@ def apply_to_folder(
         InterruptedApplyError: Ctrl-C.
         UssimError: An input that is missing or does not fit, or a folder that another generator wrote to.
     """
-    place = place_of(source)
-    if place.folder is None or place.has("zarr.json"):
-        work = _store_frames(generator, place, frames)
-    else:
-        work = _image_files(generator, place.folder, mask, segmentation, attenuation)
+    given: list[Any] = [output, mask, segmentation, attenuation]
+    origin: Where = source
+    if spread:  # workers need not begin where this process did
+        given = [path and path.absolute() for path in given]
+        origin = everywhere(place_of(source))
+    read = partial(_work, source=origin, frames=frames, mask=given[1], segmentation=given[2], attenuation=given[3])
+    work = read(generator)
     _claim(output, generator)
     pending = [(name, item) for name, item in work.items if not (output / name).is_file()]
+    task = partial(_folder_task, read=read, output=given[0])
+    return _each(pending, task, generator, str(output), progress, spread)
 
-    def finish(item: tuple[str, int], maps: _Maps) -> None:
+
+# Tasks ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Task:
+    """How an item is loaded, and how it is finished then."""
+
+    load: Callable[[Any], dict[str, np.ndarray]]
+    finish: Callable[[Any, dict[str, np.ndarray]], None]
+
+
+def _store_task(generator: Generator, store: Where, name: str) -> _Task:
+    """Frames of a store, into its array of that name."""
+    reader = StoreReader(store)
+    place = reader.place
+    view, array = generator.view(reader), _open_array(reader, generator, name)
+
+    def load(index: int) -> dict[str, np.ndarray]:
+        return {needed: reader.read(needed, index) for needed in generator.encoder.arrays}
+
+    def finish(index: int, maps: dict[str, np.ndarray]) -> None:
+        try:
+            array[index] = view.enhance(maps, reader.mask)
+            place.flush([_file(name, index)])
+        except OSError as error:
+            raise UssimError(f"{place}: cannot write frame {index}: {error.strerror or error}") from None
+
+    return _Task(load, finish)
+
+
+def _folder_task(generator: Generator, read: Callable[[Generator], _Work], output: Path) -> _Task:
+    """Images, into a folder."""
+    work = read(generator)
+
+    def finish(item: tuple[str, int], maps: dict[str, np.ndarray]) -> None:
         save_png(output / item[0], work.enhance(item[1], maps))
 
-    return _each(pending, lambda item: work.read(item[1]), finish, str(output), progress)
+    return _Task(lambda item: work.read(item[1]), finish)
 
 
 # Sources ----------------------------------------------------------------------------------------------
@@ -149,7 +185,21 @@ class _Work:
     enhance: Callable[[int, _Maps], np.ndarray]
 
 
-def _store_frames(generator: Generator, store: Place, frames: str) -> _Work:
+def _work(
+    generator: Generator,
+    source: Where,
+    frames: str,
+    mask: Path | None,
+    segmentation: Path | None,
+    attenuation: Path | None,
+) -> _Work:
+    place = place_of(source)
+    if place.folder is None or place.has("zarr.json"):
+        return _store_frames(generator, place, frames)
+    return _image_files(generator, place.folder, mask, segmentation, attenuation)
+
+
+def _store_frames(generator: Generator, store: Where, frames: str) -> _Work:
     reader = StoreReader(store)
     reader.require(generator.encoder.arrays, complete=True)
     view = generator.view(reader)
@@ -282,19 +332,19 @@ def _claim(output: Path, generator: Generator) -> None:
 
 
 def _each(
-    items: list[_Item],
-    load: Callable[[_Item], _Loaded],
-    finish: Callable[[_Item, _Loaded], None],
+    items: list[Any],
+    task: Callable[[Generator], _Task],
+    generator: Generator,
     where: str,
     progress: Progress | None,
+    spread: Spread | None,
 ) -> int:
-    """Load each item, one ahead of the one that is finished."""
+    """Finish each item, here or by workers; returns how many there were."""
     done = 0
     if progress:
         progress("apply", 0, len(items))
     try:
-        for item, loaded in _ahead(items, load):
-            finish(item, loaded)
+        for _ in spread.each(items, task, generator.digest) if spread and items else _here(items, task(generator)):
             done += 1
             if progress:
                 progress("apply", done, len(items))
@@ -303,6 +353,13 @@ def _each(
             f"interrupted: {where}: {done} of {len(items)} images; run it again to go on"
         ) from None
     return done
+
+
+def _here(items: list[Any], task: _Task) -> Iterator[None]:
+    """Load each item, one ahead of the one that is finished."""
+    for item, loaded in _ahead(items, task.load):
+        task.finish(item, loaded)
+        yield
 
 
 def _ahead(items: Iterable[_Item], load: Callable[[_Item], _Loaded]) -> Iterator[tuple[_Item, _Loaded]]:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ussim.dataset.claims import remove_all_claims
 from ussim.dataset.lock import only_renderer
 from ussim.dataset.machine import this_machine
 from ussim.dataset.place import Place, Where, place_of
@@ -121,7 +122,7 @@ def run(
     """
     place = place_of(path)
     start = time.perf_counter()
-    make_renderer = make_renderer or _default_renderer
+    make_renderer = make_renderer or default_renderer
     progress = progress or (lambda phase, done, total, note="": None)
     part = shard or (1, 1)
 
@@ -129,21 +130,23 @@ def run(
     with ExitStack() as held:
         if dataset is not None and _pending(dataset, part):
             held.enter_context(only_renderer(place, part))
-            _compare_machines(dataset, warn)
+            compare_machines(dataset, warn)
         if dataset is None:
             place.require()
         progress("prepare", 0, 1)
         plan.check_poses()
         renderer = None
         if dataset is None:
-            dataset, renderer = _create(plan, place, plan.poses, make_renderer, progress, join=shard is not None)
+            dataset, renderer = create_store(plan, place, plan.poses, make_renderer, progress, join=shard is not None)
             held.enter_context(only_renderer(place, part))
         pending = _pending(dataset, part)  # now that nobody else renders them
-        renderers = _Renderers(plan, dataset.header, make_renderer, renderer)
+        renderers = Renderers(plan, dataset.header, make_renderer, renderer)
         if pending:
             renderers.of(int(plan.scene_of_frame[dataset.header.unit_range(pending[0]).start]))
         progress("prepare", 1, 1)
         rendered = _render_units(plan, dataset, renderers, pending, progress) if pending else 0
+        if pending:
+            remove_all_claims(place)  # of elastic workers that were killed: none lives beside a shard
     return Summary(
         path=place.where,
         rendered=rendered,
@@ -190,14 +193,16 @@ def _pending(dataset: Dataset, shard: tuple[int, int]) -> list[int]:
     return [int(unit) for unit in np.flatnonzero(~dataset.done) if unit % shard[1] == shard[0] - 1]
 
 
-def _compare_machines(dataset: Dataset, warn: Callable[[str], None]) -> None:
+def compare_machines(dataset: Dataset, warn: Callable[[str], None]) -> None:
+    """Tell, in one line, that another machine began a store."""
     began = dataset.header.machine
     found = began.differences(this_machine()) if began else ""
     if found:
         warn(f"{dataset.path} was begun with {found}: what is rendered here may differ from it by grey levels")
 
 
-def _default_renderer(plan: Plan, backend: str, tgc_db: np.ndarray | None) -> FrameRenderer:
+def default_renderer(plan: Plan, backend: str, tgc_db: np.ndarray | None) -> FrameRenderer:
+    """The ray tracer, with the settings of a plan."""
     from ussim.render.renderer import Renderer
 
     settings = plan.settings
@@ -211,7 +216,7 @@ def _default_renderer(plan: Plan, backend: str, tgc_db: np.ndarray | None) -> Fr
     )
 
 
-def _create(
+def create_store(
     plan: Plan,
     place: Place,
     poses: np.ndarray,
@@ -249,7 +254,7 @@ def _create(
         return dataset, renderer if same else None
 
 
-class _Renderers:
+class Renderers:
     """The renderer of each scene, one at a time: frames come in the order of their scenes."""
 
     def __init__(self, plan: Plan, header: Header, make: RendererFactory, first: FrameRenderer | None):
@@ -274,7 +279,7 @@ class _Renderers:
 def _render_units(
     plan: Plan,
     dataset: Dataset,
-    renderers: _Renderers,
+    renderers: Renderers,
     pending: list[int],
     progress: Progress,
 ) -> int:
@@ -288,42 +293,53 @@ def _render_units(
     rendered = 0
 
     progress("render", 0, total)
-    writers = Writers(dataset, limit=2 * together)
-    try:
+    with all_written(dataset, Writers(dataset, limit=2 * together)) as writers:
         for start in range(0, len(pending), together):
             units = pending[start : start + together]
             frames = np.concatenate([header.unit_range(unit) for unit in units])
             parts = []
-            for some in _batches(frames, scene_of_frame, batch):
-                parts.append(_render_frames(plan, renderers.of(int(scene_of_frame[some[0]])), some, poses))
+            for some in batches(frames, scene_of_frame, batch):
+                parts.append(render_frames(plan, renderers.of(int(scene_of_frame[some[0]])), some, poses))
                 rendered += len(some)
                 progress("render", rendered, total)
-            for unit, data in _by_unit(header, units, parts):
+            for unit, data in by_unit(header, units, parts):
                 writers.submit(unit, data)
+    return rendered
+
+
+@contextmanager
+def all_written(dataset: Dataset, writers: Writers) -> Iterator[Writers]:
+    """See that all units are written that were submitted in a ``with`` block, however it ends; errors say what is done.
+
+    Raises:
+        InterruptedJobError: Ctrl-C.
+        UssimError: The disk is full, or the renderer failed.
+    """
+    try:
+        yield writers
         writers.finish()
     except KeyboardInterrupt:
         writers.drain()
-        raise InterruptedJobError(f"interrupted: {_state(dataset)}") from None
+        raise InterruptedJobError(f"interrupted: {state(dataset)}") from None
     except WriteFailedError as error:
         writers.drain()
-        raise UssimError(f"{dataset.path}: {error}: {_state(dataset)}") from None
+        raise UssimError(f"{dataset.path}: {error}: {state(dataset)}") from None
     except LostConnectionError as error:  # what is queued would wait for it too
         raise UssimError(f"{error}: what is finished is kept; run the same command with --resume to go on") from None
     except UssimError as error:  # of the renderer: a GPU that fails
         writers.drain()
-        raise UssimError(f"{error}: {_state(dataset)}") from None
+        raise UssimError(f"{error}: {state(dataset)}") from None
     finally:
         writers.close()
-    return rendered
 
 
-def _batches(frames: np.ndarray, scene_of_frame: np.ndarray, batch: int) -> list[np.ndarray]:
+def batches(frames: np.ndarray, scene_of_frame: np.ndarray, batch: int) -> list[np.ndarray]:
     """Frames in order, so many at once as a batch holds and of one scene each."""
     changes = np.flatnonzero(np.diff(scene_of_frame[frames])) + 1
     return [part[i : i + batch] for part in np.split(frames, changes) for i in range(0, len(part), batch)]
 
 
-def _render_frames(plan: Plan, renderer: FrameRenderer, frames: np.ndarray, poses: np.ndarray) -> dict[str, np.ndarray]:
+def render_frames(plan: Plan, renderer: FrameRenderer, frames: np.ndarray, poses: np.ndarray) -> dict[str, np.ndarray]:
     """All arrays of some frames."""
     poses = poses[frames]
     data = {name: renderer.render(poses, quality, frames=frames) for name, quality in plan.settings.qualities.items()}
@@ -334,7 +350,7 @@ def _render_frames(plan: Plan, renderer: FrameRenderer, frames: np.ndarray, pose
     return data
 
 
-def _by_unit(
+def by_unit(
     header: Header, units: list[int], parts: list[dict[str, np.ndarray]]
 ) -> list[tuple[int, dict[str, np.ndarray]]]:
     """The arrays of consecutive batches, cut where one unit ends and the next begins."""
@@ -343,7 +359,7 @@ def _by_unit(
     return [(unit, {name: arrays[i] for name, arrays in cut.items()}) for i, unit in enumerate(units)]
 
 
-def _state(dataset: Dataset) -> str:
+def state(dataset: Dataset) -> str:
     """What is finished and how to go on."""
     try:
         done = int(dataset.done.sum())

@@ -6,6 +6,7 @@ import builtins
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,8 +67,13 @@ class LocalPlace:
         path = self.folder / name
         scratch = scratch_beside(path)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            scratch.write_bytes(data)
+            while True:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    scratch.write_bytes(data)
+                    break
+                except FileNotFoundError:  # somebody removed the last file of the folder, and so the folder
+                    continue
             flush(scratch)
             try:
                 os.link(scratch, path)  # of several exactly one succeeds, and nobody sees half a file
@@ -99,11 +105,14 @@ class LocalPlace:
         ]
 
     def remove(self, name: str) -> None:
-        """Remove a file; nothing happens if it is not there."""
+        """Remove a file, and its folders where it was the last; nothing happens if it is not there."""
         try:
             (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise UssimError(f"{self}: cannot remove {name}: {error.strerror or error}") from None
+        for folder in Path(name).parents[:-1]:
+            with suppress(OSError):  # there are others in it
+                (self.folder / folder).rmdir()
 
     # The store ------------------------------------------------------------------------------------
     def absence(self) -> str:

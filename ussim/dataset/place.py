@@ -108,6 +108,11 @@ Where = str | Path | Place
 """A path, a URL as text, or a place."""
 
 
+def everywhere(place: Place) -> str | Path:
+    """A path or URL that names a place also for processes that begin in another folder."""
+    return place.where if place.folder is None else place.folder.absolute()
+
+
 def place_of(where: Where) -> Place:
     """The place that a path or a URL names.
 

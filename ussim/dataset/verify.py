@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from ussim.dataset.claims import FOLDER as CLAIMS
 from ussim.dataset.layout import create_array
 from ussim.dataset.place import Where
 from ussim.dataset.schema import ArraySpec, array_specs, frame_spec, make_split, spread_over_scenes
@@ -56,7 +57,7 @@ class Verdict:
         chunks: Files of chunks that are there.
         bytes_on_disk: Size of all files.
         added: Arrays of others, checked like the store's own.
-        litter: Files that operating systems, archivers and locks leave: nobody's data, and no problem.
+        litter: Files that operating systems, archivers, locks and claims leave: nobody's data, and no problem.
     """
 
     path: Path | str
@@ -95,7 +96,7 @@ def verify(path: Where, progress: Callable[[int, int], None] | None = None) -> V
     files = set(sizes)
     chunks = {name for name in files if _is_chunk(name, specs)}
     strangers = files - chunks - {"zarr.json", *(f"{name}/zarr.json" for name in specs)}
-    litter = {name for name in strangers if is_litter(Path(name)) or name.startswith(PREFIX)}
+    litter = {name for name in strangers if is_litter(Path(name)) or name.startswith((PREFIX, f"{CLAIMS}/"))}
     problems += _strangers(strangers - litter, set(specs))
     problems += _small_arrays(dataset, chunks)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
-
-from ussim.dataset.store import Dataset
 
 WRITER_THREADS = 4
 
@@ -18,10 +18,17 @@ class WriteFailedError(Exception):
     """The disk did not take a unit; the message says why."""
 
 
+class TakesUnits(Protocol):
+    """What units are written to: a :class:`~ussim.dataset.store.Dataset`, or what stands before one."""
+
+    def write_unit(self, unit: int, data: Mapping[str, np.ndarray]) -> None:
+        """Write all frames of a work unit."""
+
+
 class Writers:
     """A few threads that write units. An error in one of them surfaces at the next call here."""
 
-    def __init__(self, dataset: Dataset, limit: int):
+    def __init__(self, dataset: TakesUnits, limit: int):
         self._dataset = dataset
         self._limit = limit
         self._pool = ThreadPoolExecutor(min(WRITER_THREADS, os.cpu_count() or 1), "ussim-writer")
