@@ -67,6 +67,8 @@ nitpick_ignore = [
         )
     ),
     ("py:class", "ussim.dataset.job.FrameRenderer"),
+    *(("py:class", name) for name in ("Packing", "Store")),
+    ("py:class", "ussim.dataset.schema.ArraySpec"),
     ("py:attr", "surfaces"),  # fields stand in a list of their class, not as objects of their own
 ]
 
