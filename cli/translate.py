@@ -96,6 +96,15 @@ def main() -> None:
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of RUN.")
 @click.option("--tensorboard", is_flag=True, help="Log for TensorBoard too, into RUN/tensorboard.")
 @device_option
+@click.option(
+    "--engine",
+    type=click.Choice(("local", "ray")),
+    default="local",
+    show_default=True,
+    help="Train in this process, or by the workers of a Ray cluster.",
+)
+@address_option
+@workers_option
 def train(
     stores: tuple[Place, ...],
     run: Path,
@@ -105,12 +114,16 @@ def train(
     resume: bool,
     tensorboard: bool,
     device: str,
+    engine: str,
+    address: str | None,
+    workers: int | None,
     **options: Any,
 ) -> None:
     """Train a generator on the training split of STORE, or of several.
 
-    Several GPUs: torchrun --nproc-per-node=N -m cli.translate train STORE -o RUN …
+    Several GPUs: --engine ray, or torchrun --nproc-per-node=N -m cli.translate train STORE -o RUN …
     """
+    on_ray = require_ray(engine, address, workers)
     given = {name: value for name, value in options.items() if value is not None} | _assigned(assignments)
     settings = _settings(given, run, resume, init)
     if list_settings:
@@ -118,10 +131,16 @@ def train(
         return
     from translate.training.loop import train as train_networks
 
-    with training_reporter() as progress:
-        summary = train_networks(
-            settings, stores, run, resume=resume, init=init, device=device, tensorboard=tensorboard, progress=progress
-        )
+    with ExitStack() as cluster, training_reporter() as progress:
+        how: dict[str, Any] = {"resume": resume, "init": init, "device": device, "tensorboard": tensorboard}
+        if on_ray:
+            from translate.training.spread import train_on_workers
+            from ussim.ray_actors import cluster_at
+
+            cluster.enter_context(cluster_at(address))
+            summary = train_on_workers(settings, stores, run, count=workers, progress=progress, **how)
+        else:
+            summary = train_networks(settings, stores, run, progress=progress, **how)
     losses = "  ".join(f"{name} {value:.4f}" for name, value in summary.losses.items())
     click.echo(f"{run}: {summary.iterations} iterations in {duration(summary.seconds)} on {summary.device}; {losses}")
 

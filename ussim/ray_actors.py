@@ -32,6 +32,7 @@ _AT_HAND = 2  # items of a worker: the next waits while the last is written
 _OBJECT_STORE_BYTES = 150 * 2**20  # results are small; the default is a third of the memory
 _ANSWER_S = 14.0  # for an address
 _START_S = 120.0  # for workers, which import from disks that may be far
+_POLL_S = 0.5
 _LOOK_S = 30.0  # without a result, after which machines that are lost are looked for
 _SURROUNDINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -247,6 +248,41 @@ class Workers:
         (result,) = self.each(function, [[item]])
         return result.value
 
+    def all(
+        self, function: Callable[[Any, Any], Any], items: Sequence[Any], meanwhile: Callable[[], None] = lambda: None
+    ) -> list[Any]:
+        """Let every worker do its own item, all at the same time; what became of them.
+
+        Args:
+            function: What is called in a worker, with what it made and its item.
+            items: As many as there are workers.
+            meanwhile: Called twice a second.
+
+        Raises:
+            UssimError: An item that could not be done; the others, which may wait for it, are given some seconds. Or a
+                worker that died.
+        """
+        import ray
+
+        references = [
+            actor.do.remote(self._make, function, item) for actor, item in zip(self._actors, items, strict=True)
+        ]
+        results: dict[int, Result] = {}
+        refused, end = "", float("inf")
+        while len(results) < len(references) and time.monotonic() < end:
+            left = [reference for number, reference in enumerate(references) if number not in results]
+            ready, _ = ray.wait(left, timeout=_POLL_S)
+            for reference in ready:
+                number = references.index(reference)
+                results[number] = self._answer(number, reference)
+                if results[number].refused and not refused:
+                    refused, end = results[number].refused, time.monotonic() + _LOOK_S
+            if not ready:
+                meanwhile()
+        if refused:
+            raise UssimError(refused)
+        return [results[number].value for number in range(len(references))]
+
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         """What a function makes of items, in the order of the items, as ``map`` does.
 
@@ -310,11 +346,19 @@ class Workers:
             for reference in ready:
                 number = running.pop(reference)
                 sent[number] -= 1
-                result = ray.get(reference)
+                result = self._answer(number, reference)
                 if result.refused:
                     raise UssimError(f"{result.worker}: {result.refused}")
                 feed(number)
                 yield result
+
+    def _answer(self, number: int, reference: Any) -> Result:
+        import ray
+
+        try:
+            return ray.get(reference)
+        except ray.exceptions.RayActorError:  # only of workers that are not started again
+            raise UssimError(f"worker {number + 1} of {len(self)} died") from None
 
     def _require_alive(self, numbers: set[int]) -> None:
         """Refuse to wait for ever for a worker whose machine is lost and that Ray finds no other machine for."""
@@ -356,13 +400,16 @@ def nothing(cores: int) -> object:
 
 
 @contextmanager
-def workers(make: Make = nothing, count: int | None = None, *, on_gpus: bool = False) -> Iterator[Workers]:
+def workers(
+    make: Make = nothing, count: int | None = None, *, on_gpus: bool = False, restarts: int = -1
+) -> Iterator[Workers]:
     """Workers on the cluster that this process is connected to, see :func:`cluster_at`.
 
     Args:
         make: Makes what works, once in each worker. It travels to all of them.
         count: How many workers; None takes one for each GPU, or for every few cores.
         on_gpus: Whether a worker takes a GPU, where the cluster has any.
+        restarts: How often a worker that dies is started again; -1 for as often as it takes.
 
     Raises:
         UssimError: The cluster has no room for so many, or a worker has other versions than this process.
@@ -370,7 +417,7 @@ def workers(make: Make = nothing, count: int | None = None, *, on_gpus: bool = F
     import ray
 
     count, cores, gpus = _share([node["Resources"] for node in ray.nodes() if node["Alive"]], count, on_gpus)
-    options = {"num_cpus": cores, "num_gpus": gpus, "max_restarts": -1, "max_task_retries": -1}
+    options = {"num_cpus": cores, "num_gpus": gpus, "max_restarts": restarts, "max_task_retries": restarts}
     kind: Any = ray.remote(_Actor)
     kind = kind.options(**options, max_concurrency=_AT_HAND + 1)
     made = [ray.put(make)]  # in a list: it is fetched where it is needed, not with each item

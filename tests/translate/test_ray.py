@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 from support.commands import assert_one_line_error
 from support.jobs import all_files
@@ -19,6 +21,9 @@ from support.ray_cluster import two_core_cluster, worker_processes
 from support.translate_store import make_store
 
 from cli.translate import main
+from translate.settings import TrainSettings
+from translate.training.loop import StoppedError
+from translate.training.spread import train_on_workers
 from translate.use.apply import apply_to_store
 from translate.use.inference import Generator
 from translate.use.spread import Spread
@@ -83,3 +88,46 @@ def test_without_ray_the_remedy_is_told(runs, store, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     result = translate("apply", runs / "LM", store, "-o", tmp_path / "out", "--engine=ray")
     assert_one_line_error(result, "ray is not installed: pip install 'ussim[ray]'")
+
+
+# Training ---------------------------------------------------------------------------------------------
+
+
+def losses_of(run: Path) -> list[dict]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def test_two_workers_train_what_one_process_does(store, tmp_path, address):
+    options = ("--ngf=4", "--crop=32", "--batch=4", "--iterations=3", "--set=depth=4", "--set=log_every=1")
+    for run, how in (("one", ("--device=cpu",)), ("two", ON_RAY)):
+        result = translate("train", store, "-o", tmp_path / run, *options, *how)
+        assert result.exit_code == 0, result.output
+    for one, two in zip(losses_of(tmp_path / "one"), losses_of(tmp_path / "two"), strict=True):
+        assert two == pytest.approx(one, rel=1e-3)
+    assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_a_training_that_a_killed_worker_or_ctrl_c_ends_has_a_checkpoint_to_go_on_from(store, tmp_path, address, how):
+    settings = TrainSettings.make(ngf=4, crop=32, batch=4, depth=4, iterations=4000, checkpoint_every=2)
+    checkpoint = tmp_path / "run" / "checkpoint_last.pt"
+
+    ended = []
+
+    def end(phase: str, done: int, total: int, note: str = "") -> None:
+        if checkpoint.is_file() and not ended:
+            ended.append(done)
+            if how == "killed":
+                os.kill(worker_processes()[-1], signal.SIGKILL)
+            else:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    train = partial(train_on_workers, stores=[store], run=tmp_path / "run", count=2, device="cpu")
+    words = {"killed": r"worker \d of 2 died", "stopped": "has a checkpoint"}
+    with pytest.raises(UssimError, match=words[how]) as caught:
+        train(settings, progress=end)
+    assert isinstance(caught.value, StoppedError) == (how == "stopped")
+    before = torch.load(checkpoint)["iteration"]
+    if how == "killed":
+        assert train(settings.model_copy(update={"iterations": before + 2}), resume=True).iterations == before + 2

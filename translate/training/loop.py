@@ -79,6 +79,7 @@ def train(
     device: str = "auto",
     tensorboard: bool = False,
     progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> TrainingSummary:
     """Train the networks on the training split of a store.
 
@@ -94,6 +95,7 @@ def train(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         tensorboard: Write the log for TensorBoard too.
         progress: Called now and then, by the first process.
+        stop: Stops the training when it is set, as signals do where this is called in the main thread.
 
     Raises:
         StoppedError: SIGINT, SIGTERM or SIGHUP; a checkpoint was written.
@@ -101,7 +103,7 @@ def train(
             is damaged, or a loss that is not finite.
     """
     run = Path(run)
-    with join_team(device) as team, ExitStack() as held, ask_to_stop() as stop:
+    with join_team(device) as team, ExitStack() as held, ask_to_stop() as asked:
         readers = [
             StoreReader(path)
             for path in (store if isinstance(store, Sequence) and not isinstance(store, str) else [store])
@@ -122,7 +124,7 @@ def train(
         elif wanted.init:
             raise UssimError(f"{run}: began with the weights of another run and has no checkpoint: give --init again")
         team.first(lambda: describe_run(run, wanted, session.trainer, readers[0].mask))
-        return session.run_until_done(stop, tensorboard)
+        return session.run_until_done(asked if stop is None else stop, tensorboard)
 
 
 class Session:
