@@ -40,7 +40,7 @@ python_maximum_signature_line_length = 90
 
 # Other projects' pages are not fetched, so their names are not linked; every name of ours must resolve.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(numpy|np|pathlib|zarr|torch|pydantic|collections|PIL|typing|types|annotated_types)(\..*)?"),
+    (r"py:.*", r"(numpy|np|pathlib|zarr|torch|pydantic|collections|PIL|threading|typing|types|annotated_types)(\..*)?"),
     # Napoleon takes the first words of "a, b: what they are" for a type; classes have a capital letter.
     (r"py:class", r"[a-z0-9_. ]+"),
     # Bounds of a setting, shown with its type.
