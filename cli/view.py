@@ -37,7 +37,7 @@ def view(scene_path: Path | None, generator: str, host: str, port: int, backend:
     Without SCENE it is an anatomy of 22 weeks, built once and kept in the cache. Stop with Ctrl-C.
     """
     _require_free(host, port)
-    enhancer = _generator(generator)
+    enhancer = open_generator(generator)
     try:
         from cli.viewer.page import Page
     except ModuleNotFoundError as error:
@@ -59,7 +59,12 @@ def view(scene_path: Path | None, generator: str, host: str, port: int, backend:
         page.close()
 
 
-def _generator(name: str) -> object:
+def open_generator(name: str) -> object:
+    """What enhances, by the fastest engine that is installed; None for ``none``.
+
+    Raises:
+        UssimError: No such run, or an extra is missing.
+    """
     if name == "none":
         return None
     try:

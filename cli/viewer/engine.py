@@ -27,7 +27,7 @@ from ussim.scene.scene import Scene
 
 REST_S = 0.15
 """So long after its last move a probe rests."""
-SLOWEST_S, SLOWEST_ENHANCED_S = 0.13, 0.22
+SLOWEST_S, SLOWEST_ENHANCED_S = 0.1, 0.16
 """What makes an image slow, one that is enhanced too."""
 _PATIENCE = 8  # images over which the speed is judged before the grid changes
 _HISTORY = 240  # images over which rate and latency are told

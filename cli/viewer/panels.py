@@ -102,5 +102,5 @@ class Images:
             text += f" · {speed.fps:.0f} images/s · pose to image {speed.p50_ms:.0f} ms (p95 {speed.p95_ms:.0f} ms)"
         if speed.is_strained:
             spared = ", fewer pixels" if speed.is_reduced else ""
-            text += f" · **this machine is slow: while the probe moves 3-D is drawn once a second{spared}**"
+            text += f" · **this machine is slow: while the probe moves 3-D waits{spared}**"
         self._status.content = text

@@ -18,7 +18,7 @@ from cli.viewer.hold import MOST_PRESSURE_MM, Hold
 from cli.viewer.session import Session
 from cli.viewer.surfaces import probe_shape, shapes_of
 
-_FOLLOWS_S, _FOLLOWS_STRAINED_S = 0.1, 1.0  # between drawings of a probe that moves
+_FOLLOWS_S = 0.1  # between drawings of a probe that moves
 # viser's images lie in x and y, y down the image; here down is z
 _UPRIGHT = (np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0)
 
@@ -38,7 +38,7 @@ class Stage:
         self._server, self._session, self._guard = server, session, guard
         self._groups: dict[str, bool] = {}
         self._plane: Any = None
-        self._moved_s = self._drawn_s = 0.0
+        self._drawn_s = 0.0
         self._is_dragged = False
         server.scene.set_up_direction("+z")
         server.scene.configure_default_lights(cast_shadow=False)  # nothing casts any, and they cost half of a drawing
@@ -107,16 +107,8 @@ class Stage:
         self._is_dragged = by == "handle"  # the browser has moved it there itself, or nearly so
         if self._is_dragged:
             return
-        now = time.monotonic()
-        if now - self._moved_s > self._follows_s:
-            self._drawn_s = now  # the first image of a move goes first: a drawing takes software half a second
-        self._moved_s = now
         if self._session.is_frozen or self._session.picture is None:
             self._place()  # else it is placed with its picture
-
-    @property
-    def _follows_s(self) -> float:
-        return _FOLLOWS_STRAINED_S if self._session.engine.is_strained else _FOLLOWS_S
 
     def _dragged(self, event: Any) -> None:
         if event.phase == "end":  # from wherever it was dragged back to the probe
@@ -132,8 +124,9 @@ class Stage:
         self._session.move(replace(found, aside_mm=np.zeros(3), pressure_mm=pressure).held(), by="handle")
 
     def _pictured(self, picture: Picture) -> None:
-        if picture.hq is None and time.monotonic() - self._drawn_s < self._follows_s:
-            return
+        is_soon = time.monotonic() - self._drawn_s < _FOLLOWS_S
+        if picture.hq is None and (is_soon or self._session.engine.is_strained):
+            return  # a drawing takes software a third of a second
         with self._server.atomic():
             if not self._is_dragged:
                 self._place()

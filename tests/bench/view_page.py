@@ -4,7 +4,8 @@
 
 The browser draws in software on the same machine, so it takes a good part of it. `images/s` counts images that the
 browser has decoded while the probe is moved 25 times a second; `key to image` is the time from a key that moves
-the probe at rest, at a random moment, until the next image is decoded.
+the probe until the next image is decoded: of keys in a row, and of keys at random moments, when high quality may have
+been begun.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 from playwright.sync_api import Page as Tab
 from playwright.sync_api import sync_playwright
 
+from cli.view import open_generator
 from cli.viewer.page import Page
 from meshes.cache import cached_scene
 from ussim.scene.scene import Scene
@@ -49,11 +51,11 @@ def images_a_second(page: Page, tab: Tab, seconds: float) -> tuple[float, float]
     return len(tab.evaluate("window.seen")) / seconds, made / seconds
 
 
-def key_to_image_ms(tab: Tab, presses: int) -> np.ndarray:
-    """Milliseconds from each key to the next image."""
+def key_to_image_ms(tab: Tab, presses: int, least_ms: float, most_ms: float) -> np.ndarray:
+    """Milliseconds from each key to the next image; keys follow upon images after a random time."""
     waits = []
     for number in range(presses):
-        tab.wait_for_timeout(random.uniform(300, 1500))
+        tab.wait_for_timeout(random.uniform(least_ms, most_ms))
         tab.evaluate("window.seen = []; window.keyed = []")
         tab.keyboard.press("l" if number % 2 else "j")
         tab.wait_for_function("window.seen.length > 0")
@@ -75,11 +77,7 @@ def main() -> None:
     options.add_argument("--shows", default="low quality")
     options.add_argument("--presses", type=int, default=40)
     given = options.parse_args()
-    generator = None
-    if given.generator != "none":
-        from translate.use.inference import Generator
-
-        generator = Generator.load(given.generator)
+    generator = open_generator(given.generator)
     chromium = shutil.which("chromium") or sys.exit("no Chromium on this machine")
     page = Page(Scene.load(cached_scene("demo")), "127.0.0.1", 0, generator)
     while page.session.picture is None or page.session.picture.hq is None:
@@ -99,9 +97,10 @@ def main() -> None:
         for _ in range(3):
             seen, made = images_a_second(page, tab, 10.0)
             print(f"{given.shows}: {seen:.1f} images/s in the browser, {made:.1f} made; {page.session.engine.speed}")
-        waits = key_to_image_ms(tab, given.presses)
-        p50, p95 = np.percentile(waits, (50, 95))
-        print(f"key to image: p50 {p50:.0f} ms, p95 {p95:.0f} ms, of {len(waits)}")
+        for how, gap_ms in (("in a row", (20, 120)), ("now and then", (300, 1500))):
+            waits = key_to_image_ms(tab, given.presses, *gap_ms)
+            p50, p95 = np.percentile(waits, (50, 95))
+            print(f"key to image, keys {how}: p50 {p50:.0f} ms, p95 {p95:.0f} ms, of {len(waits)}")
         for _ in range(round(given.minutes * 6)):
             images_a_second(page, tab, 10.0)
             print(f"memory of the server {memory_mb():.0f} MB", flush=True)

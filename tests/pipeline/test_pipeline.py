@@ -109,7 +109,7 @@ def test_frames_can_be_spread_over_several_anatomies(tmp_path, monkeypatch):
 STOPS = {
     "render": ("ussim.dataset.store.Dataset.write_unit", 3),
     "train": ("translate.training.trainer.Trainer.step", 9),  # in the second variant, after a checkpoint
-    "evaluate": ("translate.evaluation.collect.Collector.add", 2),
+    "evaluate": ("translate.evaluation.collect.Collector.take", 2),
     "apply": ("translate.use.inference.View.enhance", 2),
     "report": ("cli.pipeline.report.page.frame_rows", 1),
 }

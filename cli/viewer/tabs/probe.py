@@ -65,7 +65,8 @@ class ProbeTab:
         for key, (text, how) in _KEYS.items():
             command = gui.add_command(f"Probe: {text}", hotkey=key)  # type: ignore[arg-type]
             command.on_trigger(guard(lambda _, how=how: self._nudge(how)))
-        session.listen("moved", lambda _: self._show_hold())
+        session.listen("moved", lambda _: self._session.engine.is_strained or self._show_hold())
+        session.listen("pictured", lambda picture: picture.hq is not None and self._show_hold())
         session.listen("scene", lambda _: self._list_planes())
         self._list_planes()
         self._show_hold()
