@@ -209,9 +209,10 @@ class Engine:
         took = time.monotonic() - began
         hq, segmentation, attenuation = None, look.segmentation, look.attenuation
         if not moves:
-            hq = self._high_quality(scanner.renderer, task.pose)
+            pose = scanner.pose_of(task)
+            hq = self._high_quality(scanner.renderer, pose)
             if segmentation is None:
-                maps = scanner.renderer.maps(task.pose[None])
+                maps = scanner.renderer.maps(pose[None])
                 segmentation, attenuation = maps.segmentation[0], maps.attenuation[0]
         if task.is_in_air and segmentation is not None:  # its numbers are not those of the scene
             segmentation = np.zeros_like(segmentation)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cli.viewer.air import ringing
 from cli.viewer.console import Console, Grid
 from ussim.dataset.schema import tissue_table
 from ussim.errors import UssimError
@@ -16,7 +17,6 @@ from ussim.render.renderer import Renderer
 from ussim.scene.scene import Scene
 
 _GAIN_POSES = 16
-_AIR = Scene.from_surfaces([], background="air", name="air")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Scanner:
         seed: Of all random numbers.
 
     Attributes:
-        renderer: Of that scene; of nothing but air for a probe that is lifted.
+        renderer: Of that scene; for a probe that is lifted, of what rings before its face, in its own coordinates.
     """
 
     def __init__(self, task: Task, grid: Grid, backend: Any, seed: int):
@@ -62,7 +62,7 @@ class Scanner:
         probe, imaging = task.console.probe(grid), task.console.imaging()
         body = Renderer(task.scene, probe, imaging, backend, seed)
         curve = body.fit_tgc(task.scene.sweep().poses(_GAIN_POSES) if task.scene.sweeps else task.pose[None])
-        self.renderer = Renderer(_AIR, probe, imaging, backend, seed, curve) if task.is_in_air else body
+        self.renderer = Renderer(ringing(probe), probe, imaging, backend, seed, curve) if task.is_in_air else body
         self._gains: tuple[Any, ...] = ()
         self._wants: Wants | None = None
         self._live: Live | None = None
@@ -75,6 +75,11 @@ class Scanner:
         """Whether it renders what a task asks for; gains and wants may change."""
         return self._key == self._key_of(task, grid)
 
+    @staticmethod
+    def pose_of(task: Task) -> np.ndarray:
+        """Where the probe is, (4, 4), for the renderer."""
+        return np.eye(4) if task.is_in_air else task.pose
+
     def look(self, task: Task, generator: Any, tell: Callable[[str], None]) -> Look:
         """Show the task's pose."""
         gains = (task.console.gain_db, task.console.tgc_db)
@@ -85,7 +90,7 @@ class Scanner:
             enhances = task.wants.enhanced and generator is not None and not task.is_in_air
             enhancer = self._enhancer(generator, task.scene, tell) if enhances else None
             self._live, self._wants = Live(self.renderer, enhance=enhancer, maps=task.wants.maps), task.wants
-        return self._live.look(task.pose, 0)
+        return self._live.look(self.pose_of(task), 0)
 
     def _enhancer(self, generator: Any, scene: Scene, tell: Callable[[str], None]) -> Any:
         """What enhances these images; None, and why is told, if the generator does not fit them."""

@@ -141,7 +141,7 @@ def test_a_generator_that_does_not_fit_is_told_of_and_the_rest_is_shown(seen, mo
     assert heard.last.enhanced is None
 
 
-def test_a_probe_in_the_air_sees_nothing_but_the_noise_of_its_receiver(seen):
+def test_a_probe_in_the_air_sees_its_face_ring_at_equal_distances_and_nothing_else(seen):
     engine, heard = seen
     count = len(heard.pictures)
     engine.ask(is_in_air=True)
