@@ -24,13 +24,14 @@ def is_begun(folder: Path) -> bool:
 
 
 @contextmanager
-def only_writer(folder: Path, name: str, taken: str) -> Iterator[None]:
+def only_writer(folder: Path, name: str, taken: str, patience_s: float = 0.0) -> Iterator[None]:
     """Hold a lock of a folder.
 
     Args:
         folder: A store, a run or another folder; it exists.
         name: What is locked; part of a file's name.
         taken: What to say if another process holds it.
+        patience_s: How long to wait for one that holds it, as those do in passing that look whether its owner lives.
 
     Raises:
         UssimError: Another process holds it, or the file system is read-only or has no locks.
@@ -43,7 +44,7 @@ def only_writer(folder: Path, name: str, taken: str) -> Iterator[None]:
         with warnings.catch_warnings():
             # where there are no locks, filelock warns and makes do with files that outlive a crash
             warnings.simplefilter("error", UserWarning)
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=patience_s)
     except Timeout:
         raise UssimError(f"{folder}: {taken}: wait until it has ended") from None
     except (OSError, NotImplementedError, UserWarning) as error:

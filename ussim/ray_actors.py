@@ -33,6 +33,7 @@ _OBJECT_STORE_BYTES = 150 * 2**20  # results are small; the default is a third o
 _ANSWER_S = 14.0  # for an address
 _START_S = 120.0  # for workers, which import from disks that may be far
 _POLL_S = 0.5
+_DEATHS_S = 5.0  # until the deaths of workers that died together are all known
 _LOOK_S = 30.0  # without a result, after which machines that are lost are looked for
 _SURROUNDINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -268,19 +269,26 @@ class Workers:
             actor.do.remote(self._make, function, item) for actor, item in zip(self._actors, items, strict=True)
         ]
         results: dict[int, Result] = {}
+        died: dict[int, Exception] = {}  # also of what the others did when they lost it
         refused, end = "", float("inf")
-        while len(results) < len(references) and time.monotonic() < end:
-            left = [reference for number, reference in enumerate(references) if number not in results]
+        while len(results) + len(died) < len(references) and time.monotonic() < end:
+            left = [reference for number, reference in enumerate(references) if number not in results | died]
             ready, _ = ray.wait(left, timeout=_POLL_S)
             for reference in ready:
                 number = references.index(reference)
-                results[number] = self._answer(number, reference)
-                if results[number].refused and not refused:
-                    refused, end = results[number].refused, time.monotonic() + _LOOK_S
-            if not ready:
+                try:
+                    results[number] = self._answer(number, reference)
+                    refused = refused or results[number].refused
+                except (UssimError, ray.exceptions.RayError) as error:
+                    died[number] = error
+                if refused or died:
+                    end = min(end, time.monotonic() + (_LOOK_S if refused else _DEATHS_S))
+            if not ready and not died:
                 meanwhile()
         if refused:
             raise UssimError(refused)
+        if died:
+            raise min(died.values(), key=lambda error: not isinstance(error, UssimError))
         return [results[number].value for number in range(len(references))]
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:

@@ -74,7 +74,7 @@ class Page:
         server, session, gui, guard = self._server, self.session, self._server.gui, self._guarded
         gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)
         gui.main_panel.dock_right()
-        stage = Stage(server, session, guard)
+        self._stage = stage = Stage(server, session, guard)
         self._images = images = Images(gui, session, guard)
         self._says = gui.add_markdown("")
         session.listen("said", self._say)
@@ -132,8 +132,7 @@ class Page:
         origin, direction = np.asarray(event.ray_origin), np.asarray(event.ray_direction)
         session = self.session
         if self._measures.kind is not None:
-            pose = session.hold.pose if session.picture is None else session.picture.pose
-            point = meets_plane(origin, direction, pose)
+            point = meets_plane(origin, direction, self._stage.pose)
             if point is not None:
                 self._measures.take(point)
         elif self._probe.moves_by_click:

@@ -77,7 +77,8 @@ class Images:
     def _paint(self, picture: Picture) -> None:
         measured = self._measures.drawn() if self._measures else []
         shown = [kind.value for kind in self.kinds]
-        spared = self._handles[1:] if self._session.engine.is_strained and picture.hq is None else []
+        spares = self._session.engine.is_strained and picture.hq is None and not self._session.is_frozen
+        spared = self._handles[1:] if spares else []
         for handle, kind in zip(self._handles, shown, strict=True):
             if handle in spared:
                 continue
@@ -86,7 +87,7 @@ class Images:
                 image, title = picture.lq, "low quality: nothing enhances it"
             if image is not None:
                 handle.image = framing.framed(image, picture.probe, measured, title)
-        if picture.hq is not None or not spared:
+        if not spared:
             legend = self._session.palette.legend(picture.segmentation) if framing.TISSUES in shown else ""
             if legend != self._legend.content:
                 self._legend.content = legend

@@ -110,22 +110,28 @@ class Stage:
         if self._session.is_frozen or self._session.picture is None:
             self._place()  # else it is placed with its picture
 
+    @property
+    def pose(self) -> np.ndarray:
+        """Where the probe and its image are drawn, (4, 4), mm."""
+        w, x, y, z = self._handle.wxyz
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = Rotation.from_quat([x, y, z, w]).as_matrix(), self._handle.position
+        return pose
+
     def _dragged(self, event: Any) -> None:
         if event.phase == "end":  # from wherever it was dragged back to the probe
             self._is_dragged = False
             self._place()
             return
-        w, x, y, z = self._handle.wxyz
-        pose = np.eye(4)
-        pose[:3, :3], pose[:3, 3] = Rotation.from_quat([x, y, z, w]).as_matrix(), self._handle.position
-        found = Hold.of_pose(self._session.skin, pose)
+        found = Hold.of_pose(self._session.skin, self.pose)
         # contact is kept, however far from the skin the handle was dragged
         pressure = float(np.clip(found.pressure_mm, 0, MOST_PRESSURE_MM))
         self._session.move(replace(found, aside_mm=np.zeros(3), pressure_mm=pressure).held(), by="handle")
 
     def _pictured(self, picture: Picture) -> None:
         is_soon = time.monotonic() - self._drawn_s < _FOLLOWS_S
-        if picture.hq is None and (is_soon or self._session.engine.is_strained):
+        spares = picture.hq is None and not self._session.is_frozen
+        if spares and (is_soon or self._session.engine.is_strained):
             return  # a drawing takes software a third of a second
         with self._server.atomic():
             if not self._is_dragged:
@@ -154,7 +160,7 @@ class Stage:
 
     def face_image(self, event: Any) -> None:
         """Look straight at the image plane."""
-        pose, depth_mm = self._session.hold.pose, self._session.console.depth_mm
+        pose, depth_mm = self.pose, self._session.console.depth_mm
         middle = pose[:3, 3] + depth_mm / 2 * pose[:3, 2]
         camera = event.client.camera
         with event.client.atomic():

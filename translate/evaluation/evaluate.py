@@ -92,7 +92,7 @@ def evaluate(
         protocol,
         extractor,
         sweep=steady,
-        measure=measure and partial(measure, protocol=protocol),
+        measure=measure and partial(measure, protocol=protocol, features=extractor.sha256 if extractor else ""),
         digest=reader.digest,
         notes=[*notes, *([f"No Fréchet distance and no KID: {missing}."] if missing else [])],
         progress=progress,

@@ -16,6 +16,7 @@ from translate.model.shipped import DEFAULT
 from translate.use.spread import one_thread_of
 from ussim.dataset.place import Where, everywhere, place_of
 from ussim.dataset.store import Dataset
+from ussim.errors import UssimError
 from ussim.ray_actors import workers
 
 
@@ -37,15 +38,20 @@ class SpreadMeasure:
     inception_weights: Path | None = None
     count: int | None = None
 
-    def __call__(self, frames: Sequence[int], protocol: EvaluationProtocol) -> Iterator[FrameFigures]:
+    def __call__(self, frames: Sequence[int], protocol: EvaluationProtocol, features: str) -> Iterator[FrameFigures]:
         """What is measured of the frames, in their order.
+
+        Args:
+            frames: Their numbers.
+            protocol: How.
+            features: SHA-256 of the weights that the Fréchet distance is measured with; empty for none.
 
         Raises:
             UssimError: A frame that cannot be measured, or what the cluster refuses.
         """
         runs = [run if str(run) == DEFAULT else run.absolute() for run in self.runs]
         weights = self.inception_weights and self.inception_weights.absolute()
-        make = partial(_Judge, runs, everywhere(place_of(self.store)), protocol, self.device, weights)
+        make = partial(_Judge, runs, everywhere(place_of(self.store)), protocol, self.device, weights, features)
         with workers(make, self.count, on_gpus=self.device != "cpu") as team:
             yield from team.in_order(_Judge.measure, frames)
 
@@ -60,11 +66,16 @@ class _Judge:
         protocol: EvaluationProtocol,
         device: str,
         inception_weights: Path | None,
+        features: str,
         cores: int,
     ):
         dataset = Dataset.open(store)
         candidates, _ = load_candidates(runs, StoreReader(store), device)
-        extractor, _ = find_extractor(inception_weights, device)
+        extractor, missing = find_extractor(inception_weights, device)
+        if (extractor.sha256 if extractor else "") != features:
+            raise UssimError(
+                f"its features for the Fréchet distance are not those of the command: {missing or 'others'}"
+            )
         self._collector = Collector(candidates, dataset, protocol, extractor, frames_to_use(dataset, protocol))
         self._thread, self._pool = one_thread_of(cores), ThreadPoolExecutor(min(2, cores))
 

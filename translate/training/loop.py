@@ -251,10 +251,12 @@ class Session:
                 f"{self.run}: weights are not finite after iteration {self.trainer.iteration - 1}; "
                 "its last checkpoint is kept"
             )
-        if self.team.is_first:
-            # weights first: a run that is killed in between is trained again up to them, never left behind them
-            self._save_weights()
-            checkpoint.save_state(self.run, self.wanted, self.trainer.state())
+        self.team.first(self._save)  # the others wait: who ends before it is written may take the first one along
+
+    def _save(self) -> None:
+        # weights first: a run that is killed in between is trained again up to them, never left behind them
+        self._save_weights()
+        checkpoint.save_state(self.run, self.wanted, self.trainer.state())
 
     def _save_weights(self) -> None:
         about = {"iteration": str(self.trainer.iteration), "run": self.wanted.digest}

@@ -154,8 +154,17 @@ class _ClaimedStore:
 
     def write_unit(self, unit: int, data: Mapping[str, np.ndarray]) -> None:
         """Write a unit if no other worker has taken it over."""
-        if not self._claims.renew(unit) or is_done(self._dataset, unit):
-            return
-        self._dataset.write_unit(unit, data)
+        for attempt in range(2):
+            if not self._claims.renew(unit):
+                return
+            if is_done(self._dataset, unit):
+                self._claims.finish(unit)
+                return
+            try:
+                self._dataset.write_unit(unit, data)
+                break
+            except FileNotFoundError:  # who was suspended while writing this unit has cleared half-written files away
+                if attempt:
+                    raise
         self.written.append(len(self._dataset.header.unit_range(unit)))
         self._claims.finish(unit)

@@ -145,7 +145,7 @@ def run(
             renderers.of(int(plan.scene_of_frame[dataset.header.unit_range(pending[0]).start]))
         progress("prepare", 1, 1)
         rendered = _render_units(plan, dataset, renderers, pending, progress) if pending else 0
-        if pending:
+        if pending and (place.folder or dataset.complete):
             remove_all_claims(place)  # of elastic workers that were killed: none lives beside a shard
     return Summary(
         path=place.where,

@@ -14,6 +14,7 @@ from ussim.errors import UssimError
 from ussim.lock import PREFIX, only_writer
 
 _TAKEN = "another process renders here"
+_PASSING_S = 1.0  # others may hold a dead one's lock in passing, to see that it is dead
 _WORKER = "worker-"
 
 
@@ -37,10 +38,10 @@ def only_renderer(store: Where, shard: tuple[int, int]) -> Iterator[None]:
             first, every = map(int, re.findall(r"\d+", file.name))
             other = (first, every)
             if other != shard and _share_units(shard, other):
-                with only_writer(folder, _units(other), _TAKEN):
+                with only_writer(folder, _units(other), _TAKEN, _PASSING_S):
                     pass  # left by a process that was killed
         for file in _workers(folder):
-            with only_writer(folder, file.name.removeprefix(PREFIX), _TAKEN):
+            with only_writer(folder, file.name.removeprefix(PREFIX), _TAKEN, _PASSING_S):
                 pass
         yield
 
@@ -70,7 +71,8 @@ def one_of_many(store: Where) -> Iterator[None]:
     folder = place_of(store).folder
     with worker_of_renderer(store):
         for file in folder.glob(f"{PREFIX}units-*") if folder else ():
-            with only_writer(file.parent, file.name.removeprefix(PREFIX), "another process renders here, alone"):
+            name = file.name.removeprefix(PREFIX)
+            with only_writer(file.parent, name, "another process renders here, alone", _PASSING_S):
                 pass
         yield
     remove_dead_workers(store)
@@ -87,7 +89,7 @@ def worker_of_renderer(store: Where) -> Iterator[None]:
     if folder is None:
         yield
         return
-    with only_writer(folder, f"{_WORKER}{uuid.uuid4().hex}", _TAKEN):
+    with only_writer(folder, f"{_WORKER}{uuid.uuid4().hex}", _TAKEN, _PASSING_S):
         yield
 
 

@@ -82,7 +82,8 @@ def run(
                     _hold(held, place)
                 rendered = _render(team, plan, dataset, progress)
                 device = f"{len(team)} workers, each {team.one(_StoreWorker.device)}"
-            remove_all_claims(place)
+            if place.folder or dataset.complete:  # in a bucket elastic workers may live beside
+                remove_all_claims(place)
     assert dataset is not None
     return job.Summary(
         path=place.where,

@@ -124,6 +124,8 @@ class Dataset:
             wanted = (spec.shape, spec.chunks, spec.dtype, spec.shards)
             if found != wanted:
                 raise UssimError(f"{place}: array {name!r} has shape, chunks, dtype, shards {found}, expected {wanted}")
+        if mode == "r+":
+            dataset._targets  # noqa: B018 - made now: Zarr's settings are those of all threads
         return dataset
 
     @classmethod

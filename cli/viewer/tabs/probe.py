@@ -60,8 +60,8 @@ class ProbeTab:
         )
         slide.on_click(guard(lambda _: self._nudge(_SLIDES[slide.value])))
         self._rotate.on_update(guard(lambda _: self._turned()))
-        for slider in (self._rock, self._tilt, self._pressure):
-            slider.on_update(guard(self._held))
+        for name, slider in (("rock_deg", self._rock), ("tilt_deg", self._tilt), ("pressure_mm", self._pressure)):
+            slider.on_update(guard(lambda event, name=name, slider=slider: self._held(event, name, slider.value)))
         for key, (text, how) in _KEYS.items():
             command = gui.add_command(f"Probe: {text}", hotkey=key)  # type: ignore[arg-type]
             command.on_trigger(guard(lambda _, how=how: self._nudge(how)))
@@ -103,18 +103,10 @@ class ProbeTab:
         turn, self._rotated = self._rotate.value - self._rotated, self._rotate.value
         self._session.move(self._session.hold.rotated(turn))
 
-    def _held(self, event: Any) -> None:
+    def _held(self, event: Any, name: str, value: float) -> None:
         if event.client is None:  # set by _show_hold, not by a user
             return
-        self._session.move(
-            replace(
-                self._session.hold,
-                rock_deg=self._rock.value,
-                tilt_deg=self._tilt.value,
-                pressure_mm=self._pressure.value,
-                aside_mm=np.zeros(3),
-            )
-        )
+        self._session.move(replace(self._session.hold, aside_mm=np.zeros(3), **{name: value}))
 
     def _show_hold(self) -> None:
         hold, limit = self._session.hold, LARGEST_ANGLE_DEG
