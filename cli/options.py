@@ -93,6 +93,22 @@ def output_option(
     )
 
 
+def local_or_ray(what: str) -> Decorator:
+    """``--engine``, ``--address`` and ``--workers`` of what is done here or on a Ray cluster.
+
+    Args:
+        what: What is done, as in "Render".
+    """
+    engine = click.option(
+        "--engine",
+        type=click.Choice(("local", "ray")),
+        default="local",
+        show_default=True,
+        help=f"{what} in this process, or by the workers of a Ray cluster.",
+    )
+    return lambda function: engine(address_option(workers_option(function)))
+
+
 def require_ray(engine: str, address: str | None, workers: int | None) -> bool:
     """Whether the engine is Ray; refuse what only goes with it.
 

@@ -12,13 +12,12 @@ import click
 from cli.options import (
     PATH,
     STORE,
-    address_option,
     backend_option,
+    local_or_ray,
     output_option,
     require_ray,
     seed_option,
     set_option,
-    workers_option,
 )
 from cli.plan import plan_json, show_plan
 from cli.program import command
@@ -65,15 +64,7 @@ _PHASES = {
 @click.option(
     "--lease", type=float, default=None, help="With --elastic, seconds until a dead one's is taken.  [default: 60]"
 )
-@click.option(
-    "--engine",
-    type=click.Choice(("local", "ray")),
-    default="local",
-    show_default=True,
-    help="Render in this process, or by the workers of a Ray cluster.",
-)
-@address_option
-@workers_option
+@local_or_ray("Render")
 @set_option(
     "Change a setting of probe, imaging, lq or hq, as in probe.depth_mm=120; --dry-run lists all. "
     "hq.preset=reference starts from 512 rays and 9 layers."

@@ -22,6 +22,7 @@ from cli.options import (
     address_option,
     device_option,
     json_option,
+    local_or_ray,
     output_option,
     require_ray,
     seed_option,
@@ -96,15 +97,7 @@ def main() -> None:
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of RUN.")
 @click.option("--tensorboard", is_flag=True, help="Log for TensorBoard too, into RUN/tensorboard.")
 @device_option
-@click.option(
-    "--engine",
-    type=click.Choice(("local", "ray")),
-    default="local",
-    show_default=True,
-    help="Train in this process, or by the workers of a Ray cluster.",
-)
-@address_option
-@workers_option
+@local_or_ray("Train")
 def train(
     stores: tuple[Place, ...],
     run: Path,
@@ -228,12 +221,12 @@ def apply(
     generator, spread = load(run), None
     with ExitStack() as cluster, Reporter({"apply": "enhanced"}) as progress:
         if on_ray:
+            from translate.model.shipped import known_elsewhere
             from translate.use.spread import Spread
             from ussim.ray_actors import cluster_at
 
             cluster.enter_context(cluster_at(address))
-            everywhere = run.absolute() if isinstance(run, Path) and str(run) != "default" else run
-            spread = Spread(partial(load, everywhere), workers, on_gpus=device != "cpu")
+            spread = Spread(partial(load, known_elsewhere(run)), workers, on_gpus=device != "cpu")
         if into_store:
             count = apply_to_store(generator, source, name, split, progress, spread)
         else:

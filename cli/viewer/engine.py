@@ -1,8 +1,8 @@
 """The one thread that renders: it takes the newest pose and drops those before it.
 
 While the probe moves it makes low-quality images, enhanced if wanted; when the probe rests, the high-quality image,
-which is given up when the probe moves on, and the maps. Where that is too slow the page draws in 3-D less often, then
-fewer pixels are rendered, and both are said.
+which is given up when the probe moves on, and the maps. Where that is too slow the rest of the page waits for the
+probe to rest, then fewer pixels are rendered, and both are said.
 """
 
 from __future__ import annotations

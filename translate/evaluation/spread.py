@@ -12,7 +12,7 @@ from translate.data.store import StoreReader
 from translate.evaluation.collect import Collector, FrameFigures
 from translate.evaluation.evaluate import find_extractor, load_candidates
 from translate.evaluation.protocol import EvaluationProtocol, frames_to_use
-from translate.model.shipped import DEFAULT
+from translate.model.shipped import known_elsewhere
 from translate.use.spread import one_thread_of
 from ussim.dataset.place import Where, everywhere, place_of
 from ussim.dataset.store import Dataset
@@ -49,7 +49,7 @@ class SpreadMeasure:
         Raises:
             UssimError: A frame that cannot be measured, or what the cluster refuses.
         """
-        runs = [run if str(run) == DEFAULT else run.absolute() for run in self.runs]
+        runs = [Path(known_elsewhere(run)) for run in self.runs]
         weights = self.inception_weights and self.inception_weights.absolute()
         make = partial(_Judge, runs, everywhere(place_of(self.store)), protocol, self.device, weights, features)
         with workers(make, self.count, on_gpus=self.device != "cpu") as team:

@@ -79,6 +79,11 @@ def run_folder(run: str | Path) -> Path:
     return FOLDER
 
 
+def known_elsewhere(run: str | Path) -> str | Path:
+    """A name of a run that also processes understand that begin in another folder."""
+    return run if str(run) == DEFAULT else Path(run).absolute()
+
+
 def is_shipped(folder: Path) -> bool:
     """Whether a run folder is that of the shipped generator."""
     return folder == FOLDER

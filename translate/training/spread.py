@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from translate.model.shipped import DEFAULT
+from translate.model.shipped import known_elsewhere
 from translate.settings import TrainSettings
 from translate.training.loop import StoppedError, TrainingSummary, train
 from ussim.dataset.place import Where, everywhere, place_of
@@ -47,7 +47,7 @@ def train_on_workers(
         StoppedError: SIGINT, SIGTERM or SIGHUP; a checkpoint was written.
         UssimError: As there, or what the cluster refuses.
     """
-    begins = init if init is None or str(init) == DEFAULT else Path(init).absolute()
+    begins = None if init is None else known_elsewhere(init)
     work = partial(
         train, settings, [everywhere(place_of(store)) for store in stores], run.absolute(),
         resume=resume, init=begins, device=device, tensorboard=tensorboard,

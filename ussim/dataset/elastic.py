@@ -21,7 +21,7 @@ from ussim.dataset.lock import one_of_many
 from ussim.dataset.place import Where, place_of
 from ussim.dataset.plan import Plan
 from ussim.dataset.store import Dataset
-from ussim.dataset.units import UnitRenderer, is_done
+from ussim.dataset.units import UnitRenderer
 from ussim.dataset.writer_threads import Writers
 from ussim.errors import UssimError
 from ussim.progress import Progress
@@ -121,7 +121,7 @@ def _claimed(dataset: Dataset, claims: Claims, writers: Writers, progress: Progr
         for unit in np.roll(np.arange(header.units), -next_unit).tolist():
             if done[unit] or unit in others or unit in claimed or not claims.take(unit):
                 continue
-            if is_done(dataset, unit):
+            if dataset.is_done(unit):
                 claims.finish(unit)
                 continue
             claimed.add(unit)
@@ -157,7 +157,7 @@ class _ClaimedStore:
         for attempt in range(2):
             if not self._claims.renew(unit):
                 return
-            if is_done(self._dataset, unit):
+            if self._dataset.is_done(unit):
                 self._claims.finish(unit)
                 return
             try:

@@ -237,7 +237,7 @@ class Dataset:
             try:
                 done[some] = self.read("done", some).astype(bool)
             except UssimError:
-                done[there] = [self._has_flag(unit) for unit in there]
+                done[there] = [self.is_done(unit) for unit in there]
         return done
 
     def _flags_there(self) -> list[int]:
@@ -245,7 +245,8 @@ class Dataset:
         names = [name.removeprefix("done/c/") for name in self.place.list("done/c")]
         return [int(name) for name in names if name.isdecimal() and int(name) < self.header.units]
 
-    def _has_flag(self, unit: int) -> bool:
+    def is_done(self, unit: int) -> bool:
+        """Whether a unit is complete at this moment, as :attr:`done` says of all."""
         try:
             return bool(self.read("done", unit))
         except UssimError:

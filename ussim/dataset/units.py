@@ -15,7 +15,6 @@ from ussim.dataset.job import (
 )
 from ussim.dataset.plan import Plan
 from ussim.dataset.store import Dataset
-from ussim.errors import UssimError
 
 
 class UnitRenderer:
@@ -54,11 +53,3 @@ class UnitRenderer:
     def device(self) -> str:
         """What renders, in words; empty if nothing did."""
         return self._renderers.device
-
-
-def is_done(dataset: Dataset, unit: int) -> bool:
-    """Whether a unit is done at this moment; a flag that cannot be read is none."""
-    try:
-        return bool(dataset.read("done", unit))
-    except UssimError:
-        return False
