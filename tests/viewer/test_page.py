@@ -83,9 +83,13 @@ class Seen:
     def shown(self) -> str:
         return self.image.first.get_attribute("src") or ""
 
-    def set_slider(self, label: str, value: float) -> None:
+    def slider(self, label: str) -> Locator:
+        """The field of a slider's number."""
         row = self.tab.locator("label", has_text=label).locator("xpath=ancestor::div[2]/..")
-        field = row.locator("input[inputmode=decimal]").first
+        return row.locator("input[inputmode=decimal]").first
+
+    def set_slider(self, label: str, value: float) -> None:
+        field = self.slider(label)
         field.fill(str(value))
         field.press("Enter")
 
@@ -176,7 +180,9 @@ def test_keys_and_sliders_move_the_probe(seen):
     seen.tab.keyboard.press("l")
     seen.until(lambda: seen.session.hold.contact_mm[0] == pytest.approx(before.contact_mm[0] + 3))
     seen.tab.keyboard.press("t")
+    tilt_deg = round(before.tilt_deg - 3, 1)
     seen.until(lambda: seen.session.hold.tilt_deg == pytest.approx(before.tilt_deg - 3))
+    seen.until(lambda: float(seen.slider("Tilt").input_value()) == tilt_deg)  # where it strains, once the probe rests
     seen.set_slider("Tilt", 0)
     seen.until(lambda: seen.session.hold.tilt_deg == 0)
     seen.go("Transthalamic")
@@ -198,8 +204,10 @@ def test_a_frozen_image_stays(seen):
 
 def test_callipers_read_the_distance_between_clicks_and_the_mesh_its_own(seen):
     seen.open("Measure")
+    (client,) = seen.served._server.get_clients().values()
+    seen_s = client.camera.update_timestamp
     seen.press("Face the image")
-    seen.tab.wait_for_timeout(1500)
+    seen.until(lambda: client.camera.update_timestamp > seen_s)  # the page tells where its camera is
     seen.choose("Callipers", "BPD: biparietal diameter")
     pose = seen.session.hold.pose
     for x in (-25.0, 30.0):
