@@ -42,7 +42,7 @@ class Seen:
     def until(self, holds: Callable[[], Any]) -> None:
         count = len(self.told)
         with self._more:
-            self._more.wait_for(lambda: holds() or len(self.told) > count, timeout=120)
+            self._more.wait_for(lambda: holds() or len(self.told) > count, timeout=600)  # a cold cache compiles
             assert holds(), self.told
 
     @property
