@@ -6,6 +6,8 @@ bring, segmented organs and plain models, is often smoother.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import trimesh
 from trimesh.transformations import random_rotation_matrix, scale_matrix
@@ -17,12 +19,16 @@ from ussim.scene.sweep import Sweep, SweepKey
 
 SWEEP = "over"
 _KEYS = 4
+_FLESH = ("soft_tissue", "muscle", "liver", "uterus")
+_TISSUES = (
+    "soft_tissue", "muscle", "fat", "liver", "kidney", "uterus", "brain", "placenta", "blood", "urine", "bone",
+)  # fmt: skip
 
 
-def shape_sources(count: int, first_seed: int = 0) -> list[SceneSource]:
+def sources(make: Callable[[int], Scene], count: int, first_seed: int = 0) -> list[SceneSource]:
     """Scenes of the seeds from ``first_seed``."""
     return [
-        SceneSource(seed, 0.0, "shapes", lambda seed=seed: shape_scene(seed))
+        SceneSource(seed, 0.0, make.__name__, lambda seed=seed: make(seed))
         for seed in range(first_seed, first_seed + count)
     ]
 
@@ -46,12 +52,33 @@ def shape_scene(seed: int) -> Scene:
         ("rod", "bone", _placed(rng, _rod(rng, 1.5, 6, 15, 90))),
         ("stone", "bone", _placed(rng, _ellipsoid(rng, 1.5, 5))),
     ]
+    return _scene(solids, rng, f"shapes {seed}")
+
+
+def plain_scene(seed: int) -> Scene:
+    """A block with one to twenty ellipsoids in it, of any tissue and some inside others, as segmented organs are.
+
+    In a third of the scenes all are of one tissue, as of meshes whose names say nothing: then there is little to see,
+    and the low-quality image is right nearly everywhere.
+    """
+    rng = np.random.default_rng((seed, 1))
+    count = round(20 ** rng.random())
+    of_one_tissue = rng.random() < 1 / 3
+    solids = [("body", str(rng.choice(_FLESH)), _slab(0.0, 240.0, 280.0))]
+    for number in range(count):
+        tissue = solids[0][1] if of_one_tissue else str(rng.choice(_TISSUES))
+        largest_mm = rng.uniform(4, 60 / count**0.3)
+        solids.append((f"organ_{number}", tissue, _placed(rng, _ellipsoid(rng, largest_mm / 2, largest_mm))))
+    return _scene(solids, rng, f"plain {seed}")
+
+
+def _scene(solids: list[tuple[str, str, trimesh.Trimesh]], rng: np.random.Generator, name: str) -> Scene:
     surfaces = [
         Surface.from_mesh(mesh, name=name, tissue=tissue, priority=priority)
         for priority, (name, tissue, mesh) in enumerate(solids)
     ]
     keys = [_key(rng) for _ in range(_KEYS)]
-    return Scene.from_surfaces(surfaces, "gel", sweeps={SWEEP: Sweep(SWEEP, tuple(keys))}, name=f"shapes {seed}")
+    return Scene.from_surfaces(surfaces, "gel", sweeps={SWEEP: Sweep(SWEEP, tuple(keys))}, name=name)
 
 
 def _key(rng: np.random.Generator) -> SweepKey:

@@ -48,6 +48,8 @@ class TrainSettings(_Frozen):
         upsample: A transposed 4 × 4 convolution, or nearest-neighbour upsampling and a 3 × 3 convolution.
         decoder_maps: Feed the inputs to every level of the decoder again.
         residual: The generator's output is added to the low-quality image.
+        residual_threshold: What is added is soft-thresholded: it moves so many grey levels towards 0, and stays there.
+            Where low quality is nearly right, it is left as it is.
         polar: Two more input channels: depth along the scanline and angle.
         segmentation: One channel scaled to [-1, 1], one channel for each tissue, or three channels that say what the
             tissue is (``acoustic``: impedance, backscatter, attenuation), which mean the same in every scene.
@@ -66,6 +68,8 @@ class TrainSettings(_Frozen):
         adversarial_weight: Weight of the adversarial loss; 0 trains on L1 alone.
         feature_matching: Weight of the L1 distance between the discriminator's features; 0 leaves it out.
         texture_weight: Weight of the distance of local means and standard deviations, which keeps speckle; 0: none.
+        ssim_weight: Weight of 1 − SSIM; 0 leaves it out.
+        freeze_norm: Batch norm keeps the statistics that it began with, as in use: for the last stage of a training.
         ema: Decay of the moving average of the generator's weights.
         seed: Seed of weights and crops.
         threads: On a CPU; their number decides the last bits. 0: as many as the CPUs that the process may use.
@@ -89,6 +93,7 @@ class TrainSettings(_Frozen):
     upsample: Literal["transposed", "nearest"] = "transposed"
     decoder_maps: bool = False
     residual: bool = False
+    residual_threshold: Annotated[float, Field(ge=0, le=64)] = 0.0
     # what the generator sees
     polar: bool = False
     segmentation: Literal["scaled", "onehot", "acoustic"] = "scaled"
@@ -109,6 +114,8 @@ class TrainSettings(_Frozen):
     adversarial_weight: Annotated[float, Field(ge=0)] = 1.0
     feature_matching: Annotated[float, Field(ge=0)] = 0.0
     texture_weight: Annotated[float, Field(ge=0)] = 0.0
+    ssim_weight: Annotated[float, Field(ge=0)] = 0.0
+    freeze_norm: bool = False
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     # how it runs
@@ -127,6 +134,10 @@ class TrainSettings(_Frozen):
             raise ValueError(f"crop {self.crop} must be a multiple of 2^depth = {2**self.depth}")
         if self.residual and "L" not in self.inputs:
             raise ValueError(f"residual needs the low-quality image, which the inputs {self.inputs} leave out")
+        if self.residual_threshold and not self.residual:
+            raise ValueError(f"residual_threshold {self.residual_threshold:g} needs residual=true")
+        if self.freeze_norm and self.norm != "batch":
+            raise ValueError(f"freeze_norm is for norm=batch: norm={self.norm} keeps no statistics")
         if self.l1_weight == self.adversarial_weight == 0:
             raise ValueError("l1_weight and adversarial_weight are both 0: nothing to learn")
         return self

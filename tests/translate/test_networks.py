@@ -122,3 +122,22 @@ def test_streamlining_for_a_cpu_changes_the_output_by_rounding_only(norm):
         fast = streamline_for_cpu(network)(x.contiguous(memory_format=torch.channels_last))
     torch.testing.assert_close(fast, expected, atol=1e-6, rtol=0)
     assert not any(isinstance(module, torch.nn.InstanceNorm2d) for module in network.modules())
+
+
+def test_a_threshold_softens_what_is_added_and_leaves_the_rest_alone():
+    torch.manual_seed(0)
+    image = torch.rand(2, 5, 64, 64) * 2 - 1
+    open_network = UNet(5, ngf=8, depth=4, residual=True, threshold=0.0)
+    torch.nn.init.normal_(open_network.up[0][1].weight, 0, 0.02)
+    network = UNet(5, ngf=8, depth=4, residual=True, threshold=10 / 127.5)
+    network.load_state_dict(open_network.state_dict())
+    added = open_network(image) - image[:, :1]
+    assert 0.2 < float((added.abs() < 10 / 127.5).float().mean()) < 0.8
+    torch.testing.assert_close(network(image), image[:, :1] + F.softshrink(added, 10 / 127.5))
+
+
+def test_an_untrained_generator_with_a_threshold_can_learn():
+    network = make_generator(TrainSettings.make("fast", ngf=8, residual_threshold=1.0), 5)
+    image = torch.rand(1, 5, 64, 64) * 2 - 1
+    (network(image) + 1).abs().mean().backward()
+    assert float(network.up[0][1].weight.grad.abs().max()) > 0

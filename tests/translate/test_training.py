@@ -182,6 +182,17 @@ def test_without_adversarial_weight_the_discriminator_rests(store, tmp_path):
     assert values[2] > 0
 
 
+def test_frozen_norms_keep_their_statistics_and_what_they_do_in_use(store, tmp_path):
+    free, frozen = (session(store, tmp_path, norm="batch", freeze_norm=freeze).trainer for freeze in (False, True))
+    batch = session(store, tmp_path).batch(0)
+    for trainer in (free, frozen):
+        before = {name: value.clone() for name, value in trainer.generator.named_buffers()}
+        weights = {name: value.clone() for name, value in trainer.generator.named_parameters()}
+        trainer.step(batch)
+        assert same(before, dict(trainer.generator.named_buffers())) == (trainer is frozen)
+        assert not same(weights, dict(trainer.generator.named_parameters()))
+
+
 def test_the_last_iterations_see_whole_frames(store, tmp_path):
     one = session(store, tmp_path, full_frames=0.25)
     assert one.batch(5).inputs.shape[2:] == (32, 32)
@@ -363,7 +374,7 @@ def test_a_finished_training_is_not_loaded_again(store, finished, tmp_path, monk
     run = Path(shutil.copytree(finished, tmp_path / "run"))
     monkeypatch.setattr(loop, "Session", None)
     summary = train(settings(iterations=Run.load(run).train.iterations), store, run, resume=True)
-    assert summary.losses.keys() == {"discriminator", "adversarial", "fidelity", "features", "texture"}
+    assert summary.losses.keys() == {"discriminator", "adversarial", "fidelity", "features", "texture", "ssim"}
 
 
 # Threads ----------------------------------------------------------------------------------------------

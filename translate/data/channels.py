@@ -14,8 +14,15 @@ from translate.data.store import MAPS
 from translate.settings import DataInfo, TrainSettings
 from ussim.dataset.schema import ImageGeometry
 
+GREY_PER_UNIT = 127.5
+"""Grey levels of an image in [-1, 1]."""
 DECIBELS = 60.0
 """Range of the attenuation in decibels."""
+
+
+def to_grey(image: Tensor) -> Tensor:
+    """An image in [−1, 1] as grey levels, uint8."""
+    return ((image + 1) * GREY_PER_UNIT).round().clamp(0, 255).to(torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class Encoder:
             elif letter == "S":
                 parts.append(self._segmentation(maps["segmentation"], acoustics))
             else:
-                parts.append(maps[MAPS[letter]][:, None].float() / 127.5 - 1)
+                parts.append(maps[MAPS[letter]][:, None].float() / GREY_PER_UNIT - 1)
         if self.settings.polar:
             assert polar is not None, "an encoder of polar channels is handed them"
             parts.append(polar)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from translate.data.acoustics import acoustics_table
-from translate.data.channels import Encoder, PolarGrid
+from translate.data.channels import GREY_PER_UNIT, Encoder, PolarGrid
 from translate.data.frames import Frames
 from translate.data.memory import free_memory_bytes
 from translate.data.store import StoreReader
@@ -201,7 +201,7 @@ class FrameSource:
     def _batch(self, maps: Tensor, mask: Tensor, polar: Tensor | None) -> Batch:
         named = dict(zip(self.names, maps.unbind(1), strict=True))
         inputs = self.encoder.encode(named, mask, polar, self.acoustics)
-        return Batch(inputs, named["hq"][:, None].float() / 127.5 - 1, mask[:, None].float())
+        return Batch(inputs, named["hq"][:, None].float() / GREY_PER_UNIT - 1, mask[:, None].float())
 
     def _gather(self, places: np.ndarray, size: int, upcoming: np.ndarray | None) -> Tensor:
         if self.resident:

@@ -5,8 +5,12 @@ Images are multiplied by the mask before either loss sees them, so what lies out
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from translate.data.channels import GREY_PER_UNIT
+from translate.data.metrics import SSIM_C1, SSIM_C2, SSIM_RADIUS_PX, SSIM_SIGMA_PX
 
 
 def adversarial(logits: Tensor, is_real: bool) -> Tensor:
@@ -63,3 +67,29 @@ def texture_distance(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         apart = (mean - wanted_mean).abs() + (spread - wanted).abs()
         total = total + (apart * inside).sum() / inside.sum().clamp(min=1)
     return total / len(TEXTURE_WINDOWS_PX)
+
+
+def dissimilarity(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """1 − SSIM, its mean over the pixels whose window lies in the image and in the sector.
+
+    Windows and constants are those of ``translate.data.metrics.ssim``.
+
+    Args:
+        output, target: Images in [-1, 1], (N, 1, H, W).
+        mask: 1 inside the sector, of the same shape.
+    """
+    steps = torch.arange(-SSIM_RADIUS_PX, SSIM_RADIUS_PX + 1, device=output.device, dtype=output.dtype)
+    window = torch.exp(-(steps**2) / (2 * SSIM_SIGMA_PX**2))
+    window = window / window.sum()
+
+    def local_mean(images: Tensor) -> Tensor:
+        return F.conv2d(F.conv2d(images, window.view(1, 1, 1, -1)), window.view(1, 1, -1, 1))
+
+    x, y = (GREY_PER_UNIT * (image + 1) for image in (output, target))
+    count = len(x)
+    mean_x, mean_y, xx, yy, xy, share = local_mean(torch.cat([x, y, x * x, y * y, x * y, mask])).split(count)
+    similarity = (2 * mean_x * mean_y + SSIM_C1) * (2 * (xy - mean_x * mean_y) + SSIM_C2)
+    similarity = similarity / (mean_x**2 + mean_y**2 + SSIM_C1)
+    similarity = similarity / (xx - mean_x**2 + yy - mean_y**2 + SSIM_C2)
+    inside = (share > 0.999).to(output.dtype)
+    return ((1 - similarity) * inside).sum() / inside.sum().clamp(min=1)

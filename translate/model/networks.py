@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from translate.data.channels import GREY_PER_UNIT
 from translate.settings import TrainSettings
 
 
@@ -48,6 +49,9 @@ class UNet(nn.Module):
         residual: Add the output, doubled, to the first input channel. B-mode grey levels are logarithms, so what is
             added is a gain: speckle that is right already need not be learnt. The output layer begins at 0: an
             untrained generator returns the first channel as it is.
+        threshold: What is added is soft-thresholded by so much, as small coefficients are in denoising (Donoho 1995,
+            doi:10.1109/18.382009). It gives the output layer no gradient where nothing is added, so that with it that
+            layer begins at random as the others do.
     """
 
     def __init__(
@@ -59,10 +63,11 @@ class UNet(nn.Module):
         upsample: str = "transposed",
         decoder_maps: bool = False,
         residual: bool = False,
+        threshold: float = 0.0,
     ):
         super().__init__()
         self.in_channels, self.depth = in_channels, depth
-        self.decoder_maps, self.residual = decoder_maps, residual
+        self.decoder_maps, self.residual, self.threshold = decoder_maps, residual, threshold
         widths = [ngf * min(2**level, 8) for level in range(depth)]
         maps = in_channels if decoder_maps else 0
 
@@ -81,7 +86,7 @@ class UNet(nn.Module):
             up.append(nn.Tanh() if first else _norm(norm, outer))
             self.up.append(nn.Sequential(*up))
         self.apply(_initialise)
-        if residual:
+        if residual and not threshold:
             _, output, _ = self.up[0].children()
             nn.init.zeros_(next(output.parameters()))
 
@@ -103,7 +108,12 @@ class UNet(nn.Module):
             if self.decoder_maps:
                 parts.append(inputs[level])
             y = self.up[level](torch.cat(parts, 1) if len(parts) > 1 else y)
-        return x[:, :1] + 2 * y if self.residual else y
+        if not self.residual:
+            return y
+        added = 2 * y
+        if self.threshold:
+            added = added - added.clamp(-self.threshold, self.threshold)
+        return x[:, :1] + added
 
 
 class PatchDiscriminator(nn.Module):
@@ -148,6 +158,7 @@ def make_generator(settings: TrainSettings, in_channels: int) -> UNet:
         upsample=settings.upsample,
         decoder_maps=settings.decoder_maps,
         residual=settings.residual,
+        threshold=settings.residual_threshold / GREY_PER_UNIT,
     )
 
 

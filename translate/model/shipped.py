@@ -19,7 +19,10 @@ DEFAULT = "default"
 
 FOLDER = Path(__file__).parent.parent / "shipped"
 CARD = "card.json"
-_LOSSES = ("learning_rate", "l1_weight", "adversarial_weight", "feature_matching", "texture_weight", "flip")
+_TAKEN_OVER = (
+    "residual_threshold", "learning_rate", "l1_weight", "adversarial_weight", "feature_matching", "texture_weight",
+    "ssim_weight", "freeze_norm", "flip",
+)  # fmt: skip
 _SIDE_MARGIN = 1.25
 """Pixels may be so much smaller or larger than any it was trained on: speckle keeps about the size it knows."""
 
@@ -158,4 +161,4 @@ def settings_to_begin_with(run: str | Path) -> dict[str, Any]:
         UssimError: No such run.
     """
     begun = Run.load(run_folder(run))
-    return {**architecture(begun), **{name: getattr(begun.train, name) for name in _LOSSES}}
+    return {**architecture(begun), **{name: getattr(begun.train, name) for name in _TAKEN_OVER}}

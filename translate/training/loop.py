@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from translate.data.channels import Encoder
+from translate.data.channels import Encoder, to_grey
 from translate.data.crops import Batch, FrameSource, draw, open_frames
 from translate.data.images import save_png
 from translate.data.store import StoreReader, joint_info
@@ -271,7 +271,7 @@ class Session:
         batch = source.crops(places, crop)
         output = self.trainer.average(batch.inputs)
         shown = [*([batch.inputs[:, :1]] if "L" in self.settings.inputs else []), output, batch.target]
-        images = [((image + 1) * 127.5 * batch.mask).round().clamp(0, 255).to(torch.uint8)[:, 0] for image in shown]
+        images = [(to_grey(image) * (batch.mask > 0))[:, 0] for image in shown]
         grid = torch.cat([torch.cat(list(column), 0) for column in images], 1)
         save_png(self.run / "previews" / f"{self.trainer.iteration:06d}.png", grid.cpu().numpy())
 

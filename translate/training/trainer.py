@@ -18,7 +18,7 @@ from translate.training.adam import take_over_adam
 from translate.training.devices import Team
 from ussim.errors import UssimError
 
-LOSSES = ("discriminator", "adversarial", "fidelity", "features", "texture")
+LOSSES = ("discriminator", "adversarial", "fidelity", "features", "texture", "ssim")
 """What an update reports, in this order."""
 
 
@@ -42,6 +42,7 @@ class Trainer:
         self.discriminator = PatchDiscriminator(encoder.channels + 1, settings.ndf, settings.d_layers).to(device)
         if team.size > 1 and on_gpu:
             self.generator = nn.SyncBatchNorm.convert_sync_batchnorm(self.generator)
+        self.generator.train(not settings.freeze_norm)  # it has no other layers that tell training from use
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         rates: dict[str, Any] = {
             "lr": settings.learning_rate,
@@ -99,14 +100,14 @@ class Trainer:
         self.discriminator_adam.step()
         return loss.detach()
 
-    def _update_generator(
-        self, batch: Batch, output: Tensor, target: Tensor, adversarial: bool
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _update_generator(self, batch: Batch, output: Tensor, target: Tensor, adversarial: bool) -> tuple[Tensor, ...]:
         settings, inputs = self.settings, batch.inputs
         fidelity = losses.fidelity(output, target)
-        fooling = features = texture = fidelity.new_zeros(())
+        fooling = features = texture = ssim = fidelity.new_zeros(())
         if settings.texture_weight > 0:
             texture = losses.texture_distance(output, target, batch.mask)
+        if settings.ssim_weight > 0:
+            ssim = losses.dissimilarity(output, target, batch.mask)
         if adversarial:
             self.discriminator.requires_grad_(False)
             with self._autocast:
@@ -121,11 +122,12 @@ class Trainer:
             + settings.l1_weight * fidelity
             + settings.feature_matching * features
             + settings.texture_weight * texture
+            + settings.ssim_weight * ssim
         )
         self.generator_adam.zero_grad()
         loss.backward()
         self.generator_adam.step()
-        return fooling.detach(), fidelity.detach(), features.detach(), texture.detach()
+        return tuple(loss.detach() for loss in (fooling, fidelity, features, texture, ssim))
 
     @torch.no_grad()
     def _update_average(self) -> None:

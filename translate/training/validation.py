@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from translate.data.channels import Encoder
+from translate.data.channels import Encoder, to_grey
 from translate.data.crops import Batch, FrameSource, draw
 from translate.data.metrics import pkl, psnr, ssim
 from translate.data.store import StoreReader
@@ -96,5 +96,4 @@ def _crops(
 
 def _grey(image: Tensor, batch: Batch) -> np.ndarray:
     """An image of the networks as grey levels, 0 outside the sector."""
-    grey = ((image.float() + 1) * 127.5 * batch.mask).round().clamp(0, 255)
-    return grey[0, 0].to(torch.uint8).cpu().numpy()
+    return (to_grey(image.float()) * (batch.mask > 0))[0, 0].cpu().numpy()

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from translate.data.acoustics import Acoustics, acoustics_table
-from translate.data.channels import Encoder, PolarGrid
+from translate.data.channels import Encoder, PolarGrid, to_grey
 from translate.data.store import StoreReader
 from translate.model.checkpoint import load_mask, load_network
 from translate.model.networks import UNet, streamline_for_cpu
@@ -227,7 +227,7 @@ class Generator:
             polar = grid.patch(row, column, rows, columns, self.device)[None]
         inputs = self.encoder.encode(padded, full[None], polar, acoustics)
         output = self.run_network(inputs)[0, 0, :height, :width].float()
-        return ((output + 1) * 127.5).round().clamp(0, 255).to(torch.uint8) * (mask > 0)
+        return to_grey(output) * (mask > 0)
 
     def _frames(self, name: str, values: Any, highest: int) -> Tensor:
         tensor = self.on_device(values)
