@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from commands import call
 from PIL import Image
 
 from ussim.files import write_text
@@ -35,12 +34,6 @@ NETWORK = (
 )  # fmt: skip
 FIGURES = {"psnr": 1.0, "ssim": 100.0, "pkl": 100.0}
 COLUMNS = {"psnr": "PSNR [dB]", "ssim": "SSIM [%]", "pkl": "pKL ×100", "frechet": "FD"}
-
-
-def translate(*arguments: object) -> None:
-    """Run a command line."""
-    program = str(Path(sys.executable).with_name("translate"))
-    subprocess.run([program, *map(str, arguments)], check=True)
 
 
 def rows_of(report: Path) -> dict[str, dict[str, float]]:
@@ -121,10 +114,10 @@ def main() -> None:
         for run, variant in zip(runs, VARIANTS, strict=True):
             resume = ("--resume",) if run.is_dir() else ()
             settings = ("--inputs", variant, "--seed", seed, "--iterations", given.updates)
-            translate("train", store, "-o", run, *NETWORK, *settings, *resume)
+            call("translate", "train", store, "-o", run, *NETWORK, *settings, *resume)
         report = given.output / f"seed{seed}" / "report"
         if not (report / "report.json").is_file():
-            translate("evaluate", *runs, store, "-o", report, "--crop", 512, "--images", given.images)
+            call("translate", "evaluate", *runs, store, "-o", report, "--crop", 512, "--images", given.images)
         seeds.append(rows_of(report))
     measured = {
         "updates": given.updates,

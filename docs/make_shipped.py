@@ -2,11 +2,15 @@
 
     python docs/make_training_set.py training_set
     python docs/make_shipped.py train training_set run        # hours; stop it and go on as you like
-    python docs/make_shipped.py ship training_set run
+    python docs/make_training_set.py small_set --share 4
+    python docs/make_shipped.py settle small_set run          # the last stage
+    python docs/make_shipped.py ship small_set run
 
 The second command trains: first, in run/first, at a high learning rate, then, from those weights, at a low one. The
-last evaluates on held-out anatomies, of every part of the training set, and writes weights, settings and card into
-translate/shipped, the learning curve and the figures into docs/shipped_measured.json.
+fourth, in run/third, leaves out small changes and the adversary, and freezes the norms; without run/second it begins
+with the weights that are shipped by now. The last evaluates on held-out anatomies, of every part of the set, and on
+scenes of other kinds, and writes weights, settings and card into translate/shipped, the learning curve and the figures
+into docs/shipped_measured.json.
 """
 
 from __future__ import annotations
@@ -14,16 +18,16 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import foreign
 import numpy as np
 import torch
-import trimesh
+from commands import call
+from make_training_set import PLANES
 from PIL import Image
 
 import ussim
@@ -46,7 +50,6 @@ from ussim.dataset.store import Dataset
 from ussim.files import file_digest, write_text
 from ussim.probe.settings import build_settings
 from ussim.scene.scene import Scene
-from ussim.scene.surface import Surface
 from ussim.scene.sweep import Sweep, SweepKey
 
 PAGE = Path(__file__).with_name("shipped.md")
@@ -64,6 +67,11 @@ SETTINGS = (
 LOSSES = ("--set", "l1_weight=100", "--set", "texture_weight=100", "--set", "adversarial_weight=0.2")
 FIRST, FIRST_UPDATES = ("--set", "learning_rate=0.0005"), 3500
 SECOND = ("--set", "learning_rate=0.0001")
+THIRD = (
+    "--set", "learning_rate=0.0002", "--set", "residual_threshold=3", "--set", "freeze_norm=true",
+    "--set", "ssim_weight=10", "--set", "adversarial_weight=0", "--set", "validate_every=500",
+)  # fmt: skip
+STAGES = ("first", "second", "third")
 IMAGES = 40
 """Held-out images of the exam that are evaluated; of every other part a fifth of that."""
 CROP_PX = 512
@@ -71,8 +79,6 @@ LEAST_FOR_FD = 20
 """Images that a Fréchet distance is given for."""
 DRAWS = 1000
 SLOW_MM, STEP_MM = 10.0, 0.25
-PLACES = ((-50, -20, 0.2), (-10, 0, 0.0), (30, 10, -0.1), (60, 25, -0.3))
-"""Of the probe over the primitives: to the side and in elevation [mm], tilt."""
 FALLS_SHORT = (
     "It cannot bring back what the low-quality image does not show: a wall or a vessel that its single ray a scanline "
     "missed stays missing.",
@@ -94,20 +100,24 @@ def stores_of(folder: Path) -> list[Path]:
 
 
 def train(folder: Path, run: Path, iterations: int) -> None:
-    """Train both stages, or go on."""
-    command = [
-        str(Path(sys.executable).with_name("translate")),
-        "train",
-        *map(str, stores_of(folder)),
-        *SETTINGS,
-        *LOSSES,
-    ]
-    first, second = run / "first", run / "second"
-    run.mkdir(parents=True, exist_ok=True)
-    for place, extra, updates in ((first, FIRST, FIRST_UPDATES), (second, SECOND, iterations)):
-        resume = ["--resume"] if place.is_dir() else []
-        begin = ["--init", str(first)] if place == second else []
-        subprocess.run([*command, *extra, "-o", str(place), "--iterations", str(updates), *begin, *resume], check=True)
+    """Train the first two stages, or go on."""
+    stage(stores_of(folder), run / "first", FIRST, FIRST_UPDATES)
+    stage(stores_of(folder), run / "second", SECOND, iterations, run / "first")
+
+
+def settle(folder: Path, run: Path, iterations: int) -> None:
+    """Train the last stage, or go on. The standard planes, of the same anatomies, are left for the evaluation."""
+    second, stores = run / "second", [store for store in stores_of(folder) if store.stem not in PLANES]
+    stage(stores, run / "third", THIRD, iterations, second if second.is_dir() else Path("default"))
+
+
+def stage(stores: list[Path], place: Path, settings: tuple[str, ...], updates: int, init: Path | None = None) -> None:
+    """Train on stores, or go on."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    begin = ("--init", init) if init else ()
+    resume = ("--resume",) if place.is_dir() else ()
+    how = (*SETTINGS, *LOSSES, *settings, "--iterations", updates, *begin, *resume)
+    call("translate", "train", *stores, "-o", place, *how)
 
 
 def interval(values: np.ndarray, frames: np.ndarray) -> tuple[float, float, float]:
@@ -153,32 +163,6 @@ def slow_sweep(folder: Path, number: int, seed: int, weeks: float) -> Path:
     return store
 
 
-def primitives(folder: Path) -> Path:
-    """A store of a scene that is no anatomy: balls, rods and boxes in a body, of tissues of the library."""
-    store = folder / "slow" / "primitives.zarr"
-    shapes = [
-        ("body", "soft_tissue", trimesh.creation.box((260, 200, 220)), (0, 0, 110)),
-        ("fat", "fat", trimesh.creation.box((258, 198, 18)), (0, 0, 12)),
-        ("liver", "liver", trimesh.creation.icosphere(4, 38), (-32, 0, 75)),
-        ("vessel", "blood", trimesh.creation.cylinder(6, 120), (-30, 0, 70)),
-        ("cyst", "urine", trimesh.creation.icosphere(4, 16), (34, 0, 55)),
-        ("rod", "bone", trimesh.creation.cylinder(5, 90), (22, 5, 92)),
-        ("stone", "bone", trimesh.creation.icosphere(3, 4), (34, 0, 68)),
-        ("kidney", "kidney", trimesh.creation.capsule(50, 18), (60, -25, 100)),
-    ]
-    surfaces = []
-    for priority, (name, tissue, mesh, place) in enumerate(shapes):
-        if name in ("vessel", "rod"):
-            mesh.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0.3, 0]))
-        mesh.apply_translation(place)
-        surfaces.append(Surface.from_mesh(mesh, name=name, tissue=tissue, priority=priority))
-    keys = [SweepKey((side, elevation, 2), (tilt, 0, 1), (1, 0, -tilt)) for side, elevation, tilt in PLACES]
-    scene = Scene.from_surfaces(surfaces, "gel", sweeps={"over": Sweep("over", tuple(keys))})
-    settings = build_settings([], ("lq", "hq"), (1000, 1386))
-    job.run(make_plan(scene, 60, settings, "over"), store, resume=store.exists())
-    return store
-
-
 def steadiness(run: Path, store: Path) -> dict[str, dict[str, float]]:
     """How much the tissue of a slow sweep flickers: low quality, shipped, high quality."""
     generator, reader = Generator.load(run), StoreReader(store)
@@ -201,16 +185,24 @@ def picture(run: Path, store: Path) -> None:
 
 def ship(folder: Path, run: Path) -> None:
     """Evaluate, and write what is shipped."""
-    stores, first_stage, run = stores_of(folder), run / "first", run / "second"
+    stores, before = stores_of(folder), json.loads(MEASURED.read_text(encoding="utf-8"))
+    curve, updates = [], {}
+    for name in STAGES:
+        if (run / name).is_dir():
+            lines = read_log(run / name, CURVE)
+            updates[name] = int(json.loads((run / name / "log.jsonl").read_text().splitlines()[-1])["iteration"])
+        else:  # it began with what was shipped
+            lines = [line for line in before["curve"] if line["stage"] == name]
+            updates[name] = before["updates"][name]
+        curve += [{**line, "stage": name} for line in lines]
+    run = run / STAGES[-1]
     parts = {store.stem: measure(run, store, IMAGES if store.stem == "exam" else IMAGES // 5) for store in stores}
     stored = Run.load(run)
     network, _ = load_network(run, stored)
-    curve = [{"stage": path.name, **line} for path in (first_stage, run) for line in read_log(path, CURVE)]
-    updates = int(json.loads((run / "log.jsonl").read_text().splitlines()[-1])["iteration"])
     FOLDER.mkdir(exist_ok=True)
     shutil.copy(run / MASK, FOLDER / MASK)
     stored.save(FOLDER)
-    about = {"iteration": str(updates), "run": stored.digest}
+    about = {"iteration": str(updates[STAGES[-1]]), "run": stored.digest}
     save_weights(FOLDER / WEIGHTS, network, about, torch.float16)
     first = Dataset.open(stores[0])
     held_out = np.unique(first.scene[is_held_out(first, "scene")])
@@ -229,7 +221,7 @@ def ship(folder: Path, run: Path) -> None:
         stores=stored.data.digest,
         anatomies_held_out=tuple(map(int, held_out)),
         seeds=(stored.train.seed,),
-        updates=FIRST_UPDATES + updates,
+        updates=sum(updates.values()),
         metrics=parts["exam"],
         falls_short=FALLS_SHORT,
         not_for=NOT_FOR,
@@ -238,10 +230,11 @@ def ship(folder: Path, run: Path) -> None:
     write_text(FOLDER / CARD, card.model_dump_json(indent=1) + "\n")
     row = first.header.scenes[held_out[0]]
     slow = steadiness(run, slow_sweep(folder, int(held_out[0]), row.seed, row.weeks))
-    measured: dict[str, Any] = {"settings": " ".join((*SETTINGS, *LOSSES, *SECOND)), "updates": updates, "curve": curve}
-    measured["parts"] = parts
-    foreign = {"primitives": measure(run, primitives(folder), IMAGES, "frame")}
-    measured |= {"steadiness": slow, "step_mm": STEP_MM, "foreign": foreign}
+    settings = " ".join(map(str, (*SETTINGS, *LOSSES, *THIRD)))
+    measured: dict[str, Any] = {"settings": settings, "updates": updates, "curve": curve, "parts": parts}
+    others = foreign.stores(folder / "foreign").items()
+    measured |= {"steadiness": slow, "step_mm": STEP_MM}
+    measured["foreign"] = {name: measure(run, store, IMAGES, "frame") for name, store in others}
     write_text(MEASURED, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
     write_page(measured)
     picture(run, stores[0])
@@ -253,8 +246,10 @@ def tables(measured: dict[str, Any]) -> str:
     names = list(measured["parts"]["exam"]["shipped"])
     scalars, bands = [name for name in names if "depth" not in name], names[-1]
     lines = [
-        f"After {measured['updates']:,} updates of the second stage, on held-out anatomies, 512² crops (of half-size "
-        "images 448²); low quality → shipped, and in brackets the 95 % interval of the latter (over images; of FD by "
+        "After {first:,} + {second:,} + {third:,} updates, on held-out anatomies, 512² crops (of half-size ".format(
+            **measured["updates"]
+        )
+        + "images 448²); low quality → shipped, and in brackets the 95 % interval of the latter (over images; of FD by "
         "bootstrap):",
         "",
         "| part | " + " | ".join(scalars) + " |",
@@ -285,15 +280,16 @@ def tables(measured: dict[str, Any]) -> str:
         "|---|---|---|",
         *(f"| {name} | {row['pixel']:.2f} | {row['patch']:.2f} |" for name, row in measured["steadiness"].items()),
         "",
-        "Learning curve, 48 crops of 256² of held-out anatomies, of all parts:",
+        "Learning curve, 48 crops of 256² of held-out scenes, of all parts of the set; the last stage "
+        "has a smaller set, and its crops are others:",
         "",
         "| stage | update | PSNR [dB] | SSIM [%] | pKL ×100 |",
         "|---|---|---|---|---|",
     ]
     for line in measured["curve"]:
+        if line["iteration"] == 0 and line["stage"] == "second":
+            continue  # as in the first
         name = "low quality" if line["iteration"] == 0 else line["stage"]
-        if line["iteration"] == 0 and line["stage"] != "first":
-            continue
         figures = f"{line['psnr_db']:.2f} | {line['ssim_percent']:.2f} | {100 * line['pkl']:.2f}"
         lines.append(f"| {name} | {line['iteration']:,} | {figures} |")
     return "\n".join(lines)
@@ -311,13 +307,15 @@ def write_page(measured: dict[str, Any]) -> None:
 def main() -> None:
     """Do what is asked for."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("what", choices=("train", "ship"))
+    options.add_argument("what", choices=("train", "settle", "ship"))
     options.add_argument("training_set", type=Path)
     options.add_argument("run", type=Path)
-    options.add_argument("--iterations", type=int, default=1000, help="of the second stage; more is welcome")
+    options.add_argument("--iterations", type=int, default=1000, help="of the second or last stage; more is welcome")
     given = options.parse_args()
     if given.what == "train":
         train(given.training_set, given.run, given.iterations)
+    elif given.what == "settle":
+        settle(given.training_set, given.run, given.iterations)
     else:
         ship(given.training_set, given.run)
 

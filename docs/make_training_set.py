@@ -11,11 +11,10 @@ is finished is kept: run it again to go on. An hour and a half and 10 GB on two 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from commands import call
 from shapes import SWEEP, plain_scene, shape_scene, sources
 
 from ussim.dataset import job
@@ -56,9 +55,7 @@ def main() -> None:
         wanted = ("--frames", str(max(frames // given.share, SCENES)))
         resume = ("--resume",) if store.exists() else ()
         # The split goes by the seed, which must be one for all; what else it decides is drawn anew for every frame.
-        command = ("ussim", "render", *ANATOMIES, *wanted, *settings, "-o", str(store), *resume)
-        print(" ".join(command), flush=True)
-        subprocess.run([Path(sys.executable).with_name("ussim"), *command[1:]], check=True)
+        call("ussim", "render", *ANATOMIES, *wanted, *settings, "-o", store, *resume)
     for name, make in FOREIGN.items():
         print(name, flush=True)
         render_foreign(make, FOREIGN_FRAMES // given.share, given.output / f"{name}.zarr")

@@ -19,10 +19,10 @@ from ussim.scene.sweep import Sweep, SweepKey
 
 SWEEP = "over"
 _KEYS = 4
-_FLESH = ("soft_tissue", "muscle", "liver", "uterus")
 _TISSUES = (
     "soft_tissue", "muscle", "fat", "liver", "kidney", "uterus", "brain", "placenta", "blood", "urine", "bone",
 )  # fmt: skip
+_FLESH = _TISSUES[:2]
 
 
 def sources(make: Callable[[int], Scene], count: int, first_seed: int = 0) -> list[SceneSource]:
@@ -64,9 +64,13 @@ def plain_scene(seed: int) -> Scene:
     rng = np.random.default_rng((seed, 1))
     count = round(20 ** rng.random())
     of_one_tissue = rng.random() < 1 / 3
-    solids = [("body", str(rng.choice(_FLESH)), _slab(0.0, 240.0, 280.0))]
+    flesh = str(rng.choice(_FLESH))
+    # scenes of one store have one table of tissues: the first surfaces name them all, and the block hides them
+    hidden = trimesh.creation.icosphere(2, 2.0).apply_translation((0, 0, 230))
+    solids = [(f"hidden_{tissue}", tissue, hidden) for tissue in _TISSUES]
+    solids.append(("body", flesh, _slab(0.0, 240.0, 280.0)))
     for number in range(count):
-        tissue = solids[0][1] if of_one_tissue else str(rng.choice(_TISSUES))
+        tissue = flesh if of_one_tissue else str(rng.choice(_TISSUES))
         largest_mm = rng.uniform(4, 60 / count**0.3)
         solids.append((f"organ_{number}", tissue, _placed(rng, _ellipsoid(rng, largest_mm / 2, largest_mm))))
     return _scene(solids, rng, f"plain {seed}")
