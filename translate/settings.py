@@ -68,6 +68,7 @@ class TrainSettings(_Frozen):
         adversarial_weight: Weight of the adversarial loss; 0 trains on L1 alone.
         feature_matching: Weight of the L1 distance between the discriminator's features; 0 leaves it out.
         texture_weight: Weight of the distance of local means and standard deviations, which keeps speckle; 0: none.
+        histogram_weight: Weight of the distance of local histograms, what pKL looks at; 0 leaves it out.
         ssim_weight: Weight of 1 − SSIM; 0 leaves it out.
         freeze_norm: Batch norm keeps the statistics that it began with, as in use: for the last stage of a training.
         ema: Decay of the moving average of the generator's weights.
@@ -114,6 +115,7 @@ class TrainSettings(_Frozen):
     adversarial_weight: Annotated[float, Field(ge=0)] = 1.0
     feature_matching: Annotated[float, Field(ge=0)] = 0.0
     texture_weight: Annotated[float, Field(ge=0)] = 0.0
+    histogram_weight: Annotated[float, Field(ge=0)] = 0.0
     ssim_weight: Annotated[float, Field(ge=0)] = 0.0
     freeze_norm: bool = False
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999

@@ -1,13 +1,14 @@
-"""The loss of structure: 1 − SSIM, as others compute it, inside the sector."""
+"""The losses of structure, 1 − SSIM, and of local histograms: as others compute them, inside the sector."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import wasserstein_distance
 from skimage.metrics import structural_similarity
 
-from translate.model.losses import dissimilarity
+from translate.model.losses import dissimilarity, histogram_distance
 
 
 def images(seed: int) -> torch.Tensor:
@@ -22,7 +23,7 @@ def reference(output: torch.Tensor, target: torch.Tensor) -> np.ndarray:
     )[1]
 
 
-def test_it_is_one_less_the_ssim_of_scikit_image():
+def test_dissimilarity_is_one_less_the_ssim_of_scikit_image():
     output, target = images(0)
     inner = [reference(*pair)[5:-5, 5:-5] for pair in zip(output, target, strict=True)]
     found = float(dissimilarity(output, target, torch.ones_like(target)))
@@ -30,7 +31,7 @@ def test_it_is_one_less_the_ssim_of_scikit_image():
     assert float(dissimilarity(target, target, torch.ones_like(target))) == pytest.approx(0, abs=1e-6)
 
 
-def test_windows_that_reach_beyond_the_sector_do_not_count():
+def test_ssim_windows_that_reach_beyond_the_sector_do_not_count():
     output, target = images(1)
     mask = torch.zeros_like(target)
     mask[..., 20:60, 30:70] = 1
@@ -41,7 +42,36 @@ def test_windows_that_reach_beyond_the_sector_do_not_count():
     assert float(dissimilarity(output, target, torch.zeros_like(mask))) == 0
 
 
-def test_its_gradient_is_finite_on_black():
+def test_the_gradient_of_dissimilarity_is_finite_on_black():
     black = torch.full((1, 1, 32, 32), -1.0, requires_grad=True)
     dissimilarity(black, torch.full((1, 1, 32, 32), -1.0), torch.ones(1, 1, 32, 32)).backward()
     assert torch.isfinite(black.grad).all()
+
+
+def test_histograms_are_as_far_apart_as_scipy_says():
+    output, target = images(2)
+    expected = [
+        wasserstein_distance(*(image[n, 0, row : row + 32, left : left + 32].flatten() for image in (output, target)))
+        for n in range(2)
+        for row in (0, 32)
+        for left in (0, 32, 64)
+    ]
+    found = float(histogram_distance(output, target, torch.ones_like(target)))
+    assert found == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_speckle_elsewhere_is_no_distance_of_histograms_and_speckle_smoothed_away_is():
+    target = images(3)[0]
+    patch = target[..., :32, :32]
+    assert float(histogram_distance(patch.transpose(2, 3), patch, torch.ones_like(patch))) == 0
+    flat = target.mean((2, 3), keepdim=True).expand_as(target)
+    assert float(histogram_distance(flat, target, torch.ones_like(target))) > 0.05
+
+
+def test_patches_that_reach_beyond_the_sector_do_not_count():
+    output, target = images(4)
+    mask = torch.zeros_like(target)
+    mask[..., :40, :70] = 1
+    expected = float(histogram_distance(output[..., :32, :64], target[..., :32, :64], mask[..., :32, :64]))
+    assert float(histogram_distance(output, target, mask)) == pytest.approx(expected, rel=1e-6)
+    assert float(histogram_distance(output, target, torch.zeros_like(mask))) == 0
