@@ -64,12 +64,13 @@ SETTINGS = (
     "--set", "validate_every=1000", "--set", "checkpoint_every=500", "--set", "preview_every=2000",
     "--set", "memory_gb=8", "--set", "threads=1",
 )  # fmt: skip
-LOSSES = ("--set", "l1_weight=100", "--set", "texture_weight=100", "--set", "adversarial_weight=0.2")
-FIRST, FIRST_UPDATES = ("--set", "learning_rate=0.0005"), 3500
-SECOND = ("--set", "learning_rate=0.0001")
+LOSSES = ("--set", "l1_weight=100", "--set", "texture_weight=100")
+FIRST = ("--set", "adversarial_weight=0.2", "--set", "learning_rate=0.0005")
+FIRST_UPDATES = 3500
+SECOND = ("--set", "adversarial_weight=0.2", "--set", "learning_rate=0.0001")
 THIRD = (
-    "--set", "learning_rate=0.0002", "--set", "residual_threshold=3", "--set", "freeze_norm=true",
-    "--set", "ssim_weight=10", "--set", "adversarial_weight=0", "--set", "validate_every=500",
+    "--set", "adversarial_weight=0", "--set", "learning_rate=0.0003", "--set", "residual_threshold=4",
+    "--set", "freeze_norm=true", "--set", "histogram_weight=200", "--set", "ssim_weight=30",
 )  # fmt: skip
 STAGES = ("first", "second", "third")
 IMAGES = 40

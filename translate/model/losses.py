@@ -100,7 +100,11 @@ def dissimilarity(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     window = window / window.sum()
 
     def local_mean(images: Tensor) -> Tensor:
-        return F.conv2d(F.conv2d(images, window.view(1, 1, 1, -1)), window.view(1, 1, -1, 1))
+        # a CPU multiplies matrices several times faster than it convolves single channels
+        across, along = (
+            torch.eye(side, device=window.device).unfold(1, len(window), 1) @ window for side in images.shape[2:]
+        )
+        return across.T @ images @ along
 
     x, y = (GREY_PER_UNIT * (image + 1) for image in (output, target))
     count = len(x)
