@@ -5,7 +5,7 @@
 
 Every part but two shows the same 40 anatomies, 16 to 36 weeks, with one probe setting; so whole anatomies can be held
 out of all of them (`--set split=scene`). The parts `shapes` and `plain` show 40 scenes each that are no anatomy. What
-is finished is kept: run it again to go on. An hour and a half and 10 GB on two cores.
+is finished is kept: run it again to go on. More than an hour and about 10 GB on two cores.
 """
 
 from __future__ import annotations

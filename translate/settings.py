@@ -30,6 +30,10 @@ MOST_CROPS = 1000
 """Of a test image in an evaluation: more overlap so much that they add work and no knowledge."""
 
 
+LOCAL_PX = 32
+"""Side of the pieces of an image whose grey levels are compared, by pKL and by losses."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -140,6 +144,9 @@ class TrainSettings(_Frozen):
             raise ValueError(f"residual_threshold {self.residual_threshold:g} needs residual=true")
         if self.freeze_norm and self.norm != "batch":
             raise ValueError(f"freeze_norm is for norm=batch: norm={self.norm} keeps no statistics")
+        for name in ("texture_weight", "histogram_weight"):
+            if getattr(self, name) and self.crop < LOCAL_PX:
+                raise ValueError(f"{name} compares pieces of {LOCAL_PX} px: crop {self.crop} is smaller")
         if self.l1_weight == self.adversarial_weight == 0:
             raise ValueError("l1_weight and adversarial_weight are both 0: nothing to learn")
         return self

@@ -183,12 +183,16 @@ def test_mistakes_in_train_are_named(run, store, tmp_path):
         ("norm=group", ("norm = 'group'", "'instance' or 'batch'")),
         ("split=week", ("split = 'week'", "'frame' or 'scene'")),
         ("residual=perhaps", ("residual = 'perhaps'", "boolean")),
+        ("residual_threshold=3", ("residual_threshold 3 needs residual=true",)),
+        ("freeze_norm=true", ("freeze_norm", "norm=batch", "norm=instance")),
+        ("crop=16 depth=4 texture_weight=1", ("texture_weight", "32 px", "crop 16")),
+        ("crop=16 depth=4 histogram_weight=1", ("histogram_weight", "32 px", "crop 16")),
         ("model=resnet", ("model = 'resnet'", "pix2pix, fast")),
         ("inputs=LA", ("inputs = 'LA'", "'LM', 'LMS', 'LMSA' or 'SA'")),
     ],
 )
 def test_a_setting_that_does_not_do_is_named_with_its_value_and_what_is_allowed(store, tmp_path, typed, words):
-    message = refused("train", store, "-o", tmp_path / "new", f"--set={typed}")
+    message = refused("train", store, "-o", tmp_path / "new", *(f"--set={one}" for one in typed.split()))
     for word in words:
         assert word in message
     assert not (tmp_path / "new").exists()

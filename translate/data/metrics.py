@@ -16,6 +16,7 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter
 
 from translate.data.tiles import tiles
+from translate.settings import LOCAL_PX
 from ussim.errors import UssimError
 
 SSIM_SIGMA_PX = 1.5
@@ -24,7 +25,7 @@ SSIM_C1 = (0.01 * 255) ** 2
 SSIM_C2 = (0.03 * 255) ** 2
 
 PKL_BINS = 50
-PKL_PATCH_PX = 32
+PKL_PATCH_PX = LOCAL_PX
 PKL_SMOOTHING = 0.5
 PKL_MIN_MASK = 0.5
 PKL_RULE = (

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from translate.data.channels import GREY_PER_UNIT
-from translate.data.metrics import PKL_PATCH_PX, SSIM_C1, SSIM_C2, SSIM_RADIUS_PX, SSIM_SIGMA_PX
+from translate.data.metrics import SSIM_C1, SSIM_C2, SSIM_RADIUS_PX, SSIM_SIGMA_PX
+from translate.settings import LOCAL_PX
 
 
 def adversarial(logits: Tensor, is_real: bool) -> Tensor:
@@ -38,7 +39,7 @@ def feature_distance(fake: list[Tensor], real: list[Tensor]) -> Tensor:
     return sum(distances[1:], distances[0]) / len(distances)
 
 
-TEXTURE_WINDOWS_PX = (8, 32)
+TEXTURE_WINDOWS_PX = (8, LOCAL_PX)
 """A few speckles wide, and what pKL compares histograms of."""
 _LEAST_VARIANCE = (
     1e-4  # of grey levels from −1 to 1: a standard deviation of 1.3 levels of 255, and of its gradient's reach
@@ -79,8 +80,7 @@ def histogram_distance(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         output, target: Images, (N, 1, H, W).
         mask: 1 inside the sector, of the same shape.
     """
-    patches = (F.unfold(image, PKL_PATCH_PX, stride=PKL_PATCH_PX) for image in (output, target, mask))
-    found, wanted, share = patches
+    found, wanted, share = (F.unfold(image, LOCAL_PX, stride=LOCAL_PX) for image in (output, target, mask))
     apart = (found.sort(1).values - wanted.sort(1).values).abs().mean(1)
     inside = (share.mean(1) > 0.999).to(output.dtype)
     return (apart * inside).sum() / inside.sum().clamp(min=1)
