@@ -11,7 +11,7 @@ import click
 
 from cli.say import quiet_libraries, say_error, say_warning
 from ussim.errors import UssimError, refusal
-from ussim.stop import all_is_done, exit_code, in_words, nothing_received
+from ussim.stop import all_is_done, exit_code, in_words, work_begins
 
 USAGE_ERROR = 2
 NO_ARGUMENTS = getattr(click.exceptions, "NoArgsIsHelpError", ())  # since click 8.2; before, help was no error
@@ -85,7 +85,6 @@ class Program(CommandGroup):
         extra.setdefault("complete_var", self.complete_var)
         if not standalone_mode:
             return super().main(*args, standalone_mode=False, **extra)
-        nothing_received()
         with quiet_libraries(say_warning):
             code = self._code(*args, **extra)
         all_is_done()
@@ -94,6 +93,7 @@ class Program(CommandGroup):
     def _code(self, *args: Any, **extra: Any) -> int:
         """Run the command line; errors become a line and an exit code. A defect of ours stays what it is."""
         try:
+            work_begins()
             code = super().main(*args, standalone_mode=False, **extra)
             sys.stdout.flush()  # a full disk may show only now
             return code if isinstance(code, int) else 0

@@ -22,6 +22,7 @@ PATIENCE_S = 5.0
 _received: list[int] = []
 _ends_on_signals = threading.Event()
 _handled = threading.Event()
+_began = threading.Event()
 _patient = threading.Event()  # set while whoever works ends by itself when it is told to stop
 
 
@@ -44,9 +45,10 @@ def all_is_done() -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
-def nothing_received() -> None:
-    """Forget earlier signals: a program begins, perhaps not the first of its process."""
+def work_begins() -> None:
+    """From now on a signal is raised, for the caller to catch. Earlier ones, of another program here, are forgotten."""
     _received.clear()
+    _began.set()
 
 
 def exit_code() -> int:
@@ -92,7 +94,8 @@ def ask_to_stop() -> Iterator[threading.Event]:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     _received.append(number)
-    if _imports(frame):  # libraries catch whatever ends an import and go on without the module
+    # nobody would catch it yet; and libraries catch whatever ends an import, and go on without the module
+    if not _began.is_set() or _imports(frame):
         _end()
     _handled.set()
     raise KeyboardInterrupt

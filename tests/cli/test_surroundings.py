@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from support import ROOT
+from support import PATIENCE_S, ROOT
 
 from cli import say, surroundings
 from ussim import errors, stop
@@ -159,16 +159,27 @@ def test_only_ordinary_files_of_a_size_are_read(tmp_path, kind):
 # Signals ----------------------------------------------------------------------------------------------
 
 
+def takes(process: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    caught = next(line.split()[1] for line in lines if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-@pytest.mark.parametrize("moment", [0.15, 0.5, 1.0])
+@pytest.mark.parametrize("moment", [0.0, 0.35, 0.85])
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell who takes which signals")
 def test_a_signal_ends_a_program_with_one_line_and_its_code(ball_scene, tmp_path, number, code, moment):
+    """However early: from when it takes signals at all, before which Python itself is still being read."""
     process = program(
         "ussim", "render", ball_scene, "-o", tmp_path / "a.zarr", *RENDER[:1], "-n", "4000", *RENDER[3:],
         stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
+    while not takes(process.pid, stop.SIGNALS[-1]):
+        time.sleep(0.001)
     time.sleep(moment)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code, said
     assert "Traceback" not in said
     assert sum(line.startswith("error: ") for line in said.splitlines()) == 1
@@ -186,7 +197,7 @@ def test_a_program_under_nohup_goes_on_when_the_terminal_is_gone():
 
 def test_a_signal_in_the_middle_of_an_import_is_not_lost(tmp_path):
     """Libraries catch whatever ends an import, and go on without the module."""
-    (tmp_path / "slow.py").write_text("import time\ntime.sleep(20)")
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(1000)")
     (tmp_path / "greedy.py").write_text("try:\n    import slow\nexcept BaseException:\n    slow = None\n")
     code = (
         "from ussim.stop import end_on_signals; end_on_signals(); print('up', flush=True); import greedy; print('on')"
@@ -198,7 +209,7 @@ def test_a_signal_in_the_middle_of_an_import_is_not_lost(tmp_path):
     assert process.stdout.readline() == "up\n"
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
-    out, said = process.communicate(timeout=10)
+    out, said = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out, said.strip()) == (143, "", "error: terminated")
 
 
@@ -215,9 +226,9 @@ def test_a_signal_ends_a_program_that_python_cannot_reach(tmp_path):
     time.sleep(0.3)
     start = time.monotonic()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=15)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60, "the sum takes ten minutes"
 
 
 # Words ------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import pytest
 import torch
 import zarr
 from click.testing import CliRunner, Result
-from support import ROOT
+from support import PATIENCE_S, ROOT
 from support.translate_runs import one_thread
 from support.translate_store import make_store
 
@@ -126,13 +126,13 @@ def test_ctrl_c_leaves_a_checkpoint_and_exits_with_130(store, tmp_path):
     process = subprocess.Popen(
         [*command, "--iterations=100000"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not (run / "log.jsonl").exists() or not (run / "log.jsonl").read_text():
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "error: interrupted: " in errors
     assert "Traceback" not in errors

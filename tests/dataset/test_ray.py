@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
-from support import ROOT, jobs
+from support import PATIENCE_S, ROOT, jobs
 from support.commands import assert_one_line_error, refused, ussim, ussim_process, wait_for
 from support.jobs import FakeRenderer, FullDiskRenderer, Memory, SceneRenderer, SlowRenderer, all_files, ball_plan
 from support.ray_cluster import two_core_cluster, worker_processes
@@ -181,7 +181,7 @@ def test_an_address_where_nobody_or_somebody_else_answers_is_refused_in_time(mon
         start = time.monotonic()
         with pytest.raises(UssimError, match=rf"--address {place}: no Ray cluster answers"):
             ray_actors._require_answer(place)
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 12
 
 
 def test_without_ray_the_remedy_is_told(ball_scene, tmp_path, monkeypatch):
@@ -213,7 +213,7 @@ def test_ctrl_c_ends_the_command_with_one_line_and_keeps_what_is_finished(ball_s
     process = ussim_process(*words, "--engine=ray", f"--address={address}", "--workers=2", first=first)
     wait_for(path / "done" / "c" / "2", process)
     process.send_signal(signal.SIGINT)
-    said, complained = process.communicate(timeout=30)
+    said, complained = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, complained
     assert said == ""
     lines = [line for line in complained.splitlines() if line.startswith("error: ")]

@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from support import scenes  # noqa: E402
+from support import PATIENCE_S, scenes  # noqa: E402
 
 SMALL = ["--set=probe.scanlines=24", "--set=probe.axial_samples=256", "--set=hq.rays=4"]
 RENDER = ["-n", "40", "--size=96x133", "--unit=2", "--backend=cpu", *SMALL]
@@ -127,7 +127,7 @@ def killed(job: Job, folder: Path, wanted: dict[str, str], duration: float, chan
             process.kill()
             process.communicate()
     process = job.start(out, True, **environment)
-    _, said = process.communicate(timeout=300)
+    _, said = process.communicate(timeout=PATIENCE_S)
     if process.returncode:
         return f"killed at {moments}: ends with {process.returncode}: {said.strip().splitlines()[-1:]}"
     found = job.content(out)
@@ -149,7 +149,7 @@ def told(job: Job, folder: Path, duration: float, chance: random.Random) -> str:
     except subprocess.TimeoutExpired:
         process.send_signal(number)
     start = time.monotonic()
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=PATIENCE_S)
     lines = [line for line in said.splitlines() if line.startswith("error: ")]
     if process.returncode != SIGNALS[number] or len(lines) != 1 or "Traceback" in said:
         return f"{signal.Signals(number).name} at {moment:.2f} s: {process.returncode}, {said.splitlines()[-3:]}"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT
+from support import PATIENCE_S, ROOT
 
 CASES = 15
 SEED = 11
@@ -36,7 +36,7 @@ def rows(tmp_path_factory) -> dict[str, dict[str, str]]:
     """The tables that the campaigns print, by kind."""
     failures = tmp_path_factory.mktemp("failures")
     processes = [begin(kinds, failures) for kinds in TOGETHER]
-    text = "".join(process.communicate(timeout=900)[0] for process in processes)
+    text = "".join(process.communicate(timeout=PATIENCE_S)[0] for process in processes)
     table = [re.split(r"\s*\|\s*", line.strip("| ")) for line in text.splitlines() if line.startswith("| ")]
     found = {row[0]: dict(zip(table[0], row, strict=True)) for row in table}
     said = [path.read_text() for path in sorted(failures.glob("*/verdict.txt"))]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import ROOT, scenes
+from support import PATIENCE_S, ROOT, scenes
 from support.commands import assert_one_line_error
 from support.pipelines import FRAMES, SETTINGS, content, pipeline
 
@@ -172,7 +172,7 @@ def test_a_process_that_is_killed_and_resumed_with_fewer_threads_gives_the_same_
     command = [sys.executable, "-m", "cli.ussim_pipeline", "run", str(ball_scene), "-o", str(folder), *SETTINGS]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_S
     while not (folder / "runs" / "LM" / "checkpoint_last.pt").exists():
         assert process.poll() is None
         assert time.monotonic() < deadline

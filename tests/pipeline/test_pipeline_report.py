@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from support import PATIENCE_S
 
 from cli.pipeline.report.evaluation import load_evaluation
 
@@ -118,7 +119,7 @@ def test_a_browser_shows_the_page_without_errors_requests_or_sideways_scrolling(
         "--window-size=1400,3000", "--enable-logging=stderr", "--virtual-time-budget=4000",
         "--dump-dom", frame.as_uri(),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     title = re.search(r"<title>(.*?)</title>", done.stdout)
     assert title, done.stdout[:500]
     found = json.loads(title.group(1))

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import ROOT
+from support import PATIENCE_S, ROOT
 from support.cuda_frames import FEW, SMALL, full_frame, phantom, small_frames
 from support.dry_gpu import dry_backend
 
@@ -53,7 +53,7 @@ def stub(tmp_path_factory) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     folder = tmp_path_factory.mktemp("stub")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))}
     command = [sys.executable, "-m", "support.stub_gpu.run", str(folder)]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     with np.load(folder / "frames.npz") as frames:
         return dict(frames), json.loads((folder / "facts.json").read_text())

@@ -6,6 +6,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout."""
 
+PATIENCE_S = 600.0
+"""How long a test waits for what must come: so long only for what hangs, since machines strain and caches are cold."""
+
 IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 """Whether this process is one of several that share the tests."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import PATIENCE_S
 from support.viewer import head_scene, pose_at
 
 from cli.viewer import engine as module
@@ -42,7 +43,7 @@ class Seen:
     def until(self, holds: Callable[[], Any]) -> None:
         count = len(self.told)
         with self._more:
-            self._more.wait_for(lambda: holds() or len(self.told) > count, timeout=600)  # a cold cache compiles
+            self._more.wait_for(lambda: holds() or len(self.told) > count, timeout=PATIENCE_S)
             assert holds(), self.told
 
     @property

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, sync_playwright
 from playwright.sync_api import Page as Tab
+from support import PATIENCE_S
 from support.mesh_files import ball, stl_bytes
 from support.viewer import DEPTH_MM, head_scene
 
@@ -29,9 +30,6 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 ARGUMENTS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
 )  # fmt: skip
-PATIENCE_S = 60.0
-COMPILES_S = 600.0
-"""For the first image, before which a cold cache compiles, and on a loaded machine for minutes."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +61,7 @@ class Seen:
         self.tab.on("request", lambda request: self.requests.append(request.url))
         self.tab.goto(f"http://127.0.0.1:{served.port}")
         self.open("Probe")
-        self.until(lambda: self.image.count() and self.session.picture is not None, COMPILES_S)
+        self.until(lambda: self.image.count() and self.session.picture is not None)
 
     def open(self, name: str) -> None:
         self.tab.get_by_role("tab", name=name, exact=True).click()
