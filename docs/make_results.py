@@ -6,7 +6,8 @@
 Trains each variant with each seed on the exam of the training set, whole anatomies held out, evaluates the runs of a
 seed together, and writes docs/results_measured.json: per variant and seed the figures of the table, and over seeds
 their means and bounds; from it the tables in docs/results.md, and its pictures. What is finished is kept: run it again
-to go on. Hours on two cores.
+to go on, also with more seeds; seeds that the file holds are not trained again, unless updates or settings are others.
+Hours on two cores.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from commands import call
 from PIL import Image
 
+from translate.evaluation.results import LOW_QUALITY
 from ussim.files import write_text
 
 DOCS = Path(__file__).parent
@@ -92,6 +94,13 @@ def ranked(seed: dict[str, dict[str, float]], figure: str) -> list[str]:
     return sorted(seed, key=lambda row: seed[row][figure], reverse=is_better_high)
 
 
+def measured_before(updates: int, images: int) -> list[dict[str, dict[str, float]]]:
+    """Figures of the seeds that were measured alike."""
+    before = json.loads(MEASURED.read_text(encoding="utf-8"))
+    alike = (before["updates"], before["images"], before["settings"]) == (updates, images, " ".join(NETWORK))
+    return before["seeds"] if alike else []
+
+
 def write_page(measured: dict[str, Any]) -> None:
     """Put the tables into the page, between its marks."""
     head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
@@ -108,8 +117,8 @@ def main() -> None:
     options.add_argument("--seeds", type=int, default=3)
     options.add_argument("--images", type=int, default=40, help="held-out images that are evaluated")
     given = options.parse_args()
-    store, seeds = given.training_set / "exam.zarr", []
-    for seed in range(given.seeds):
+    store, seeds = given.training_set / "exam.zarr", measured_before(given.updates, given.images)[: given.seeds]
+    for seed in range(len(seeds), given.seeds):
         runs = [given.output / f"seed{seed}" / variant for variant in VARIANTS]
         for run, variant in zip(runs, VARIANTS, strict=True):
             resume = ("--resume",) if run.is_dir() else ()
@@ -119,6 +128,11 @@ def main() -> None:
         if not (report / "report.json").is_file():
             call("translate", "evaluate", *runs, store, "-o", report, "--crop", 512, "--images", given.images)
         seeds.append(rows_of(report))
+        if seeds[0][LOW_QUALITY] != seeds[-1][LOW_QUALITY]:
+            raise SystemExit(f"{store} is another than that of the seeds in {MEASURED}: {seeds[-1][LOW_QUALITY]}")
+        for name in PICTURES if seed == 0 else ():
+            with Image.open(report / f"{name}.png") as picture:
+                picture.convert("RGB").save(DOCS / "images" / f"results_{name}.jpg", quality=88)
     measured = {
         "updates": given.updates,
         "images": given.images,
@@ -128,9 +142,6 @@ def main() -> None:
     }
     write_text(MEASURED, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
     write_page(measured)
-    for name in PICTURES:
-        with Image.open(given.output / "seed0" / "report" / f"{name}.png") as picture:
-            picture.convert("RGB").save(DOCS / "images" / f"results_{name}.jpg", quality=88)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,9 @@
-"""Make the generator that is shipped, from a run on the training set, and its card.
+"""Write the generator that is shipped, from its training, and its card.
 
-    python docs/make_training_set.py training_set
-    python docs/make_shipped.py train training_set run        # hours; stop it and go on as you like
-    python docs/make_training_set.py small_set --share 4
-    python docs/make_shipped.py settle small_set run          # the last stages
-    python docs/make_shipped.py ship small_set run
+    python docs/make_shipped.py small_set run       # see train_shipped.py for both
 
-The second command trains: first, in run/first, at a high learning rate, then, from those weights, at a low one. The
-fourth, in run/third and run/fourth, leaves out small changes and the adversary, and freezes the norms; without
-run/second it begins with the weights that are shipped by now. The last evaluates on held-out anatomies, of every part
-of the set, and on scenes of other kinds, and writes weights, settings and card into translate/shipped, the learning
-curve and the figures into docs/shipped_measured.json.
+Evaluates the last stage on held-out anatomies, of every part of the set, and on scenes of other kinds, and writes
+weights, settings and card into translate/shipped, the learning curve and the figures into docs/shipped_measured.json.
 """
 
 from __future__ import annotations
@@ -26,9 +19,8 @@ from typing import Any
 import foreign
 import numpy as np
 import torch
-from commands import call
-from make_training_set import PLANES
 from PIL import Image
+from train_shipped import HOW, NETWORK, STAGES, stores_of
 
 import ussim
 from meshes.cache import cached_scene
@@ -57,24 +49,6 @@ PICTURE = Path(__file__).parent / "images" / "shipped.jpg"
 SHOWN = 60
 """Number of the held-out frame of the exam that the page shows."""
 MEASURED = Path(__file__).with_name("shipped_measured.json")
-SETTINGS = (
-    "--model", "fast", "--inputs", "LMSA", "--ngf", "16", "--batch", "4", "--crop", "256",
-    "--set", "segmentation=acoustic", "--set", "attenuation=decibel", "--set", "upsample=nearest",
-    "--set", "split=scene", "--set", "flip=true", "--set", "ema=0.999",
-    "--set", "validate_every=1000", "--set", "checkpoint_every=500", "--set", "preview_every=2000",
-    "--set", "memory_gb=8", "--set", "threads=1",
-)  # fmt: skip
-LOSSES = ("--set", "l1_weight=100", "--set", "texture_weight=100")
-FIRST = ("--set", "adversarial_weight=0.2", "--set", "learning_rate=0.0005")
-FIRST_UPDATES = 3500
-SECOND = ("--set", "adversarial_weight=0.2", "--set", "learning_rate=0.0001")
-SETTLING = (
-    "--set", "adversarial_weight=0", "--set", "freeze_norm=true", "--set", "histogram_weight=200",
-)  # fmt: skip
-THIRD = (*SETTLING, "--set", "learning_rate=0.0003", "--set", "residual_threshold=4", "--set", "ssim_weight=30")
-THIRD_UPDATES = 1556
-FOURTH = (*SETTLING, "--set", "learning_rate=0.0001", "--set", "residual_threshold=6", "--set", "ssim_weight=60")
-STAGES = ("first", "second", "third", "fourth")
 IMAGES = 40
 """Held-out images of the exam that are evaluated; of every other part a fifth of that."""
 CROP_PX = 512
@@ -98,33 +72,6 @@ NOT_FOR = (
     "diagnosis, or any decision about a patient; images of real scanners, which it has never seen; measuring a "
     "simulator's physics"
 )
-
-
-def stores_of(folder: Path) -> list[Path]:
-    """The parts of a training set, the exam first."""
-    return sorted(folder.glob("*.zarr"), key=lambda path: (path.stem != "exam", path.stem))
-
-
-def train(folder: Path, run: Path, iterations: int) -> None:
-    """Train the first two stages, or go on."""
-    stage(stores_of(folder), run / "first", FIRST, FIRST_UPDATES)
-    stage(stores_of(folder), run / "second", SECOND, iterations, run / "first")
-
-
-def settle(folder: Path, run: Path, iterations: int) -> None:
-    """Train the last two stages, or go on. The standard planes, of the same anatomies, are left for the evaluation."""
-    stores, begin = [store for store in stores_of(folder) if store.stem not in PLANES], run / "second"
-    stage(stores, run / "third", THIRD, THIRD_UPDATES, begin if begin.is_dir() else Path("default"))
-    stage(stores, run / "fourth", FOURTH, iterations, run / "third")
-
-
-def stage(stores: list[Path], place: Path, settings: tuple[str, ...], updates: int, init: Path | None = None) -> None:
-    """Train on stores, or go on."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    begin = ("--init", init) if init else ()
-    resume = ("--resume",) if place.is_dir() else ()
-    how = (*SETTINGS, *LOSSES, *settings, "--iterations", updates, *begin, *resume)
-    call("translate", "train", *stores, "-o", place, *how)
 
 
 def interval(values: np.ndarray, frames: np.ndarray) -> tuple[float, float, float]:
@@ -202,14 +149,15 @@ def ship(folder: Path, run: Path) -> None:
             lines = [line for line in before["curve"] if line["stage"] == name]
             updates[name] = before["updates"][name]
         curve += [{**line, "stage": name} for line in lines]
-    run = run / STAGES[-1]
+    last = list(STAGES)[-1]
+    run = run / last
     parts = {store.stem: measure(run, store, IMAGES if store.stem == "exam" else IMAGES // 5) for store in stores}
     stored = Run.load(run)
     network, _ = load_network(run, stored)
     FOLDER.mkdir(exist_ok=True)
     shutil.copy(run / MASK, FOLDER / MASK)
     stored.save(FOLDER)
-    about = {"iteration": str(updates[STAGES[-1]]), "run": stored.digest}
+    about = {"iteration": str(updates[last]), "run": stored.digest}
     save_weights(FOLDER / WEIGHTS, network, about, torch.float16)
     first = Dataset.open(stores[0])
     held_out = np.unique(first.scene[is_held_out(first, "scene")])
@@ -237,7 +185,7 @@ def ship(folder: Path, run: Path) -> None:
     write_text(FOLDER / CARD, card.model_dump_json(indent=1) + "\n")
     row = first.header.scenes[held_out[0]]
     slow = steadiness(run, slow_sweep(folder, int(held_out[0]), row.seed, row.weeks))
-    settings = " ".join((*SETTINGS, *LOSSES, *FOURTH))
+    settings = " ".join((*NETWORK, *HOW, *STAGES[last].settings))
     measured: dict[str, Any] = {"settings": settings, "updates": updates, "curve": curve, "parts": parts}
     others = foreign.stores(folder / "foreign").items()
     measured |= {"steadiness": slow, "step_mm": STEP_MM}
@@ -310,19 +258,12 @@ def write_page(measured: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Do what is asked for."""
+    """Evaluate and write."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("what", choices=("train", "settle", "ship"))
     options.add_argument("training_set", type=Path)
-    options.add_argument("run", type=Path)
-    options.add_argument("--iterations", type=int, default=1000, help="of the second or fourth stage; more is welcome")
+    options.add_argument("run", type=Path, help="folder of the stages")
     given = options.parse_args()
-    if given.what == "train":
-        train(given.training_set, given.run, given.iterations)
-    elif given.what == "settle":
-        settle(given.training_set, given.run, given.iterations)
-    else:
-        ship(given.training_set, given.run)
+    ship(given.training_set, given.run)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from commands import call
-from shapes import SWEEP, plain_scene, shape_scene, sources
+from shapes import SWEEP, plain_scene, shape_scene, solid_scene, sources
 
 from ussim.dataset import job
 from ussim.dataset.plan import make_plan
@@ -39,8 +39,10 @@ PARTS: dict[str, tuple[int, tuple[str, ...]]] = {
     **{plane: (SCENES, ("--sweep", plane)) for plane in PLANES},
 }
 """Frames of each part that shows anatomies, and its settings."""
-FOREIGN = {"shapes": shape_scene, "plain": plain_scene}
-FOREIGN_FRAMES = 800
+FOREIGN = {"shapes": (shape_scene, 40, 800), "plain": (plain_scene, 40, 800), "solids": (solid_scene, 160, 640)}
+"""Each part that shows no anatomies: what makes its scenes, how many of them, frames."""
+LEAST_A_SCENE = 4
+"""Frames of a scene that is no anatomy."""
 
 
 def main() -> None:
@@ -56,14 +58,14 @@ def main() -> None:
         resume = ("--resume",) if store.exists() else ()
         # The split goes by the seed, which must be one for all; what else it decides is drawn anew for every frame.
         call("ussim", "render", *ANATOMIES, *wanted, *settings, "-o", store, *resume)
-    for name, make in FOREIGN.items():
+    for name, (make, scenes, frames) in FOREIGN.items():
         print(name, flush=True)
-        render_foreign(make, FOREIGN_FRAMES // given.share, given.output / f"{name}.zarr")
+        render_foreign(make, scenes, max(frames // given.share, LEAST_A_SCENE * scenes), given.output / f"{name}.zarr")
 
 
-def render_foreign(make: Callable[[int], Scene], frames: int, store: Path) -> None:
+def render_foreign(make: Callable[[int], Scene], scenes: int, frames: int, store: Path) -> None:
     """A part that shows no anatomies."""
-    scene, series = read_series(sources(make, SCENES), frames, SWEEP)
+    scene, series = read_series(sources(make, scenes), frames, SWEEP)
     plan = make_plan(scene, frames, build_settings([], ("lq", "hq"), (1000, 1386)), SWEEP, series=series)
     job.run(plan, store, resume=store.exists())
 

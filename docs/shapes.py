@@ -22,7 +22,7 @@ _KEYS = 4
 _TISSUES = (
     "soft_tissue", "muscle", "fat", "liver", "kidney", "uterus", "brain", "placenta", "blood", "urine", "bone",
 )  # fmt: skip
-_FLESH = _TISSUES[:2]
+_FLESH, _ORGANS, _FLUIDS = _TISSUES[:2], _TISSUES[:8], _TISSUES[8:10]
 
 
 def sources(make: Callable[[int], Scene], count: int, first_seed: int = 0) -> list[SceneSource]:
@@ -65,15 +65,43 @@ def plain_scene(seed: int) -> Scene:
     count = round(20 ** rng.random())
     of_one_tissue = rng.random() < 1 / 3
     flesh = str(rng.choice(_FLESH))
-    # scenes of one store have one table of tissues: the first surfaces name them all, and the block hides them
-    hidden = trimesh.creation.icosphere(2, 2.0).apply_translation((0, 0, 230))
-    solids = [(f"hidden_{tissue}", tissue, hidden) for tissue in _TISSUES]
-    solids.append(("body", flesh, _slab(0.0, 240.0, 280.0)))
+    solids = [*_table(), ("body", flesh, _slab(0.0, 240.0, 280.0))]
     for number in range(count):
         tissue = flesh if of_one_tissue else str(rng.choice(_TISSUES))
         largest_mm = rng.uniform(4, 60 / count**0.3)
         solids.append((f"organ_{number}", tissue, _placed(rng, _ellipsoid(rng, largest_mm / 2, largest_mm))))
     return _scene(solids, rng, f"plain {seed}")
+
+
+def solid_scene(seed: int) -> Scene:
+    """A block with layers and ten to thirty bodies of all kinds, two of three of bone or fluid: many shadows."""
+    rng = np.random.default_rng((seed, 2))
+    fat = rng.uniform(4, 28)
+    solids = [
+        *_table(),
+        ("body", str(rng.choice(_FLESH)), _slab(0.0, 240.0, 280.0)),
+        ("fat", "fat", _slab(1.5, 1.5 + fat, 278.0)),
+    ]
+    for number in range(rng.integers(10, 31)):
+        kind = rng.choice(("bone", "fluid", "organ"))
+        if kind == "bone":
+            tissue, thin, thick = "bone", 2.0, 12.0
+        else:
+            tissue, thin, thick = str(rng.choice(_FLUIDS if kind == "fluid" else _ORGANS)), 3.0, 30.0
+        largest = thin * (thick / thin) ** rng.random()
+        shapes = {
+            "ball": lambda size=largest: _ellipsoid(rng, size / 2, size),
+            "rod": lambda size=largest: _rod(rng, size / 2, size, 15, 120),
+            "box": lambda size=largest: trimesh.creation.box(rng.uniform(size, 2 * size, 3)),
+        }
+        solids.append((f"body_{number}", tissue, _placed(rng, shapes[str(rng.choice(tuple(shapes)))]())))
+    return _scene(solids, rng, f"solids {seed}")
+
+
+def _table() -> list[tuple[str, str, trimesh.Trimesh]]:
+    """All tissues, hidden under the block: scenes of one store have one table, in the order of the first surfaces."""
+    hidden = trimesh.creation.icosphere(2, 2.0).apply_translation((0, 0, 230))
+    return [(f"hidden_{tissue}", tissue, hidden) for tissue in _TISSUES]
 
 
 def _scene(solids: list[tuple[str, str, trimesh.Trimesh]], rng: np.random.Generator, name: str) -> Scene:

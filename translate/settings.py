@@ -73,6 +73,7 @@ class TrainSettings(_Frozen):
         feature_matching: Weight of the L1 distance between the discriminator's features; 0 leaves it out.
         texture_weight: Weight of the distance of local means and standard deviations, which keeps speckle; 0: none.
         histogram_weight: Weight of the distance of local histograms, what pKL looks at; 0 leaves it out.
+        pkl_weight: Weight of pKL itself, with soft bins: it costs haze where all is black; 0 leaves it out.
         ssim_weight: Weight of 1 − SSIM; 0 leaves it out.
         freeze_norm: Batch norm keeps the statistics that it began with, as in use: for the last stage of a training.
         ema: Decay of the moving average of the generator's weights.
@@ -120,6 +121,7 @@ class TrainSettings(_Frozen):
     feature_matching: Annotated[float, Field(ge=0)] = 0.0
     texture_weight: Annotated[float, Field(ge=0)] = 0.0
     histogram_weight: Annotated[float, Field(ge=0)] = 0.0
+    pkl_weight: Annotated[float, Field(ge=0)] = 0.0
     ssim_weight: Annotated[float, Field(ge=0)] = 0.0
     freeze_norm: bool = False
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
@@ -144,7 +146,7 @@ class TrainSettings(_Frozen):
             raise ValueError(f"residual_threshold {self.residual_threshold:g} needs residual=true")
         if self.freeze_norm and self.norm != "batch":
             raise ValueError(f"freeze_norm is for norm=batch: norm={self.norm} keeps no statistics")
-        for name in ("texture_weight", "histogram_weight"):
+        for name in ("texture_weight", "histogram_weight", "pkl_weight"):
             if getattr(self, name) and self.crop < LOCAL_PX:
                 raise ValueError(f"{name} compares pieces of {LOCAL_PX} px: crop {self.crop} is smaller")
         if self.l1_weight == self.adversarial_weight == 0:

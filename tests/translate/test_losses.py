@@ -8,7 +8,8 @@ import torch
 from scipy.stats import wasserstein_distance
 from skimage.metrics import structural_similarity
 
-from translate.model.losses import dissimilarity, histogram_distance
+from translate.data.metrics import PKL_BINS, pkl
+from translate.model.losses import dissimilarity, histogram_distance, histogram_divergence
 
 
 def images(seed: int) -> torch.Tensor:
@@ -68,10 +69,30 @@ def test_speckle_elsewhere_is_no_distance_of_histograms_and_speckle_smoothed_awa
     assert float(histogram_distance(flat, target, torch.ones_like(target))) > 0.05
 
 
-def test_patches_that_reach_beyond_the_sector_do_not_count():
+def test_divergence_of_grey_levels_in_the_middle_of_bins_is_pkl():
+    greys = 255 / PKL_BINS * (np.random.default_rng(0).integers(0, PKL_BINS, (2, 64, 96)) + 0.5)
+    output, target = (torch.tensor(grey / 127.5 - 1, dtype=torch.float64)[None, None] for grey in greys)
+    expected = pkl(*(np.floor(grey).astype(np.uint8) for grey in greys))
+    assert float(histogram_divergence(output, target, torch.ones_like(target))) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_haze_over_black_has_a_divergence_that_falls_as_it_clears():
+    target = torch.full((1, 1, 32, 32), -1.0)
+    grey = 7 * torch.rand(target.shape, generator=torch.Generator().manual_seed(5))
+    haze = (target + grey / 127.5).requires_grad_()
+    found = histogram_divergence(haze, target, torch.ones_like(target))
+    found.backward()
+    assert found.item() > 0.1
+    assert float(haze.grad.min()) >= 0
+    assert float(haze.grad.sum()) > 0
+    assert float(histogram_divergence(target, target, torch.ones_like(target))) == 0
+
+
+@pytest.mark.parametrize("distance", [histogram_distance, histogram_divergence])
+def test_patches_that_reach_beyond_the_sector_do_not_count(distance):
     output, target = images(4)
     mask = torch.zeros_like(target)
     mask[..., :40, :70] = 1
-    expected = float(histogram_distance(output[..., :32, :64], target[..., :32, :64], mask[..., :32, :64]))
-    assert float(histogram_distance(output, target, mask)) == pytest.approx(expected, rel=1e-6)
-    assert float(histogram_distance(output, target, torch.zeros_like(mask))) == 0
+    expected = float(distance(output[..., :32, :64], target[..., :32, :64], mask[..., :32, :64]))
+    assert float(distance(output, target, mask)) == pytest.approx(expected, rel=1e-6)
+    assert float(distance(output, target, torch.zeros_like(mask))) == 0

@@ -140,7 +140,7 @@ def test_stores_that_do_not_go_together_are_refused(stores, tmp_path):
         train(acoustic(full_frames=0.5, split="frame"), [stores[0], other], tmp_path / "run", device="cpu")
     tiny = make_store(tmp_path / "tiny.zarr", frames=8, size=(40, 100))
     with pytest.raises(UssimError, match=r"crop 64 px is larger than the frames of .*tiny\.zarr: 40 × 100 px"):
-        train(acoustic(crop=64, split="frame"), [stores[0], tiny], tmp_path / "run", device="cpu")
+        train(acoustic(crop=64, split="frame", validate_every=1), [stores[0], tiny], tmp_path / "run", device="cpu")
     with pytest.raises(UssimError, match=r"second\.zarr: has other tissues than .*--set segmentation=acoustic"):
         train(acoustic(segmentation="scaled"), stores, tmp_path / "run", device="cpu")
 

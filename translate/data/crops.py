@@ -253,14 +253,21 @@ def places_in(sources: Sequence[FrameSource], seed: int, iteration: int, batch: 
         UssimError: Frames are smaller than the crop.
     """
     for source in sources:
-        height, width = source.reader.shape
-        if crop > min(height, width):
-            raise UssimError(
-                f"crop {crop} px is larger than the frames of {source.reader.place}: {height} × {width} px"
-            )
+        require_room(source.reader, crop)
     begins = np.cumsum([0, *map(len, sources)])
     shapes = np.array([source.reader.shape for source in sources])
     return draw_places(seed, iteration, batch, crop, begins, shapes, sources[0].encoder.settings.flip)
+
+
+def require_room(reader: StoreReader, crop: int) -> None:
+    """Refuse frames that are smaller than a crop.
+
+    Raises:
+        UssimError: They are.
+    """
+    height, width = reader.shape
+    if crop > min(height, width):
+        raise UssimError(f"crop {crop} px is larger than the frames of {reader.place}: {height} × {width} px")
 
 
 class JointSource:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from translate.data.channels import GREY_PER_UNIT
-from translate.data.metrics import SSIM_C1, SSIM_C2, SSIM_RADIUS_PX, SSIM_SIGMA_PX
+from translate.data.metrics import PKL_BINS, PKL_SMOOTHING, SSIM_C1, SSIM_C2, SSIM_RADIUS_PX, SSIM_SIGMA_PX
 from translate.settings import LOCAL_PX
 
 
@@ -60,13 +60,11 @@ def texture_distance(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     for side in TEXTURE_WINDOWS_PX:
         pooled = [F.avg_pool2d(image, side, side // 2) for image in (output, output**2, target, target**2, mask)]
         mean, square, wanted_mean, wanted_square, share = pooled
-        inside = (share > 0.999).float()
         spread, wanted = (
             (second - first**2).clamp(min=_LEAST_VARIANCE).sqrt()
             for first, second in ((mean, square), (wanted_mean, wanted_square))
         )
-        apart = (mean - wanted_mean).abs() + (spread - wanted).abs()
-        total = total + (apart * inside).sum() / inside.sum().clamp(min=1)
+        total = total + _mean_inside((mean - wanted_mean).abs() + (spread - wanted).abs(), share)
     return total / len(TEXTURE_WINDOWS_PX)
 
 
@@ -80,10 +78,46 @@ def histogram_distance(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         output, target: Images, (N, 1, H, W).
         mask: 1 inside the sector, of the same shape.
     """
-    found, wanted, share = (F.unfold(image, LOCAL_PX, stride=LOCAL_PX) for image in (output, target, mask))
+    found, wanted, share = map(_patches, (output, target, mask))
     apart = (found.sort(1).values - wanted.sort(1).values).abs().mean(1)
-    inside = (share.mean(1) > 0.999).to(output.dtype)
-    return (apart * inside).sum() / inside.sum().clamp(min=1)
+    return _mean_inside(apart, share.mean(1))
+
+
+def histogram_divergence(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """pKL with soft bins: a grey level counts in the two bins whose middles it lies between, by its nearness to each.
+
+    Where all is nearly black a haze of few grey levels costs much, as in pKL and little in other losses. It sees no
+    further than the next bin. Bins and smoothing are those of ``translate.data.metrics.pkl``; patches that reach beyond
+    the sector are left out.
+
+    Args:
+        output, target: Images in [-1, 1], (N, 1, H, W).
+        mask: 1 inside the sector, of the same shape.
+    """
+    found, wanted, share = map(_patches, (output, target, mask))
+    q, p = (_soft_histogram(GREY_PER_UNIT * (levels + 1)) for levels in (found, wanted))
+    return _mean_inside((p * (p / q).log()).sum(1), share.mean(1))
+
+
+def _patches(images: Tensor) -> Tensor:
+    """(N, 1, H, W) → (N, 32², patches)."""
+    return F.unfold(images, LOCAL_PX, stride=LOCAL_PX)
+
+
+def _soft_histogram(grey: Tensor) -> Tensor:
+    """Shares of soft bins, smoothed: (N, pixels, patches) → (N, bins, patches)."""
+    place = (grey * (PKL_BINS / 255) - 0.5).clamp(0, PKL_BINS - 1)
+    below = place.detach().long().clamp(max=PKL_BINS - 2)
+    nearness = place - below
+    counts = grey.new_full((len(grey), PKL_BINS, grey.shape[2]), PKL_SMOOTHING)
+    counts = counts.scatter_add(1, below, 1 - nearness).scatter_add(1, below + 1, nearness)
+    return counts / (grey.shape[1] + PKL_BINS * PKL_SMOOTHING)
+
+
+def _mean_inside(values: Tensor, share: Tensor) -> Tensor:
+    """Mean of the windows that lie in the sector, given what share of each does; 0 if there is none."""
+    inside = (share > 0.999).to(values.dtype)
+    return (values * inside).sum() / inside.sum().clamp(min=1)
 
 
 def dissimilarity(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -112,5 +146,4 @@ def dissimilarity(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     similarity = (2 * mean_x * mean_y + SSIM_C1) * (2 * (xy - mean_x * mean_y) + SSIM_C2)
     similarity = similarity / (mean_x**2 + mean_y**2 + SSIM_C1)
     similarity = similarity / (xx - mean_x**2 + yy - mean_y**2 + SSIM_C2)
-    inside = (share > 0.999).to(output.dtype)
-    return ((1 - similarity) * inside).sum() / inside.sum().clamp(min=1)
+    return _mean_inside(1 - similarity, share)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from translate.data.channels import Encoder, to_grey
-from translate.data.crops import Batch, FrameSource, draw, open_frames
+from translate.data.crops import Batch, FrameSource, draw, open_frames, require_room
 from translate.data.images import save_png
 from translate.data.store import StoreReader, joint_info
 from translate.model import checkpoint
@@ -135,11 +135,10 @@ class Session:
         self.progress = progress or (lambda phase, done, total, note="": None)
         encoder = Encoder(wanted.train, wanted.data)
         frames, held_out = ([one.frames(name, wanted.train.split) for one in readers] for name in ("train", "test"))
-        place, (height, width) = readers[0].place, readers[0].shape
         if not any(map(len, frames)):
-            raise UssimError(f"{place}: its training split has no frames")
-        if wanted.train.crop > min(height, width):
-            raise UssimError(f"crop {wanted.train.crop} px is larger than the frames of {place}: {height} × {width} px")
+            raise UssimError(f"{readers[0].place}: its training split has no frames")
+        for one in readers:
+            require_room(one, wanted.train.crop)
         team.share(self.settings.batch)
         self.source = open_frames(
             readers, frames, encoder, team.device, lambda done, total: self.progress("load", done, total)

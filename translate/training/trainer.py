@@ -18,7 +18,7 @@ from translate.training.adam import take_over_adam
 from translate.training.devices import Team
 from ussim.errors import UssimError
 
-LOSSES = ("discriminator", "adversarial", "fidelity", "features", "texture", "histogram", "ssim")
+LOSSES = ("discriminator", "adversarial", "fidelity", "features", "texture", "histogram", "pkl", "ssim")
 """What an update reports, in this order."""
 
 
@@ -103,11 +103,13 @@ class Trainer:
     def _update_generator(self, batch: Batch, output: Tensor, target: Tensor, adversarial: bool) -> tuple[Tensor, ...]:
         settings, inputs = self.settings, batch.inputs
         fidelity = losses.fidelity(output, target)
-        fooling = features = texture = histogram = ssim = fidelity.new_zeros(())
+        fooling = features = texture = histogram = pkl = ssim = fidelity.new_zeros(())
         if settings.texture_weight > 0:
             texture = losses.texture_distance(output, target, batch.mask)
         if settings.histogram_weight > 0:
             histogram = losses.histogram_distance(output, target, batch.mask)
+        if settings.pkl_weight > 0:
+            pkl = losses.histogram_divergence(output, target, batch.mask)
         if settings.ssim_weight > 0:
             ssim = losses.dissimilarity(output, target, batch.mask)
         if adversarial:
@@ -125,12 +127,13 @@ class Trainer:
             + settings.feature_matching * features
             + settings.texture_weight * texture
             + settings.histogram_weight * histogram
+            + settings.pkl_weight * pkl
             + settings.ssim_weight * ssim
         )
         self.generator_adam.zero_grad()
         loss.backward()
         self.generator_adam.step()
-        return tuple(loss.detach() for loss in (fooling, fidelity, features, texture, histogram, ssim))
+        return tuple(loss.detach() for loss in (fooling, fidelity, features, texture, histogram, pkl, ssim))
 
     @torch.no_grad()
     def _update_average(self) -> None:

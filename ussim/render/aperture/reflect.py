@@ -84,8 +84,8 @@ def trace_reflected(index, geometry, media, beam, poses, sheets, seen, reflected
             left, right = _ZERO, _ZERO
             if count > 0:
                 clear(index, beam, shown, reflected)
-                left = mirror_reach(-1, sheet, wall, geometry, beam, sheets)
-                right = mirror_reach(1, sheet, wall, geometry, beam, sheets)
+                left = mirror_reach(np.int64(-1), sheet, wall, geometry, beam, sheets)
+                right = mirror_reach(np.int64(1), sheet, wall, geometry, beam, sheets)
             for number in range(count):
                 follow_path(
                     index, number, expected, key, geometry, media, beam, pose, sheets.hit_triangle[sheet, wall],

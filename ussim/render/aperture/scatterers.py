@@ -215,7 +215,7 @@ def march_cells(
         lean = abs(along_p) * (wide * abs(axp) + high * abs(exp_))
         q_near, q_far = span_of(along_q, low_mm - depth - lean, high_mm - depth + lean, reach_q)
         q_first, q_last = whole((cq + q_near) * inverse), whole((cq + q_far) * inverse)
-        count = 0
+        count = np.int64(0)
         # Rows that run along the slice are cut off where it ends at their own depth.
         per_q = _ONE / axq if abs(axq) > _HALF else _ZERO
         for q in range(q_first, q_last + 1):
@@ -245,7 +245,7 @@ def march_cells(
                         media, fuzz_mm, shown_mm, seen, line_before, begin, lines, scanlines, layers,
                         densities, means, deviations, first, last, real, imag, cells, hashes, work, slots, echoes,
                     )  # fmt: skip
-                    count = 0
+                    count = np.int64(0)
         add_cells(
             count, axis_m, axis_p, axis_q, m, level, salt, pitch, cp, cq, dm, dp, dq, am, ap, aq, em, ep,
             eq, depth, half_lines, reach, at_once, linear_pitch_mm, radius_mm, angular_pitch_rad,

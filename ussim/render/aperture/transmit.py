@@ -47,7 +47,7 @@ def trace_ray(path, geometry, media, beam, poses, sheets, passed, stack, stack_t
     pose = poses[frame]
     ex, ey, ez = pose[0, 1], pose[1, 1], pose[2, 1]
     is_central = layer == beam.layers // 2
-    slope = _ZERO if is_central else piece_slope(beam, layer, 0)
+    slope = _ZERO if is_central else piece_slope(beam, layer, np.int64(0))
     x, z, sin, cos = line_start(beam.lines, line)
     beside, ahead = beam.element_mm[ray] * cos, beam.element_mm[ray] * sin
     x, y, z, dx, dy, dz = scene_ray(
@@ -61,7 +61,7 @@ def trace_ray(path, geometry, media, beam, poses, sheets, passed, stack, stack_t
     else:  # all rays of a scanline begin where the sheet's does
         inside = sheets.around[(frame * beam.scanlines + line) * beam.layers + layer]
     medium = medium_of(geometry, inside)
-    node = 0
+    node = np.int64(0)
     amplitude = _ONE
     if is_gas(media.impedance_mrayl[medium]):
         amplitude = _ZERO  # an element over air is silent
@@ -72,7 +72,7 @@ def trace_ray(path, geometry, media, beam, poses, sheets, passed, stack, stack_t
     # Width and slope of the ray's tube per unit angle at the element: as bent, and as it would be between flat walls.
     wx, qx, fx, px = _ZERO, _ONE, _ZERO, _ONE
     wy, qy, fy, py = _ZERO, _ONE, _ZERO, _ONE
-    is_bent = False
+    is_bent = np.bool_(False)
     crossings = 0
     while node < last and amplitude > _ZERO and crossings < 4 * beam.max_segments:
         crossings += 1

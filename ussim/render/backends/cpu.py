@@ -40,11 +40,15 @@ _FEW = 4  # scanlines whose reflected paths do
 _SPAN = 512  # samples whose side lobes are added together, within the fastest cache
 _LIST = 128  # cells of the lattice that are worked out together, within the fastest cache
 
+# A ``prange`` counts without a sign. Its numbers are made signed, or every function that takes one is compiled twice:
+# for what numba infers before it has made the loop parallel, and for what comes then.
+
 
 @cpu_kernel
 def _trace_sheets(geometry, media, beam, poses, sheets):
     count = sheets.wall_count.size
-    for chunk in prange((count + _CHUNK - 1) // _CHUNK):
+    for number in prange((count + _CHUNK - 1) // _CHUNK):
+        chunk = np.int64(number)
         stack = np.empty(STACK_SIZE, np.int32)
         stack_t = np.empty(STACK_SIZE, np.float32)
         for index in range(chunk * _CHUNK, min(count, (chunk + 1) * _CHUNK)):
@@ -55,7 +59,8 @@ def _trace_sheets(geometry, media, beam, poses, sheets):
 def _trace_rays(geometry, media, beam, poses, sheets, passed):
     bundles, nodes, lines = passed.shape
     chunks = (lines + _CHUNK - 1) // _CHUNK
-    for chunk in prange(bundles * chunks):
+    for number in prange(bundles * chunks):
+        chunk = np.int64(number)
         stack = np.empty(STACK_SIZE, np.int32)
         stack_t = np.empty(STACK_SIZE, np.float32)
         tile = np.empty((_CHUNK, nodes), np.float32)
@@ -72,7 +77,8 @@ def _trace_rays(geometry, media, beam, poses, sheets, passed):
 def _gather(beam, passed, seen):
     rows, nodes, lines = passed.shape[0] // beam.rays, passed.shape[1], passed.shape[2]
     chunks = (nodes + _CHUNK - 1) // _CHUNK
-    for chunk in prange(rows * chunks):
+    for number in prange(rows * chunks):
+        chunk = np.int64(number)
         sums = np.empty((4, lines), np.float32)
         first = chunk % chunks * _CHUNK
         for node in range(first, min(nodes, first + _CHUNK)):
@@ -81,7 +87,8 @@ def _gather(beam, passed, seen):
 
 @cpu_kernel
 def _march(media, beam, poses, sheets, seen, real, imag):
-    for index in prange(poses.shape[0] * strips_of(beam.scanlines)):
+    for number in prange(poses.shape[0] * strips_of(beam.scanlines)):
+        index = np.int64(number)
         cells = np.empty((INTEGERS, _LIST), np.int32)
         hashes = np.empty(_LIST, np.uint32)
         work = np.empty((NUMBERS, _LIST), np.float32)
@@ -95,31 +102,36 @@ def _march(media, beam, poses, sheets, seen, real, imag):
 @cpu_kernel
 def _reflect(geometry, media, beam, poses, sheets, seen, reflected, real, imag):
     lines = real.shape[0]
-    for chunk in prange((lines + _FEW - 1) // _FEW):
+    for number in prange((lines + _FEW - 1) // _FEW):
+        chunk = np.int64(number)
         stack = np.empty(STACK_SIZE, np.int32)
         stack_t = np.empty(STACK_SIZE, np.float32)
         for index in range(chunk * _FEW, min(lines, (chunk + 1) * _FEW)):
             trace_reflected(index, geometry, media, beam, poses, sheets, seen, reflected, stack, stack_t)
-    for index in prange(lines):
+    for number in prange(lines):
+        index = np.int64(number)
         add_reflected(index, 0, real.shape[1], beam, reflected, real, imag)
 
 
 @cpu_kernel
 def _receive(points, beam, display, poses, sheets, seen, real, imag, out_real, out_imag):
     lines, samples = real.shape
-    for index in prange(lines):
+    for number in prange(lines):
+        index = np.int64(number)
         pulse_span(index, 0, samples, display, real, imag, out_real, out_imag)
         add_points(index, points, beam, display, poses, sheets, seen, out_real, out_imag, 0, 1)
         # The echoes of the scatterers have been read, of this line and by this line alone.
         write_walls(index, beam, display, sheets, seen, real, imag, 0, 1)
-    for index in prange(lines):
+    for number in prange(lines):
+        index = np.int64(number)
         spread_walls(index, 0, samples, beam, real, imag, out_real, out_imag)
 
 
 @cpu_kernel
 def _add_side_lobes(beam, lobes, real, imag, out_real, out_imag):
     lines, samples = real.shape
-    for index in prange(lines):
+    for number in prange(lines):
+        index = np.int64(number)
         for first in range(0, samples, _SPAN):
             add_side_lobes(
                 index, first, min(samples, first + _SPAN), beam.scanlines, lobes, real, imag, out_real, out_imag
@@ -129,7 +141,8 @@ def _add_side_lobes(beam, lobes, real, imag, out_real, out_imag):
 @cpu_kernel
 def _show(beam, display, frame_keys, real, imag, power, grey):
     lines, samples = real.shape
-    for index in prange(lines):
+    for number in prange(lines):
+        index = np.int64(number)
         for sample in range(samples):
             re, im = real[index, sample], imag[index, sample]
             power[index, sample] = power_sample(index, sample, beam, display, frame_keys, re, im)
@@ -139,7 +152,8 @@ def _show(beam, display, frame_keys, real, imag, power, grey):
 @cpu_kernel
 def _scan_convert(scanlines, pixels, polar, images):
     count = pixels.address.size
-    for pixel in prange(count):
+    for number in prange(count):
+        pixel = np.int64(number)
         for frame in range(images.shape[0]):
             images[frame, pixels.address[pixel]] = to_grey(polar_at(pixel, frame, scanlines, pixels, polar))
 
@@ -147,7 +161,8 @@ def _scan_convert(scanlines, pixels, polar, images):
 @cpu_kernel
 def _scan_convert_map(scanlines, pixels, polar, scale, maps):
     count = pixels.address.size
-    for pixel in prange(count):
+    for number in prange(count):
+        pixel = np.int64(number)
         for frame in range(maps.shape[0]):
             maps[frame, pixels.address[pixel]] = to_half(
                 polar_at(pixel, frame, scanlines, pixels, polar) / scale[frame]
@@ -156,7 +171,8 @@ def _scan_convert_map(scanlines, pixels, polar, scale, maps):
 
 @cpu_kernel
 def _attenuate(geometry, media, beam, poses, polar):
-    for index in prange(polar.shape[0]):
+    for number in prange(polar.shape[0]):
+        index = np.int64(number)
         stack = np.empty(STACK_SIZE, np.int32)
         stack_t = np.empty(STACK_SIZE, np.float32)
         attenuate_line(index, geometry, media, beam, poses, polar, stack, stack_t)
@@ -164,7 +180,8 @@ def _attenuate(geometry, media, beam, poses, polar):
 
 @cpu_kernel
 def _flatten(geometry, plane, flat):
-    for vertex in prange(geometry.vertices.shape[0]):
+    for number in prange(geometry.vertices.shape[0]):
+        vertex = np.int64(number)
         to_image(vertex, geometry, plane, flat)
 
 
@@ -198,7 +215,8 @@ def _collect_crossings(geometry, flat, begin, columns, surfaces):
 
 @cpu_kernel
 def _fill(geometry, mask, begin, columns, surfaces, labels):
-    for row in prange(mask.shape[0]):
+    for number in prange(mask.shape[0]):
+        row = np.int64(number)
         sort_crossings(columns, surfaces, begin[row], begin[row + 1])
         sweep_row(row, columns, surfaces, begin[row], begin[row + 1], geometry, mask, labels)
 
