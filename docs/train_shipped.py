@@ -3,13 +3,13 @@
     python docs/make_training_set.py training_set
     python docs/train_shipped.py training_set run --stages first second        # hours; stop it and go on as you like
     python docs/make_training_set.py small_set --share 4
-    python docs/train_shipped.py small_set run --stages third fourth fifth
+    python docs/train_shipped.py small_set run --stages third fourth fifth sixth
 
 Each stage is a run in a folder of its name, and begins with the weights of the stage before; where that has no folder,
 with those that are shipped by now. In the first two a generator learns what high quality looks like, at a high learning
 rate and at a low one. In the others it learns to leave alone what is right already: small changes are left out, there
-is no adversary, batch norm is frozen. The last sees larger crops, so that a shadow and the bone that casts it are in
-one, and scenes full of both.
+is no adversary, batch norm is frozen. The last two see larger crops, so that a shadow and the bone that casts it are
+in one, and scenes full of both.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ HOW = (
     "--set", "preview_every=2000", "--set", "memory_gb=8", "--set", "threads=1",
 )  # fmt: skip
 SMALL_CROPS = ("--batch", "4", "--crop", "256")
+LARGE_CROPS = ("--batch", "1", "--crop", "448")
 ADVERSARY = (*SMALL_CROPS, "--set", "adversarial_weight=0.2")
 SETTLING = (
     "--set", "adversarial_weight=0", "--set", "freeze_norm=true", "--set", "histogram_weight=200",
@@ -71,8 +72,15 @@ STAGES = {
     ),
     "fifth": Stage(
         (
-            "--batch", "1", "--crop", "448", *SETTLING, "--set", "learning_rate=0.0001",
-            "--set", "residual_threshold=6", "--set", "ssim_weight=60", "--set", "pkl_weight=50",
+            *LARGE_CROPS, *SETTLING, "--set", "learning_rate=0.0001", "--set", "residual_threshold=6",
+            "--set", "ssim_weight=60", "--set", "pkl_weight=50",
+        ),
+        2000, PLANES,
+    ),
+    "sixth": Stage(
+        (
+            *LARGE_CROPS, *SETTLING, "--set", "learning_rate=0.00005", "--set", "residual_threshold=8",
+            "--set", "ssim_weight=100", "--set", "pkl_weight=50",
         ),
         2000, PLANES,
     ),

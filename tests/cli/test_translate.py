@@ -187,6 +187,7 @@ def test_mistakes_in_train_are_named(run, store, tmp_path):
         ("freeze_norm=true", ("freeze_norm", "norm=batch", "norm=instance")),
         ("crop=16 depth=4 texture_weight=1", ("texture_weight", "32 px", "crop 16")),
         ("crop=16 depth=4 histogram_weight=1", ("histogram_weight", "32 px", "crop 16")),
+        ("crop=16 depth=4 pkl_weight=1", ("pkl_weight", "32 px", "crop 16")),
         ("model=resnet", ("model = 'resnet'", "pix2pix, fast")),
         ("inputs=LA", ("inputs = 'LA'", "'LM', 'LMS', 'LMSA' or 'SA'")),
     ],
