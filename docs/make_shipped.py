@@ -59,7 +59,7 @@ SLOW_MM, STEP_MM = 10.0, 0.25
 FALLS_SHORT = (
     "It cannot bring back what the low-quality image does not show: a wall or a vessel that its single ray a scanline "
     "missed stays missing.",
-    "Shadows of small bones keep a trace of the low-quality image's hard edges, as faint lines along the beam.",
+    "Shadows of small bones keep in part the low-quality image's hard edges, as lines along the beam.",
     "Beside thin parts a faint haze spreads into the fluid, and small bright spots fade.",
     "Its training was stopped by time, not because the curve was flat; the paper's gains are several times larger.",
     "Where low quality is nearly right already, as in scenes of a few smooth bodies, there is little to win: it moves "
