@@ -4,8 +4,8 @@
     python docs/make_training_set.py small_set --share 4        # a quarter of the frames
 
 Every part but three shows the same 40 anatomies, 16 to 36 weeks, with one probe setting; so whole anatomies can be held
-out of all of them (`--set split=scene`). The parts `shapes`, `plain` and `solids` show 40, 40 and 160 scenes that are no
-anatomy. What is finished is kept: run it again to go on. More than an hour and about 10 GB on two cores.
+out of all of them (`--set split=scene`). The parts `shapes`, `plain` and `solids` show 40, 40 and 160 scenes that are
+no anatomy. What is finished is kept: run it again to go on. More than an hour and about 10 GB on two cores.
 """
 
 from __future__ import annotations
