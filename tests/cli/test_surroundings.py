@@ -173,9 +173,10 @@ def test_a_signal_ends_a_program_with_one_line_and_its_code(ball_scene, tmp_path
     """However early: from when it takes signals at all, before which Python itself is still being read."""
     process = program(
         "ussim", "render", ball_scene, "-o", tmp_path / "a.zarr", *RENDER[:1], "-n", "4000", *RENDER[3:],
-        stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        stderr=subprocess.PIPE,
     )  # fmt: skip
     while not takes(process.pid, stop.SIGNALS[-1]):
+        assert process.poll() is None
         time.sleep(0.001)
     time.sleep(moment)
     process.send_signal(number)

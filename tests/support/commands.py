@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -23,7 +22,6 @@ def ussim_process(*arguments: object, first: str = "", **environment: str) -> su
     """``ussim`` in a process of its own, after some lines of Python."""
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.Popen(
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in background jobs
         args=[sys.executable, "-c", f"{first}\nfrom cli.ussim import main; main()", *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": paths, **environment},
         stdout=subprocess.PIPE,
