@@ -66,6 +66,7 @@ class TrainSettings(_Frozen):
         full_frames: Share of the iterations, at the end, that see whole padded frames instead of crops.
         full_batch: Frames of one such update.
         learning_rate: Of Adam, for both networks.
+        rate_decay: Share of the iterations, at the end, over which the learning rate falls to 0 in a straight line.
         beta1: Adam's decay of the first moment.
         beta2: Adam's decay of the second moment.
         l1_weight: λ of equation 2.
@@ -114,6 +115,7 @@ class TrainSettings(_Frozen):
     full_batch: Annotated[int, Field(ge=1, le=256)] = 2
     # losses and optimiser
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-4
+    rate_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.5
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     l1_weight: Annotated[float, Field(ge=0)] = 100.0
@@ -181,6 +183,12 @@ class TrainSettings(_Frozen):
     def full_frames_from(self) -> int:
         """First iteration on whole frames."""
         return self.iterations - round(self.iterations * self.full_frames)
+
+    def rate_at(self, iteration: int) -> float:
+        """Learning rate of an update, counted from 0; the last one has a little left."""
+        falling = round(self.iterations * self.rate_decay)
+        left = self.iterations - iteration
+        return self.learning_rate * min(1.0, left / (falling + 1))
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -80,7 +80,10 @@ def test_a_run_leaves_weights_log_preview_and_settings(store, tmp_path):
 
 @pytest.mark.parametrize(
     "variant",
-    [{}, {"norm": "batch", "polar": True, "flip": True, "feature_matching": 10.0, "full_frames": 0.25}],
+    [
+        {"rate_decay": 0.75},
+        {"norm": "batch", "polar": True, "flip": True, "feature_matching": 10.0, "full_frames": 0.25},
+    ],
     ids=["pix2pix", "options"],
 )
 def test_resume_is_exact_bit_by_bit(store, tmp_path, variant, monkeypatch):
@@ -191,6 +194,23 @@ def test_frozen_norms_keep_their_statistics_and_what_they_do_in_use(store, tmp_p
         trainer.step(batch)
         assert same(before, dict(trainer.generator.named_buffers())) == (trainer is frozen)
         assert not same(weights, dict(trainer.generator.named_parameters()))
+
+
+def test_the_learning_rate_falls_in_a_straight_line_to_what_is_left_for_the_last_update(store, tmp_path):
+    settings = TrainSettings.make(iterations=10, learning_rate=0.5, rate_decay=0.4)
+    expected = [0.5] * 6 + [0.4, 0.3, 0.2, 0.1]
+    assert [settings.rate_at(iteration) for iteration in range(10)] == pytest.approx(expected)
+    still, falling = (session(store, tmp_path, iterations=1000, rate_decay=decay).trainer for decay in (0.0, 1.0))
+    for trainer in (still, falling):
+        before = [weights.detach().clone() for weights in trainer.discriminator.parameters()]
+        trainer.iteration = 999
+        trainer.step(session(store, tmp_path).batch(0))
+        # Adam's first step is the learning rate, whatever the gradient
+        moved = max(
+            float((a - b.detach()).abs().max()) for a, b in zip(before, trainer.discriminator.parameters(), strict=True)
+        )
+        expected = trainer.settings.learning_rate / (1 if trainer is still else 1001)
+        assert moved == pytest.approx(expected, rel=0.02)
 
 
 def test_the_last_iterations_see_whole_frames(store, tmp_path):

@@ -20,8 +20,8 @@ DEFAULT = "default"
 FOLDER = Path(__file__).parent.parent / "shipped"
 CARD = "card.json"
 _TAKEN_OVER = (
-    "residual_threshold", "learning_rate", "l1_weight", "adversarial_weight", "feature_matching", "texture_weight",
-    "histogram_weight", "pkl_weight", "ssim_weight", "freeze_norm", "flip",
+    "residual_threshold", "learning_rate", "rate_decay", "l1_weight", "adversarial_weight", "feature_matching",
+    "texture_weight", "histogram_weight", "pkl_weight", "ssim_weight", "freeze_norm", "flip",
 )  # fmt: skip
 _SIDE_MARGIN = 1.25
 """Pixels may be so much smaller or larger than any it was trained on: speckle keeps about the size it knows."""

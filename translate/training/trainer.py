@@ -75,6 +75,9 @@ class Trainer:
 
     def step(self, batch: Batch) -> Tensor:
         """One update of both networks; returns the losses before it, on the device."""
+        rate = self.settings.rate_at(self.iteration)
+        for group in (*self.generator_adam.param_groups, *self.discriminator_adam.param_groups):
+            group["lr"] = rate
         target = batch.target * batch.mask
         with self._autocast:
             output = self._generate(batch.inputs)
