@@ -4,7 +4,8 @@
     python docs/compare_qualities.py --frames 4 --limit-frames 1 --small --dry  # to try it: prints, writes nothing
     python docs/compare_qualities.py --table                             # only write the table again
 
-Low against high quality over ``--frames`` of the exam sweep; images of 8, 32 (high quality) and 128 rays against those
+Low against high quality over ``--frames`` of the exam sweep, and what of the difference is due to its single layer or
+ray; images of 8, 32 (high quality) and 128 rays against those
 of 1024, three layers each, over ``--limit-frames`` spread over it. The numbers go into docs/qualities_measured.json,
 and from there into the table. The whole takes about 5 minutes of CPU time.
 """
@@ -34,36 +35,59 @@ RESULTS, PAGE = DOCS / "qualities_measured.json", DOCS / "physics.md"
 BEGIN, END = "<!-- table of docs/compare_qualities.py -->", "<!-- end of the qualities' table -->"
 LIMIT = Quality(rays=1024, layers=HQ.layers)
 FEWER = (8, HQ.rays, 128)
+QUALITIES = {
+    "lq": LQ,
+    "hq": HQ,
+    "one_ray": Quality(rays=LQ.rays, layers=HQ.layers),
+    "one_layer": Quality(rays=HQ.rays, layers=LQ.layers),
+}
 TGC_POSES = 16
 SMALL = {"image_height": 250, "image_width": 346, "scanlines": 128, "axial_samples": 1536}
+
+
+def likeness(renderer: Renderer, frames: int) -> dict:
+    """How alike low and high quality are.
+
+    Returns:
+        ``lq_psnr_db``, ``lq_ssim_percent`` (means over the sector and over the whole image, as the paper's) and
+        ``lq_psnr_range_db``; ``one_ray_…`` and ``one_layer_…`` likewise, of images that are as poor in one way only;
+        ``cpu_ms``, median CPU time of all cores a frame; ``peak_mb``, memory of the process after its first frames.
+    """
+    poses, mask = renderer.scene.sweeps["exam"].poses, renderer.probe.mask() > 0
+    renderer.render(poses(1), LQ), renderer.render(poses(1), HQ)  # compiles
+    found = {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}
+    figures, cpu_ms = {name: [] for name in QUALITIES}, {name: [] for name in QUALITIES}
+    for frame, pose in enumerate(poses(frames)):
+        images = {}
+        for name, quality in QUALITIES.items():
+            began = time.process_time()
+            images[name] = renderer.render(pose, quality, [frame])[0]
+            cpu_ms[name].append(1000 * (time.process_time() - began))
+        high = images.pop("hq")
+        for name, image in images.items():
+            figures[name].append([metric(image, high, part) for metric in (psnr, ssim) for part in (mask, None)])
+    for name in images:
+        sector_db, whole_db, sector, whole = np.mean(figures[name], axis=0)
+        found[f"{name}_psnr_db"] = {"sector": sector_db, "image": whole_db}
+        found[f"{name}_ssim_percent"] = {"sector": 100 * sector, "image": 100 * whole}
+    sector_db = np.array(figures["lq"])[:, 0]
+    found["lq_psnr_range_db"] = [sector_db.min(), sector_db.max()]
+    return found | {"cpu_ms": {name: np.median(cpu_ms[name]) for name in ("lq", "hq")}}
 
 
 def measure(renderer: Renderer, frames: int, limit_frames: int) -> dict:
     """Render and compare.
 
     Returns:
-        ``size`` [px], ``frames`` and ``limit_frames``; of low against high quality ``lq_psnr_db``, ``lq_ssim_percent``
-        (means over the sector and over the whole image, as the paper's) and ``lq_psnr_range_db``; of high quality
-        against its limit ``hq_psnr_db``, ``hq_grey_difference`` (means) and ``hq_grey_difference_range``;
-        ``error_grey``, the RMS error of each number of rays, and the exponent it falls with, ``exponent``, and would
-        fall with as N^(−0.5) against a limit that has such an error of its own, ``exponent_of_root``; ``cpu_ms``,
-        median CPU time of all cores a frame; ``peak_mb``, memory of the process after its first frames of both. Over
-        the pixels inside the sector, where nothing else is said.
+        ``size`` [px], ``frames`` and ``limit_frames``; what :func:`likeness` gives; of high quality against its limit
+        ``hq_psnr_db``, ``hq_grey_difference`` (means) and ``hq_grey_difference_range``; ``error_grey``, the RMS error
+        of each number of rays, and the exponent it falls with, ``exponent``, and would fall with as N^(−0.5) against
+        a limit that has such an error of its own, ``exponent_of_root``. Over the pixels inside the sector, where
+        nothing else is said.
     """
-    poses = renderer.scene.sweeps["exam"].poses
-    mask = renderer.probe.mask() > 0
+    poses, mask = renderer.scene.sweeps["exam"].poses, renderer.probe.mask() > 0
     renderer.fit_tgc(poses(TGC_POSES))
-    renderer.render(poses(1), LQ), renderer.render(poses(1), HQ)  # compiles
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    likeness, cpu_ms = [], {LQ: [], HQ: []}
-    for frame, pose in enumerate(poses(frames)):
-        images = []
-        for quality in (LQ, HQ):
-            began = time.process_time()
-            images.append(renderer.render(pose, quality, [frame])[0])
-            cpu_ms[quality].append(1000 * (time.process_time() - began))
-        likeness.append([metric(*images, part) for metric in (psnr, ssim) for part in (mask, None)])
-    sector_db, whole_db, sector, whole = np.transpose(likeness)
+    alike = likeness(renderer, frames)
     errors, differences, high_db = [], [], []
     for frame, pose in enumerate(poses(limit_frames)):
         limit = renderer.render(pose, LIMIT, [frame])[0]
@@ -76,9 +100,7 @@ def measure(renderer: Renderer, frames: int, limit_frames: int) -> dict:
     measured = {
         "size": list(renderer.probe.image_shape),
         "frames": frames,
-        "lq_psnr_db": {"sector": sector_db.mean(), "image": whole_db.mean()},
-        "lq_psnr_range_db": [sector_db.min(), sector_db.max()],
-        "lq_ssim_percent": {"sector": 100 * sector.mean(), "image": 100 * whole.mean()},
+        **alike,
         "limit_frames": limit_frames,
         "hq_psnr_db": np.mean(high_db),
         "hq_grey_difference": np.mean(differences),
@@ -86,8 +108,6 @@ def measure(renderer: Renderer, frames: int, limit_frames: int) -> dict:
         "error_grey": dict(zip(map(str, FEWER), error, strict=True)),
         "exponent": exponent(error),
         "exponent_of_root": exponent(np.sqrt(1 / np.array(FEWER) + 1 / LIMIT.rays)),
-        "cpu_ms": {name: np.median(cpu_ms[quality]) for name, quality in (("lq", LQ), ("hq", HQ))},
-        "peak_mb": peak_mb,
     }
     return json.loads(json.dumps(measured, default=float), parse_float=lambda text: float(f"{float(text):.4g}"))
 
@@ -106,6 +126,10 @@ def table(measured: dict) -> str:
          f"{{lq_psnr_db[sector]:.1f}} ({low_db:.1f} to {high_db:.1f})", "{frames}"),
         ("the same, SSIM", "55–75 % (the paper: 64)", "{lq_ssim_percent[image]:.0f} %; in the sector "
          "{lq_ssim_percent[sector]:.0f}", "{frames}"),
+        ("three layers of one ray against high quality", "between", "{one_ray_psnr_db[image]:.1f} dB, "
+         "{one_ray_ssim_percent[image]:.0f} %", "{frames}"),
+        ("one layer of 32 rays against high quality", "between", "{one_layer_psnr_db[image]:.1f} dB, "
+         "{one_layer_ssim_percent[image]:.0f} %", "{frames}"),
         ("high quality against 1024 rays, PSNR in the sector", "≥ 34 dB", "{hq_psnr_db:.1f} dB", "{limit_frames}"),
         ("the same, mean grey difference", "within ± 1", "{hq_grey_difference:+.2f} "
          f"({differences[0]:+.2f} to {differences[1]:+.2f})", "{limit_frames}"),

@@ -1,0 +1,119 @@
+"""What each option of a training is worth: one changed at a time, trained alike, on held-out anatomies.
+
+    python docs/make_training_set.py training_set
+    python docs/make_options.py training_set options
+
+Trains each on the exam of the training set, whole anatomies held out, evaluates all of them together, and writes
+docs/options_measured.json and from it the table in docs/translation.md. What is finished is kept: run it again to go
+on. A training takes two or three minutes on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from commands import call
+from make_results import COLUMNS, rows_of
+
+from translate.data.store import StoreReader
+from translate.training.log import read_log
+from translate.use.inference import Generator
+from ussim.files import write_text
+
+DOCS = Path(__file__).parent
+MEASURED, PAGE = DOCS / "options_measured.json", DOCS / "translation.md"
+BEGIN, END = "<!-- table of docs/make_options.py -->\n", "<!-- end of the options' table -->"
+BASE = {
+    "segmentation": "acoustic", "attenuation": "decibel", "upsample": "nearest", "texture_weight": "100",
+    "adversarial_weight": "0.2", "learning_rate": "0.0005", "precision": "bfloat16",
+}  # fmt: skip
+"""Of the base: the `fast` network of width 16 that is shipped, as in the first stage of its training."""
+HOW = (
+    "--model", "fast", "--inputs", "LMSA", "--batch", "4", "--crop", "256", "--set", "split=scene",
+    "--set", "flip=true", "--set", "memory_gb=7", "--set", "preview_every=1000", "--set", "threads=1",
+)  # fmt: skip
+OPTIONS: dict[str, dict[str, str]] = {
+    "base": {},
+    "base, second seed": {"seed": "1"},
+    "precision=float32": {"precision": "float32"},
+    "ngf=24": {"ngf": "24"},
+    "polar=false": {"polar": "false"},
+    "feature_matching=10": {"feature_matching": "10"},
+    "adversarial_weight=0": {"adversarial_weight": "0"},
+}
+"""Names of the runs, and what they change of the base."""
+
+
+def train(store: Path, run: Path, changed: dict[str, str], updates: int) -> None:
+    """Train one, or go on."""
+    settings = {"ngf": "16", **BASE, **changed}
+    options = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    resume = ("--resume",) if run.is_dir() else ()
+    call("translate", "train", store, "-o", run, *HOW, *options, "--iterations", updates, *resume)
+
+
+def seconds_an_update(run: Path) -> float:
+    """How long an update took, the first lines of the log left out."""
+    lines = read_log(run)
+    first, last = lines[len(lines) // 4], lines[-1]
+    return round((last["seconds"] - first["seconds"]) / (last["iteration"] - first["iteration"]), 3)
+
+
+def seconds_a_frame(run: Path, store: Path) -> float:
+    """How long a full frame takes on all cores, by torch: median of seven."""
+    generator, reader = Generator.load(run, "cpu"), StoreReader(store)
+    view, frame, times = generator.view(reader), reader.frame(0), []
+    for _ in range(8):
+        began = time.perf_counter()
+        view.enhance(frame, reader.mask)
+        times.append(time.perf_counter() - began)
+    return round(float(np.median(times[1:])), 3)
+
+
+def table(measured: dict[str, Any]) -> str:
+    """What was measured, as Markdown."""
+    lines = [
+        f"{measured['updates']:,} updates each, {measured['images']} held-out images:",
+        "",
+        "| | " + " | ".join(COLUMNS.values()) + " | s an update | s a frame |",
+        "|---|" + "---:|" * (len(COLUMNS) + 2),
+    ]
+    for name, row in measured["rows"].items():
+        title = f"`{name}`" if "=" in name else name
+        took = [f"{row[key]:.2f}" if key in row else "" for key in ("update_s", "frame_s")]
+        lines.append(f"| {title} | " + " | ".join([*(f"{row[key]:.2f}" for key in COLUMNS), *took]) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Train, evaluate, write."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("training_set", type=Path)
+    options.add_argument("output", type=Path, help="folder for the runs and the report")
+    options.add_argument("--updates", type=int, default=400)
+    options.add_argument("--images", type=int, default=24, help="held-out images that are evaluated")
+    given = options.parse_args()
+    store, report = given.training_set / "exam.zarr", given.output / "report"
+    runs = {name: given.output / name.replace(", ", "_").replace(" ", "_") for name in OPTIONS}
+    given.output.mkdir(parents=True, exist_ok=True)
+    for name, changed in OPTIONS.items():
+        train(store, runs[name], changed, given.updates)
+    if not (report / "report.json").is_file():
+        call("translate", "evaluate", *runs.values(), store, "-o", report, "--crop", 512, "--images", given.images)
+    low, *rows = rows_of(report).values()
+    found = {"low quality": low, **dict(zip(runs, rows, strict=True))}
+    for name, run in runs.items():
+        found[name] |= {"update_s": seconds_an_update(run), "frame_s": seconds_a_frame(run, store)}
+    measured = {"updates": given.updates, "images": given.images, "base": BASE, "rows": found}
+    write_text(MEASURED, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    write_text(PAGE, f"{head}{BEGIN}{table(measured)}\n{END}{rest.partition(END)[2]}")
+
+
+if __name__ == "__main__":
+    main()
