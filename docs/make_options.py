@@ -12,17 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from commands import call
 from make_results import COLUMNS, rows_of
 
-from translate.data.store import StoreReader
-from translate.training.log import read_log
-from translate.use.inference import Generator
 from ussim.files import write_text
 
 DOCS = Path(__file__).parent
@@ -42,9 +37,6 @@ OPTIONS: dict[str, dict[str, str]] = {
     "base, second seed": {"seed": "1"},
     "precision=float32": {"precision": "float32"},
     "ngf=24": {"ngf": "24"},
-    "polar=false": {"polar": "false"},
-    "feature_matching=10": {"feature_matching": "10"},
-    "adversarial_weight=0": {"adversarial_weight": "0"},
 }
 """Names of the runs, and what they change of the base."""
 
@@ -57,36 +49,17 @@ def train(store: Path, run: Path, changed: dict[str, str], updates: int) -> None
     call("translate", "train", store, "-o", run, *HOW, *options, "--iterations", updates, *resume)
 
 
-def seconds_an_update(run: Path) -> float:
-    """How long an update took, the first lines of the log left out."""
-    lines = read_log(run)
-    first, last = lines[len(lines) // 4], lines[-1]
-    return round((last["seconds"] - first["seconds"]) / (last["iteration"] - first["iteration"]), 3)
-
-
-def seconds_a_frame(run: Path, store: Path) -> float:
-    """How long a full frame takes on all cores, by torch: median of seven."""
-    generator, reader = Generator.load(run, "cpu"), StoreReader(store)
-    view, frame, times = generator.view(reader), reader.frame(0), []
-    for _ in range(8):
-        began = time.perf_counter()
-        view.enhance(frame, reader.mask)
-        times.append(time.perf_counter() - began)
-    return round(float(np.median(times[1:])), 3)
-
-
 def table(measured: dict[str, Any]) -> str:
     """What was measured, as Markdown."""
     lines = [
         f"{measured['updates']:,} updates each, {measured['images']} held-out images:",
         "",
-        "| | " + " | ".join(COLUMNS.values()) + " | s an update | s a frame |",
-        "|---|" + "---:|" * (len(COLUMNS) + 2),
+        "| | " + " | ".join(COLUMNS.values()) + " |",
+        "|---|" + "---:|" * len(COLUMNS),
     ]
     for name, row in measured["rows"].items():
         title = f"`{name}`" if "=" in name else name
-        took = [f"{row[key]:.2f}" if key in row else "" for key in ("update_s", "frame_s")]
-        lines.append(f"| {title} | " + " | ".join([*(f"{row[key]:.2f}" for key in COLUMNS), *took]) + " |")
+        lines.append(f"| {title} | " + " | ".join(f"{row[key]:.2f}" for key in COLUMNS) + " |")
     return "\n".join(lines)
 
 
@@ -107,8 +80,6 @@ def main() -> None:
         call("translate", "evaluate", *runs.values(), store, "-o", report, "--crop", 512, "--images", given.images)
     low, *rows = rows_of(report).values()
     found = {"low quality": low, **dict(zip(runs, rows, strict=True))}
-    for name, run in runs.items():
-        found[name] |= {"update_s": seconds_an_update(run), "frame_s": seconds_a_frame(run, store)}
     measured = {"updates": given.updates, "images": given.images, "base": BASE, "rows": found}
     write_text(MEASURED, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
     head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
