@@ -61,7 +61,7 @@ FALLS_SHORT = (
     "missed stays missing.",
     "Shadows of small bones keep in part the low-quality image's hard edges, as lines along the beam.",
     "Beside thin parts a faint haze spreads into the fluid, and small bright spots fade.",
-    "More updates do not help it, its held-out curve is flat; the paper's gains are several times larger.",
+    "4000 more updates did not help it, its held-out curve is flat; the paper's gains are several times larger.",
     "Where low quality is nearly right already, as in scenes of a few smooth bodies, there is little to win: it moves "
     "PSNR by 0.0 to +0.6 dB and SSIM by less than 0.1 points.",
 )
