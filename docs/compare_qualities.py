@@ -23,6 +23,7 @@ DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
 import numpy as np
+from pages import put_between
 
 from meshes import cached_scene
 from translate.data.metrics import psnr, ssim
@@ -144,9 +145,7 @@ def table(measured: dict) -> str:
 
 def page_with_table(page: str, measured: dict) -> str:
     """The page with the table between its marks replaced."""
-    head, rest = page.split(BEGIN)
-    tail = rest.split(END)[1]
-    return f"{head}{BEGIN}\n{table(measured)}\n{END}{tail}"
+    return put_between(page, BEGIN, table(measured), END)
 
 
 def main() -> None:

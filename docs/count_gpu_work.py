@@ -16,6 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pages import put_between
+
 DOCS = Path(__file__).resolve().parent
 RESULTS, PAGE = DOCS / "gpu_counted.json", DOCS / "performance.md"
 BEGIN, END = "<!-- table of docs/count_gpu_work.py -->", "<!-- end of table -->"
@@ -176,10 +178,8 @@ def main() -> None:
     """Count if a scene is given, and write the table."""
     if sys.argv[1] != "--table":
         RESULTS.write_text(json.dumps(count(Path(sys.argv[1])), indent=1) + "\n", "utf-8")
-    head, rest = PAGE.read_text("utf-8").split(BEGIN)
-    tail = rest.split(END)[1]
     rows = table(json.loads(RESULTS.read_text("utf-8")))
-    PAGE.write_text(f"{head}{BEGIN}\n{rows}\n{END}{tail}", "utf-8")
+    PAGE.write_text(put_between(PAGE.read_text("utf-8"), BEGIN, rows, END), "utf-8")
 
 
 if __name__ == "__main__":

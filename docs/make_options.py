@@ -5,7 +5,7 @@
 
 Trains each on the exam of the training set, whole anatomies held out, evaluates all of them together, and writes
 docs/options_measured.json and from it the table in docs/translation.md. What is finished is kept: run it again to go
-on. A training takes two or three minutes on one core.
+on. A training takes two to six minutes on one core.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from typing import Any
 
 from commands import call
 from make_results import COLUMNS, rows_of
+from pages import put_between
 
 from ussim.files import write_text
 
 DOCS = Path(__file__).parent
 MEASURED, PAGE = DOCS / "options_measured.json", DOCS / "translation.md"
-BEGIN, END = "<!-- table of docs/make_options.py -->\n", "<!-- end of the options' table -->"
+BEGIN, END = "<!-- table of docs/make_options.py -->", "<!-- end of the options' table -->"
 BASE = {
     "segmentation": "acoustic", "attenuation": "decibel", "upsample": "nearest", "texture_weight": "100",
     "adversarial_weight": "0.2", "learning_rate": "0.0005", "precision": "bfloat16",
@@ -82,8 +83,7 @@ def main() -> None:
     found = {"low quality": low, **dict(zip(runs, rows, strict=True))}
     measured = {"updates": given.updates, "images": given.images, "base": BASE, "rows": found}
     write_text(MEASURED, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
-    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    write_text(PAGE, f"{head}{BEGIN}{table(measured)}\n{END}{rest.partition(END)[2]}")
+    write_text(PAGE, put_between(PAGE.read_text(encoding="utf-8"), BEGIN, table(measured), END))
 
 
 if __name__ == "__main__":

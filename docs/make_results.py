@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from commands import call
+from pages import put_between
 from PIL import Image
 
 from translate.evaluation.results import LOW_QUALITY
@@ -27,7 +28,7 @@ from ussim.files import write_text
 DOCS = Path(__file__).parent
 MEASURED, PAGE = DOCS / "results_measured.json", DOCS / "results.md"
 PICTURES = ("patches", "full_view", "error_maps")
-BEGIN, END = "<!-- measured -->\n", "<!-- end of measured -->"
+BEGIN, END = "<!-- measured -->", "<!-- end of measured -->"
 VARIANTS = ("LM", "LMS", "LMSA", "SA")
 NETWORK = (
     "--model", "fast", "--ngf", "16", "--batch", "4", "--crop", "256", "--set", "segmentation=acoustic",
@@ -103,9 +104,7 @@ def measured_before(updates: int, images: int) -> list[dict[str, dict[str, float
 
 def write_page(measured: dict[str, Any]) -> None:
     """Put the tables into the page, between its marks."""
-    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    write_text(PAGE, f"{head}{BEGIN}{tables(measured)}\n{END}{tail}")
+    write_text(PAGE, put_between(PAGE.read_text(encoding="utf-8"), BEGIN, tables(measured), END))
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import foreign
 import numpy as np
 import torch
+from pages import put_between
 from PIL import Image
 from train_shipped import HOW, NETWORK, STAGES, stores_of
 
@@ -247,11 +248,8 @@ def tables(measured: dict[str, Any]) -> str:
 
 def write_page(measured: dict[str, Any]) -> None:
     """Put the tables into the page, between its marks."""
-    begin, end = "<!-- measured -->\n", "<!-- end of measured -->"
     text = PAGE.read_text(encoding="utf-8")
-    head, _, rest = text.partition(begin)
-    _, _, tail = rest.partition(end)
-    write_text(PAGE, f"{head}{begin}{tables(measured)}\n{end}{tail}")
+    write_text(PAGE, put_between(text, "<!-- measured -->", tables(measured), "<!-- end of measured -->"))
 
 
 def main() -> None:

@@ -17,6 +17,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from pages import put_between
+
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 RESULTS, PAGE = DOCS / "physics_measured.json", DOCS / "physics.md"
@@ -244,9 +246,7 @@ def table(results: dict[str, dict[str, list[float]]]) -> str:
 
 def page_with_table(page: str, results: dict[str, dict[str, list[float]]]) -> str:
     """The page with the table between its marks replaced."""
-    head, rest = page.split(BEGIN)
-    tail = rest.split(END)[1]
-    return f"{head}{BEGIN}\n{table(results)}\n{END}{tail}"
+    return put_between(page, BEGIN, table(results), END)
 
 
 def main() -> int:
