@@ -61,6 +61,7 @@ FALLS_SHORT = (
     "It cannot bring back what the low-quality image does not show: a wall or a vessel that its single ray a scanline "
     "missed stays missing.",
     "Shadows of small bones keep in part the low-quality image's hard edges, as lines along the beam.",
+    "In deep shadow it may draw the outline of a wall that the segmentation shows and the high-quality image does not.",
     "Beside thin parts a faint haze spreads into the fluid, and small bright spots fade.",
     "4000 more updates did not help it, its held-out curve is flat; the paper's gains are several times larger.",
     "Where low quality is nearly right already, as in scenes of a few smooth bodies, there is little to win: it moves "
